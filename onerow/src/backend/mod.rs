@@ -1,0 +1,219 @@
+//! What differs between the databases. The only place that asks which one it is.
+
+#[cfg(feature = "postgres")]
+mod postgres;
+#[cfg(feature = "sqlite")]
+mod sqlite;
+
+use std::{
+    fs::File,
+    io,
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use sea_orm::{ConnectOptions, DatabaseBackend, DatabaseConnection, DatabaseTransaction, DbErr};
+use url::Url;
+
+use crate::{Error, ServerSession};
+
+/// What an error of the driver means to a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    NoTable,
+    NoColumn,
+    NotNull,
+    /// Another session makes the same table at this moment.
+    CreateRace,
+    /// Another session holds a lock, or the server broke a deadlock: trying again may succeed.
+    Held,
+    ReadOnly,
+    Denied,
+    Unreachable,
+    Authentication,
+    NoDatabase,
+    /// The connection broke: what it was asked last may or may not have been done.
+    Lost,
+    Other,
+}
+
+/// What a claim asks of its transaction.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    /// What the session calls itself, for who looks at the server's sessions.
+    pub(crate) label: String,
+    pub(crate) lock_timeout: Duration,
+    /// Whether the commit is to be on disk before it is answered.
+    pub(crate) durable: bool,
+}
+
+/// Rows whose parent is missing: how many, and the table of the first.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Orphans {
+    pub(crate) rows: usize,
+    pub(crate) table: String,
+}
+
+/// What a session of a run is doing, seen from another connection.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Activity {
+    pub(crate) blockers: Vec<ServerSession>,
+    pub(crate) phase: Option<String>,
+}
+
+/// A connection that is not the app's: a pool of one, since SeaORM takes nothing smaller.
+pub(crate) struct Session {
+    pub(crate) backend: &'static dyn Backend,
+    pub(crate) pool: DatabaseConnection,
+    /// PostgreSQL's `server_version_num`; 0 elsewhere.
+    server_version: u32,
+    /// Ends the statement in flight, where the database runs in this process.
+    interrupt: Arc<AtomicBool>,
+}
+
+impl Session {
+    /// Opens a connection with the options of the app's pool, fit to run migrations.
+    pub(crate) async fn open(pool: &DatabaseConnection, label: &str) -> Result<Self, Error> {
+        let backend = of(pool)?;
+        backend.dedicate(pool, label).await.map_err(Error::database)
+    }
+
+    pub(crate) async fn begin(&self) -> Result<DatabaseTransaction, DbErr> {
+        self.backend.begin(self).await
+    }
+
+    pub(crate) fn fault(&self, error: &DbErr) -> Fault {
+        self.backend.fault(error)
+    }
+
+    /// Closes the connection once it is idle.
+    pub(crate) async fn close(&self) {
+        if let Err(error) = self.pool.close_by_ref().await {
+            tracing::debug!(%error, "the connection was not closed in good order");
+        }
+    }
+}
+
+/// A database, by what a run needs of it.
+#[async_trait]
+pub(crate) trait Backend: Send + Sync {
+    /// Opens the pool of an app.
+    async fn connect(&self, options: ConnectOptions) -> Result<DatabaseConnection, Error>;
+
+    /// What an error means.
+    fn fault(&self, error: &DbErr) -> Fault;
+
+    /// The first column of each row as text, in one statement and, where there is a network, one round trip.
+    async fn fetch_texts(&self, pool: &DatabaseConnection, sql: &'static str) -> Result<Vec<Option<String>>, DbErr>;
+
+    /// See [`Session::open`].
+    async fn dedicate(&self, pool: &DatabaseConnection, label: &str) -> Result<Session, DbErr>;
+
+    /// Begins a transaction that writes.
+    async fn begin(&self, session: &Session) -> Result<DatabaseTransaction, DbErr>;
+
+    /// Begins a transaction and locks the row that `select` finds, without waiting; `None` if it finds none.
+    async fn begin_with_row(
+        &self,
+        session: &Session,
+        select: &str,
+        settings: &Settings,
+    ) -> Result<Option<DatabaseTransaction>, DbErr>;
+
+    /// A further condition, in SQL, that a transaction of this label has not ended.
+    fn still_claimed(&self, label: &str) -> String;
+
+    /// For how long migrations may be gathered in one transaction; `None` if each has its own.
+    fn gather(&self) -> Option<Duration>;
+
+    /// Whether to hold the row is to lock out every other writer.
+    fn row_excludes_writers(&self) -> bool;
+
+    /// The rows without a parent, where the database does not see to that by itself.
+    async fn orphans(&self, transaction: &DatabaseTransaction) -> Result<Orphans, DbErr>;
+
+    /// The file to lock where [`row_excludes_writers`](Self::row_excludes_writers), and other processes can come.
+    fn lock_file(&self, pool: &DatabaseConnection) -> io::Result<Option<File>>;
+
+    /// Who holds the row of this table.
+    async fn holder(&self, session: &Session, table: &str) -> Option<ServerSession>;
+
+    /// What the sessions of this label are doing.
+    async fn activity(&self, session: &Session, label: &str) -> Result<Activity, DbErr>;
+
+    /// The sessions whose label begins so and that are executing a statement.
+    async fn executing(&self, session: &Session, label_prefix: &str) -> Result<Vec<ServerSession>, DbErr>;
+
+    /// Ends the statement that the session is executing, and those of the sessions with this run in their label.
+    async fn cancel(&self, session: &Session, monitor: &Session, run: &str) -> Result<(), DbErr>;
+}
+
+/// Which backend serves a pool.
+pub(crate) fn of(pool: &DatabaseConnection) -> Result<&'static dyn Backend, Error> {
+    match pool.get_database_backend() {
+        #[cfg(feature = "postgres")]
+        DatabaseBackend::Postgres => Ok(&postgres::Postgres),
+        #[cfg(feature = "sqlite")]
+        DatabaseBackend::Sqlite => Ok(&sqlite::Sqlite),
+        other => Err(Error::UnknownScheme { scheme: format!("{other:?}") }),
+    }
+}
+
+/// Opens the pool that the URL's scheme asks for.
+pub(crate) async fn connect(options: ConnectOptions) -> Result<DatabaseConnection, Error> {
+    // SeaORM's own complaint about a bad URL repeats it, password included, so it never gets one.
+    let url = Url::parse(options.get_url()).map_err(|error| Error::InvalidUrl { reason: error.to_string() })?;
+    match url.scheme() {
+        #[cfg(feature = "postgres")]
+        "postgres" | "postgresql" => postgres::Postgres.connect(options).await,
+        #[cfg(not(feature = "postgres"))]
+        scheme @ ("postgres" | "postgresql") => {
+            Err(Error::DriverMissing { scheme: scheme.into(), feature: "postgres" })
+        }
+        #[cfg(feature = "sqlite")]
+        "sqlite" => sqlite::Sqlite.connect(options).await,
+        #[cfg(not(feature = "sqlite"))]
+        scheme @ "sqlite" => Err(Error::DriverMissing { scheme: scheme.into(), feature: "sqlite" }),
+        scheme => Err(Error::UnknownScheme { scheme: scheme.into() }),
+    }
+}
+
+/// The error of a connection that could not be opened.
+fn connect_error(fault: Fault, server: String, source: DbErr) -> Error {
+    match fault {
+        Fault::Unreachable => Error::ServerUnreachable { server, source },
+        Fault::Authentication => Error::AuthenticationFailed { server, source },
+        Fault::NoDatabase => Error::NoSuchDatabase { server, source },
+        _ => Error::Connect { server, source },
+    }
+}
+
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod driver {
+    use std::{borrow::Cow, sync::Arc};
+
+    use sea_orm::{
+        DbErr, RuntimeErr,
+        sqlx::{self, error::DatabaseError},
+    };
+
+    pub(super) fn query_error(error: sqlx::Error) -> DbErr {
+        DbErr::Query(RuntimeErr::SqlxError(Arc::new(error)))
+    }
+
+    /// The driver's error inside SeaORM's.
+    pub(super) fn error_of(error: &DbErr) -> Option<&sqlx::Error> {
+        match error {
+            DbErr::Conn(RuntimeErr::SqlxError(error))
+            | DbErr::Exec(RuntimeErr::SqlxError(error))
+            | DbErr::Query(RuntimeErr::SqlxError(error)) => Some(error),
+            _ => None,
+        }
+    }
+
+    /// The code of a server's refusal.
+    pub(super) fn code(error: &sqlx::Error) -> Option<Cow<'_, str>> {
+        error.as_database_error().and_then(DatabaseError::code)
+    }
+}

@@ -1,0 +1,274 @@
+//! PostgreSQL.
+
+use std::{
+    fs::File,
+    io::{self, ErrorKind},
+    sync::Arc,
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use sea_orm::{
+    ConnAcquireErr, ConnectOptions, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr,
+    SqlxPostgresConnector, TransactionTrait,
+    sqlx::{
+        self, AssertSqlSafe, Connection, PgPool, Row,
+        postgres::{PgConnectOptions, PgRow},
+    },
+};
+use tokio::time::{sleep, timeout};
+
+use super::{
+    Activity, Backend, Fault, Orphans, Session, Settings, connect_error,
+    driver::{code, error_of, query_error},
+};
+use crate::{Error, ServerSession};
+
+pub(super) struct Postgres;
+
+/// sqlx retries a refused connection in silence until the pool's timeout (30 s by default). After this long it is
+/// looked into.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The first version with `client_connection_check_interval`
+/// (<https://www.postgresql.org/docs/14/release-14.html>).
+const CHECKS_CLIENT: u32 = 140_000;
+
+#[async_trait]
+impl Backend for Postgres {
+    async fn connect(&self, mut options: ConnectOptions) -> Result<DatabaseConnection, Error> {
+        let lazy = options.get_connect_lazy();
+        options.connect_lazy(true);
+        let pool = SqlxPostgresConnector::connect(options)
+            .await
+            .map_err(|error| Error::InvalidUrl { reason: reason(&error) })?;
+        if !lazy {
+            first_connection(pool.get_postgres_connection_pool()).await?;
+        }
+        Ok(pool)
+    }
+
+    fn fault(&self, error: &DbErr) -> Fault {
+        match error {
+            DbErr::ConnectionAcquire(ConnAcquireErr::Timeout) => Fault::Unreachable,
+            DbErr::ConnectionAcquire(ConnAcquireErr::ConnectionClosed) => Fault::Lost,
+            _ => error_of(error).map_or(Fault::Other, fault),
+        }
+    }
+
+    async fn fetch_texts(&self, pool: &DatabaseConnection, sql: &'static str) -> Result<Vec<Option<String>>, DbErr> {
+        let rows = sqlx::raw_sql(sql).fetch_all(pool.get_postgres_connection_pool()).await;
+        // The simple protocol answers in text, whatever the type.
+        let texts = rows.and_then(|rows| rows.iter().map(|row| row.try_get_unchecked(0)).collect());
+        texts.map_err(query_error)
+    }
+
+    async fn dedicate(&self, pool: &DatabaseConnection, label: &str) -> Result<Session, DbErr> {
+        let pool = pool.get_postgres_connection_pool();
+        let options = PgConnectOptions::clone(&pool.connect_options())
+            .application_name(label)
+            // A transaction-pooling proxy hands the next statement to another session, which has not prepared it;
+            // and a statement prepared before a migration may "change result type" after it.
+            .statement_cache_capacity(0);
+        let pool = pool.options().clone();
+        let pool = pool.min_connections(0).max_connections(1).idle_timeout(None).max_lifetime(None);
+        let pool = pool.test_before_acquire(false).connect_lazy_with(options);
+        let server_version = pool.acquire().await.map_err(query_error)?.server_version_num().unwrap_or(0);
+        Ok(Session { backend: &Self, pool: pool.into(), server_version, interrupt: Arc::default() })
+    }
+
+    async fn begin(&self, session: &Session) -> Result<DatabaseTransaction, DbErr> {
+        session.pool.begin().await
+    }
+
+    async fn begin_with_row(
+        &self,
+        session: &Session,
+        select: &str,
+        settings: &Settings,
+    ) -> Result<Option<DatabaseTransaction>, DbErr> {
+        let transaction = session.pool.begin().await?;
+        // All in one message. `SET` affects no row, so what is affected is what the select finds.
+        let sql = format!("{}{select} FOR UPDATE NOWAIT", set_local(session, settings));
+        let found = transaction.execute_unprepared(&sql).await?.rows_affected() == 1;
+        if found {
+            return Ok(Some(transaction));
+        }
+        transaction.rollback().await?;
+        Ok(None)
+    }
+
+    fn still_claimed(&self, label: &str) -> String {
+        // `SET LOCAL` ends with the transaction.
+        format!(" AND current_setting('application_name') = '{label}'")
+    }
+
+    fn gather(&self) -> Option<Duration> {
+        None
+    }
+
+    fn row_excludes_writers(&self) -> bool {
+        false
+    }
+
+    async fn orphans(&self, _: &DatabaseTransaction) -> Result<Orphans, DbErr> {
+        Ok(Orphans::default())
+    }
+
+    fn lock_file(&self, _: &DatabaseConnection) -> io::Result<Option<File>> {
+        Ok(None)
+    }
+
+    async fn holder(&self, session: &Session, table: &str) -> Option<ServerSession> {
+        // A row's lock is its holder's transaction id, in xmax; pg_locks tells whose that is.
+        let sql = format!(
+            "SELECT {SESSION} FROM {table} v
+             JOIN pg_locks l ON l.locktype = 'transactionid' AND l.transactionid = v.xmax AND l.granted
+             JOIN pg_stat_activity s ON s.pid = l.pid"
+        );
+        sessions(session, sql).await.ok()?.pop()
+    }
+
+    async fn activity(&self, session: &Session, label: &str) -> Result<Activity, DbErr> {
+        let blockers = format!(
+            "SELECT DISTINCT {SESSION} FROM pg_stat_activity mine
+             CROSS JOIN LATERAL unnest(pg_blocking_pids(mine.pid)) AS blocking(pid)
+             JOIN pg_stat_activity s ON s.pid = blocking.pid
+             WHERE mine.application_name = '{label}'"
+        );
+        let phase = format!(
+            "SELECT format('%s, %s of %s blocks', p.phase, p.blocks_done, p.blocks_total)
+             FROM pg_stat_progress_create_index p JOIN pg_stat_activity s ON s.pid = p.pid
+             WHERE s.application_name = '{label}'"
+        );
+        let blockers = sessions(session, blockers).await?;
+        let phase = rows(session, phase).await?.first().and_then(|row| row.try_get(0).ok());
+        Ok(Activity { blockers, phase })
+    }
+
+    async fn executing(&self, session: &Session, label_prefix: &str) -> Result<Vec<ServerSession>, DbErr> {
+        let sql = format!(
+            "SELECT {SESSION} FROM pg_stat_activity s WHERE s.datname = current_database()
+             AND starts_with(s.application_name, '{label_prefix}') AND s.state = 'active'"
+        );
+        sessions(session, sql).await
+    }
+
+    async fn cancel(&self, _: &Session, monitor: &Session, run: &str) -> Result<(), DbErr> {
+        let sql = format!(
+            "SELECT pg_cancel_backend(pid) FROM pg_stat_activity
+             WHERE position('{run}' IN application_name) > 0 AND state = 'active' AND pid <> pg_backend_pid()"
+        );
+        rows(monitor, sql).await.map(|_| ())
+    }
+}
+
+/// Opens the pool's first connection, and gives up at once on what waiting does not mend.
+async fn first_connection(pool: &PgPool) -> Result<(), Error> {
+    let opening = pool.acquire();
+    let probing = async {
+        let mut last = None;
+        loop {
+            sleep(PATIENCE).await;
+            let limit = pool.options().get_acquire_timeout();
+            match timeout(limit, sqlx::PgConnection::connect_with(&pool.connect_options())).await {
+                Ok(Err(error)) if fault(&error) == Fault::Unreachable => return error,
+                Ok(Err(error)) => last = Some(error),
+                Ok(Ok(connection)) => drop(connection.close().await),
+                Err(_) => return last.unwrap_or(sqlx::Error::PoolTimedOut),
+            }
+        }
+    };
+    let error = tokio::select! {
+        opened = opening => match opened {
+            Ok(_) => return Ok(()),
+            Err(error) => error,
+        },
+        error = probing => error,
+    };
+    Err(connect_error(fault(&error), name(&pool.connect_options()), query_error(error)))
+}
+
+/// Host, port and database, for a message.
+fn name(options: &PgConnectOptions) -> String {
+    let host = options.get_socket().map_or(options.get_host().into(), |path| path.display().to_string());
+    format!("{host}:{}/{}", options.get_port(), options.get_database().unwrap_or(options.get_username()))
+}
+
+/// The innermost text of an error, which holds no URL.
+fn reason(error: &DbErr) -> String {
+    error_of(error).map_or_else(|| error.to_string(), ToString::to_string)
+}
+
+/// <https://www.postgresql.org/docs/current/errcodes-appendix.html>
+fn fault(error: &sqlx::Error) -> Fault {
+    match error {
+        sqlx::Error::Io(error) if unreachable(error.kind()) => Fault::Unreachable,
+        sqlx::Error::PoolTimedOut => Fault::Unreachable,
+        sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed | sqlx::Error::PoolClosed => {
+            Fault::Lost
+        }
+        _ => code(error).map_or(Fault::Other, |code| match &*code {
+            "42P01" => Fault::NoTable,
+            "42703" => Fault::NoColumn,
+            "23502" => Fault::NotNull,
+            "23505" | "42710" | "42P07" => Fault::CreateRace,
+            "55P03" | "40P01" | "40001" => Fault::Held,
+            "25006" => Fault::ReadOnly,
+            "42501" => Fault::Denied,
+            "28000" | "28P01" => Fault::Authentication,
+            "3D000" => Fault::NoDatabase,
+            "57P01" | "57P02" | "57P03" | "57P05" | "25P03" => Fault::Lost,
+            code if code.starts_with("08") => Fault::Lost,
+            _ => Fault::Other,
+        }),
+    }
+}
+
+fn unreachable(kind: ErrorKind) -> bool {
+    use ErrorKind::{AddrNotAvailable, ConnectionRefused, HostUnreachable, NetworkUnreachable, NotFound, TimedOut};
+    // A host name that does not resolve has no kind of its own.
+    kind == ErrorKind::Other
+        || matches!(
+            kind,
+            AddrNotAvailable | ConnectionRefused | HostUnreachable | NetworkUnreachable | NotFound | TimedOut
+        )
+}
+
+/// `SET LOCAL` alone: behind a transaction-pooling proxy a plain `SET` would stay with the server's session, and pass
+/// to whoever gets it next.
+fn set_local(session: &Session, settings: &Settings) -> String {
+    let mut sql = format!(
+        "SET LOCAL application_name = '{}'; SET LOCAL lock_timeout = {}; \
+         SET LOCAL idle_in_transaction_session_timeout = 0; ",
+        settings.label,
+        settings.lock_timeout.as_millis(),
+    );
+    if session.server_version >= CHECKS_CLIENT {
+        // A statement in flight outlived its killed client by 11 s without this, and by 1.0 s with it.
+        sql.push_str("SET LOCAL client_connection_check_interval = 1000; ");
+    }
+    if !settings.durable {
+        sql.push_str("SET LOCAL synchronous_commit = off; ");
+    }
+    sql
+}
+
+/// What [`sessions`] reads of a row of `pg_stat_activity s`.
+const SESSION: &str = "s.pid, coalesce(s.application_name, ''),
+    coalesce(extract(epoch FROM clock_timestamp() - s.xact_start), 0)::float8";
+
+async fn sessions(session: &Session, sql: String) -> Result<Vec<ServerSession>, DbErr> {
+    let read = |row: PgRow| {
+        let seconds: f64 = row.try_get(2)?;
+        let since = Duration::try_from_secs_f64(seconds).unwrap_or_default();
+        Ok(ServerSession { pid: row.try_get(0)?, application_name: row.try_get(1)?, since })
+    };
+    rows(session, sql).await?.into_iter().map(read).collect::<Result<_, _>>().map_err(query_error)
+}
+
+/// The simple protocol again: outside a transaction a proxy may give each message of the other to another session.
+async fn rows(session: &Session, sql: String) -> Result<Vec<PgRow>, DbErr> {
+    let pool = session.pool.get_postgres_connection_pool();
+    sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(pool).await.map_err(query_error)
+}

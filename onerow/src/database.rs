@@ -1,0 +1,203 @@
+//! The handle that an app and its migrations share.
+
+use std::pin::Pin;
+
+use async_trait::async_trait;
+use futures_util::Stream;
+use sea_orm::{
+    AccessMode, ConnectOptions, ConnectionTrait, DatabaseBackend, DatabaseConnection, DatabaseTransaction, DbErr,
+    ExecResult, IsolationLevel, QueryResult, Statement, StreamTrait, TransactionError, TransactionOptions,
+    TransactionTrait,
+};
+use sea_orm_migration::SchemaManager;
+
+use crate::{Error, backend};
+
+/// The pool an app holds, or the transaction a migration is handed.
+///
+/// It implements SeaORM's [`ConnectionTrait`], [`TransactionTrait`] and [`StreamTrait`], so entities, `sea_query`
+/// statements and raw SQL run on it alike. It is not `Clone`, so that no migration can keep its transaction: an app
+/// shares its pool with `Arc<Database>`.
+#[derive(Debug)]
+pub struct Database(Inner);
+
+#[derive(Debug)]
+enum Inner {
+    Pool(DatabaseConnection),
+    Transaction(DatabaseTransaction),
+}
+
+impl Database {
+    /// Opens a pool on a URL, or on SeaORM's [`ConnectOptions`] for its size and timeouts.
+    ///
+    /// `postgres://user:password@host:5432/name` and `sqlite://file.sqlite?mode=rwc` (`rwc` creates the file) or
+    /// `sqlite::memory:`; the scheme's driver must be compiled in, by the feature `postgres` or `sqlite`.
+    ///
+    /// # Errors
+    /// [`Error::InvalidUrl`], [`Error::UnknownScheme`], [`Error::DriverMissing`], and, of the server's answer,
+    /// [`Error::ServerUnreachable`], [`Error::AuthenticationFailed`], [`Error::NoSuchDatabase`] or [`Error::Connect`].
+    /// None of them holds the password.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), onerow::Error> {
+    /// let db = onerow::Database::connect("sqlite::memory:").await?;
+    /// db.disconnect().await
+    /// # }
+    /// ```
+    pub async fn connect(options: impl Into<ConnectOptions>) -> Result<Self, Error> {
+        backend::connect(options.into()).await.map(Self::from)
+    }
+
+    /// Closes the pool: waits for the connections in use to come back, then closes each.
+    pub async fn disconnect(self) -> Result<(), Error> {
+        match self.0 {
+            Inner::Pool(pool) => pool.close().await.map_err(Error::database),
+            Inner::Transaction(_) => Err(Error::NotAPool),
+        }
+    }
+
+    /// sea-orm-migration's [`SchemaManager`] on this handle: `create_table`, `has_column` and the like.
+    #[must_use]
+    pub fn schema(&self) -> SchemaManager<'_> {
+        match &self.0 {
+            Inner::Pool(pool) => SchemaManager::new(pool),
+            Inner::Transaction(transaction) => SchemaManager::new(transaction),
+        }
+    }
+
+    pub(crate) fn pool(&self) -> Result<&DatabaseConnection, Error> {
+        match &self.0 {
+            Inner::Pool(pool) => Ok(pool),
+            Inner::Transaction(_) => Err(Error::NotAPool),
+        }
+    }
+
+    pub(crate) fn from_transaction(transaction: DatabaseTransaction) -> Self {
+        Self(Inner::Transaction(transaction))
+    }
+
+    /// Gives back what [`from_transaction`](Self::from_transaction) wrapped.
+    pub(crate) fn into_transaction(self) -> DatabaseTransaction {
+        match self.0 {
+            Inner::Transaction(transaction) => transaction,
+            Inner::Pool(_) => unreachable!("only what from_transaction made comes here"),
+        }
+    }
+}
+
+/// Adopts a pool that SeaORM opened; a run of migrations connects with the same options.
+impl From<DatabaseConnection> for Database {
+    fn from(pool: DatabaseConnection) -> Self {
+        Self(Inner::Pool(pool))
+    }
+}
+
+/// Calls the same method on whichever of the two this is.
+macro_rules! delegate {
+    ($self:ident.$method:ident($($argument:expr),*)) => {
+        match &$self.0 {
+            Inner::Pool(pool) => pool.$method($($argument),*),
+            Inner::Transaction(transaction) => transaction.$method($($argument),*),
+        }
+    };
+    ($self:ident.$method:ident($($argument:expr),*).await) => {
+        match &$self.0 {
+            Inner::Pool(pool) => pool.$method($($argument),*).await,
+            Inner::Transaction(transaction) => transaction.$method($($argument),*).await,
+        }
+    };
+}
+
+#[async_trait]
+impl ConnectionTrait for Database {
+    fn get_database_backend(&self) -> DatabaseBackend {
+        match &self.0 {
+            Inner::Pool(pool) => pool.get_database_backend(),
+            Inner::Transaction(transaction) => ConnectionTrait::get_database_backend(transaction),
+        }
+    }
+
+    async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
+        delegate!(self.execute_raw(statement).await)
+    }
+
+    async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
+        delegate!(self.execute_unprepared(sql).await)
+    }
+
+    async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
+        delegate!(self.query_one_raw(statement).await)
+    }
+
+    async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
+        delegate!(self.query_all_raw(statement).await)
+    }
+
+    fn support_returning(&self) -> bool {
+        delegate!(self.support_returning())
+    }
+}
+
+type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+#[async_trait]
+impl TransactionTrait for Database {
+    type Transaction = DatabaseTransaction;
+
+    async fn begin(&self) -> Result<DatabaseTransaction, DbErr> {
+        delegate!(self.begin().await)
+    }
+
+    async fn begin_with_config(
+        &self,
+        isolation_level: Option<IsolationLevel>,
+        access_mode: Option<AccessMode>,
+    ) -> Result<DatabaseTransaction, DbErr> {
+        delegate!(self.begin_with_config(isolation_level, access_mode).await)
+    }
+
+    async fn begin_with_options(&self, options: TransactionOptions) -> Result<DatabaseTransaction, DbErr> {
+        delegate!(self.begin_with_options(options).await)
+    }
+
+    async fn transaction<F, T, E>(&self, callback: F) -> Result<T, TransactionError<E>>
+    where
+        F: for<'c> FnOnce(&'c DatabaseTransaction) -> BoxFuture<'c, Result<T, E>> + Send,
+        T: Send,
+        E: std::fmt::Display + std::fmt::Debug + Send,
+    {
+        delegate!(self.transaction(callback).await)
+    }
+
+    async fn transaction_with_config<F, T, E>(
+        &self,
+        callback: F,
+        isolation_level: Option<IsolationLevel>,
+        access_mode: Option<AccessMode>,
+    ) -> Result<T, TransactionError<E>>
+    where
+        F: for<'c> FnOnce(&'c DatabaseTransaction) -> BoxFuture<'c, Result<T, E>> + Send,
+        T: Send,
+        E: std::fmt::Display + std::fmt::Debug + Send,
+    {
+        delegate!(self.transaction_with_config(callback, isolation_level, access_mode).await)
+    }
+}
+
+impl StreamTrait for Database {
+    type Stream<'a> = Pin<Box<dyn Stream<Item = Result<QueryResult, DbErr>> + Send + 'a>>;
+
+    fn get_database_backend(&self) -> DatabaseBackend {
+        ConnectionTrait::get_database_backend(self)
+    }
+
+    fn stream_raw<'a>(&'a self, statement: Statement) -> BoxFuture<'a, Result<Self::Stream<'a>, DbErr>> {
+        Box::pin(async move {
+            Ok(match &self.0 {
+                Inner::Pool(pool) => Box::pin(pool.stream_raw(statement).await?) as Self::Stream<'a>,
+                Inner::Transaction(transaction) => Box::pin(transaction.stream_raw(statement).await?),
+            })
+        })
+    }
+}

@@ -1,0 +1,337 @@
+//! What can go wrong: a variant for each decision an operator has to take.
+
+use std::{error::Error as StdError, fmt, time::Duration};
+
+use sea_orm::DbErr;
+
+use crate::{migration, progress::ServerSession, version::TABLE};
+
+/// Why connecting, or a run of migrations, did not succeed.
+///
+/// `Display` says what happened and what is still true; the cause is in [`source`](StdError::source);
+/// [`next_step`](Self::next_step) says what to do; [`explain`](Self::explain) prints all three. No variant holds a
+/// password.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The text is not a database URL.
+    #[error("the database URL does not parse: {reason}")]
+    InvalidUrl {
+        /// What the parser says, without the URL, which may hold a password.
+        reason: String,
+    },
+    /// The URL is of no database that onerow knows.
+    #[error("unknown database scheme \"{scheme}\"")]
+    UnknownScheme {
+        /// The part before the colon.
+        scheme: String,
+    },
+    /// The URL is of a known database, whose driver this program was built without.
+    #[error("the driver for \"{scheme}\" is not compiled in")]
+    DriverMissing {
+        /// The part before the colon.
+        scheme: String,
+        /// The cargo feature of onerow that brings the driver.
+        feature: &'static str,
+    },
+    /// Nothing answers at the address.
+    #[error("no server answers at {server}")]
+    ServerUnreachable {
+        /// Host, port and database, or the file.
+        server: String,
+        /// The driver's words.
+        source: DbErr,
+    },
+    /// The server does not accept the user name and password.
+    #[error("{server} rejected the user name or password")]
+    AuthenticationFailed {
+        /// Host, port and database.
+        server: String,
+        /// The driver's words.
+        source: DbErr,
+    },
+    /// The server has no such database, or there is no such file.
+    #[error("there is no database {server}")]
+    NoSuchDatabase {
+        /// Host, port and database, or the file.
+        server: String,
+        /// The driver's words.
+        source: DbErr,
+    },
+    /// Connecting failed in another way.
+    #[error("cannot connect to {server}")]
+    Connect {
+        /// Host, port and database, or the file.
+        server: String,
+        /// The driver's words.
+        source: DbErr,
+    },
+    /// `up`, `status` or `disconnect` was called on the transaction that a migration is handed.
+    #[error("this handle is the transaction of a running migration, not the pool")]
+    NotAPool,
+
+    /// The database holds a version that this build does not know.
+    #[error("the database is at version {version}, ahead of this build, whose last migration is {latest}; nothing was changed")]
+    Ahead {
+        /// The version that the database holds.
+        version: i32,
+        /// The last version in the registry.
+        latest: i32,
+    },
+    /// The version row holds something else than a version.
+    #[error("{TABLE} holds {found}, which is not a version; nothing was changed")]
+    InvalidVersion {
+        /// What stands in the row.
+        found: String,
+    },
+    /// The version table has no row, and the seed's −1 row cannot be added.
+    #[error("{TABLE} has no row, and a row with only a version cannot be added; nothing was changed")]
+    MissingRow {
+        /// The server's reason: as a rule a further column that must be given.
+        source: DbErr,
+    },
+    /// The version table has several rows.
+    #[error("{TABLE} holds {rows} rows instead of one; nothing was changed")]
+    SeveralRows {
+        /// How many rows.
+        rows: usize,
+    },
+    /// There is a table of that name, of somebody else.
+    #[error("the table {TABLE} is not onerow's: it has no column \"version\"; nothing was changed")]
+    ForeignTable {
+        /// The server's words.
+        source: DbErr,
+    },
+    /// The database is a standby, or was opened read-only.
+    #[error("the database is read-only{}; nothing was changed", still_at(*.version))]
+    ReadOnly {
+        /// The version that the database holds, where it is known.
+        version: Option<i32>,
+        /// The server's words.
+        source: DbErr,
+    },
+    /// The user has not the right.
+    #[error("no right to {operation}{}; nothing was changed", still_at(*.version))]
+    PermissionDenied {
+        /// What was tried.
+        operation: String,
+        /// The version that the database holds, where it is known.
+        version: Option<i32>,
+        /// The server's words.
+        source: DbErr,
+    },
+
+    /// [`to`](crate::Up::to) names a version that the registry does not have.
+    #[error("there is no migration {target}: this build has {}; nothing was changed", range(*.latest))]
+    TargetBeyondLatest {
+        /// The version asked for.
+        target: i32,
+        /// The last version in the registry.
+        latest: i32,
+    },
+    /// [`to`](crate::Up::to) names a version below the database's.
+    #[error("the database is at version {version} and cannot go back to {target}: migrations are forward only")]
+    TargetBelowVersion {
+        /// The version asked for.
+        target: i32,
+        /// The version that the database holds.
+        version: i32,
+    },
+
+    /// A migration failed. All that came before it is applied.
+    #[error(
+        "migration {} failed {}; the database is at version {version}",
+        migration::name(*.migration),
+        if *.rolled_back { "and was rolled back" } else { "outside a transaction, so its work may be half done" }
+    )]
+    MigrationFailed {
+        /// The version of the migration.
+        migration: i32,
+        /// The version that the database holds.
+        version: i32,
+        /// Whether all the migration did is undone; false for one that is not transactional.
+        rolled_back: bool,
+        /// How it failed.
+        #[source]
+        failure: Failure,
+    },
+    /// Another runner held the version row for all of the [`wait_timeout`](crate::Up::wait_timeout).
+    #[error(
+        "waited {waited:.0?} for another runner{}; the database is at version {version}",
+        .holder.as_ref().map(|holder| format!(", {holder}")).unwrap_or_default()
+    )]
+    WaitTimeout {
+        /// How long this run waited.
+        waited: Duration,
+        /// The version that the database holds.
+        version: i32,
+        /// Who holds the row, where the server tells.
+        holder: Option<ServerSession>,
+    },
+    /// The run was told to stop, by [`cancel_on`](crate::Up::cancel_on).
+    #[error("stopped as told; the migration in progress was rolled back{}", still_at(*.version))]
+    Cancelled {
+        /// The version that the database holds, where it could be read.
+        version: Option<i32>,
+    },
+    /// The connection broke in a `COMMIT`, and the database could not be asked since whether it took place.
+    #[error(
+        "the connection was lost while {} was committed; the database is at version {} or {migration}",
+        migration::name(*.migration),
+        migration - 1
+    )]
+    CommitInDoubt {
+        /// The version of the migration.
+        migration: i32,
+        /// What broke.
+        source: DbErr,
+    },
+    /// The database refused a statement of onerow's own.
+    #[error("cannot {operation}{}", still_at(*.version))]
+    Database {
+        /// What was tried.
+        operation: String,
+        /// The version that the database holds, where it is known.
+        version: Option<i32>,
+        /// The server's words.
+        source: DbErr,
+    },
+}
+
+/// How a migration failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Failure {
+    /// [`migrate`](crate::MigrationTrait::migrate) returned an error.
+    #[error(transparent)]
+    Migrate(DbErr),
+    /// [`validate`](crate::MigrationTrait::validate) returned an error.
+    #[error("its validation failed")]
+    Validate(#[source] DbErr),
+    /// The code panicked.
+    #[error("it panicked: {0}")]
+    Panicked(String),
+    /// SQLite's check before the commit found rows without their parent.
+    #[error("it leaves {rows} more row(s) without the parent that a foreign key of table {table} asks for")]
+    ForeignKeys {
+        /// How many rows more than before the migration.
+        rows: usize,
+        /// The table of the first.
+        table: String,
+    },
+    /// The migration itself sent `COMMIT` or `ROLLBACK`.
+    #[error("it ended the transaction that it was handed, and what it did before that may have been committed")]
+    EndedTransaction,
+    /// Locks that other sessions hold stood in the way at each try.
+    #[error("a lock was not to be had in {tries} tries{}", blocked_by(.blockers))]
+    Blocked {
+        /// How often the migration was tried.
+        tries: u32,
+        /// Who held the locks, where the server tells.
+        blockers: Vec<ServerSession>,
+        /// The server's words at the last try.
+        #[source]
+        source: DbErr,
+    },
+    /// The version could not be moved, or the commit was refused.
+    #[error("its commit was refused")]
+    Commit(#[source] DbErr),
+}
+
+impl Error {
+    pub(crate) fn database(source: DbErr) -> Self {
+        Self::Database { operation: "reach the database".into(), version: None, source }
+    }
+
+    /// What to do next, as a sentence for the operator.
+    #[must_use]
+    pub fn next_step(&self) -> String {
+        let text = match self {
+            Self::InvalidUrl { .. } => {
+                "write it as postgres://user:password@host:5432/name, or sqlite://file.sqlite?mode=rwc; \
+                 percent-encode special characters in the password"
+            }
+            Self::UnknownScheme { .. } => "use a URL that begins with postgres:// or sqlite://",
+            Self::DriverMissing { feature, .. } => {
+                return format!("build with the cargo feature \"{feature}\" of onerow");
+            }
+            Self::ServerUnreachable { .. } => "check host and port, and that the server runs",
+            Self::AuthenticationFailed { .. } => "check user name and password in DATABASE_URL",
+            Self::NoSuchDatabase { server, .. } if server.contains(':') => {
+                "create it, with createdb, or check the name in DATABASE_URL"
+            }
+            Self::NoSuchDatabase { .. } => "add ?mode=rwc to the URL to have the file created, or check the path",
+            Self::Connect { .. } | Self::Database { .. } => {
+                "mend what the cause says, then run: cargo run -p migration -- up"
+            }
+            Self::NotAPool => "call it with the Database that the app connected",
+            Self::Ahead { .. } => "deploy the build that applied that version, or a later one",
+            Self::InvalidVersion { .. } | Self::SeveralRows { .. } => {
+                return format!("find out who wrote to it, then leave one row with the version that is applied in {TABLE}");
+            }
+            Self::MissingRow { .. } => {
+                return format!("insert the row by hand: INSERT INTO {TABLE} (version, …) VALUES (-1, …)");
+            }
+            Self::ForeignTable { .. } => "rename that table, or use a schema of its own (search_path) for one of the two",
+            Self::ReadOnly { .. } => "connect to the primary, or open the file for writing",
+            Self::PermissionDenied { .. } => "grant the right, or run the migrations as the owner of the schema",
+            Self::TargetBeyondLatest { .. } => "leave --to out to apply all, or name one that status lists",
+            Self::TargetBelowVersion { .. } => "mend a mistake with a new migration, or restore a backup",
+            Self::MigrationFailed { failure: Failure::Blocked { .. }, .. } => {
+                "wait for those sessions or end them, then run: cargo run -p migration -- up"
+            }
+            Self::MigrationFailed { .. } => "to retry after fixing it: cargo run -p migration -- up",
+            Self::WaitTimeout { .. } => "see whether that session is alive, end it if not, then run: cargo run -p migration -- up",
+            Self::Cancelled { .. } => "to go on: cargo run -p migration -- up",
+            Self::CommitInDoubt { .. } => "when the server is back, run: cargo run -p migration -- up (it finds out)",
+        };
+        text.into()
+    }
+
+    /// The error, its causes and the next step, one to a line, as the command line prints it.
+    #[must_use]
+    pub fn explain(&self) -> impl fmt::Display {
+        Explanation(self)
+    }
+}
+
+struct Explanation<'a>(&'a Error);
+
+impl fmt::Display for Explanation<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "error: {}", self.0)?;
+        for cause in causes(self.0) {
+            write!(f, "\n  caused by: {cause}")?;
+        }
+        write!(f, "\n  {}", self.0.next_step())
+    }
+}
+
+/// The causes, each once: SeaORM and sqlx repeat in an error's text that of its source.
+fn causes(error: &Error) -> Vec<String> {
+    let mut causes: Vec<String> = Vec::new();
+    for cause in std::iter::successors(error.source(), |&cause| cause.source()) {
+        let text = cause.to_string();
+        match causes.last_mut() {
+            Some(last) if last.ends_with(&text) => *last = text,
+            _ => causes.push(text),
+        }
+    }
+    causes
+}
+
+fn still_at(version: Option<i32>) -> String {
+    version.map(|version| format!("; the database is at version {version}")).unwrap_or_default()
+}
+
+fn range(latest: i32) -> String {
+    if latest < 0 { "none".into() } else { format!("0 to {latest}") }
+}
+
+fn blocked_by(blockers: &[ServerSession]) -> String {
+    if blockers.is_empty() {
+        return String::new();
+    }
+    let names: Vec<_> = blockers.iter().map(ToString::to_string).collect();
+    format!("; held by {}", names.join(" and "))
+}

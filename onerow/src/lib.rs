@@ -1,0 +1,87 @@
+//! Forward-only schema migrations on SeaORM. One row in the database is the version, and that row is the lock.
+//!
+//! | module | holds |
+//! |---|---|
+//! | `migration` | [`MigrationTrait`]: what a migration is |
+//! | `registry` | [`Registry`] and [`registry!`]: the migrations in order; [`Status`] |
+//! | `up` | [`Up`]: a run and its options; [`Report`] |
+//! | `run` | the loop: claim the row, run a migration, move the version, commit |
+//! | `watch` | the second connection, which looks at what a migration is doing |
+//! | `progress` | [`Progress`]: what a run tells while it goes on |
+//! | `version` | the version row: read, claim, advance |
+//! | `database` | [`Database`]: the pool an app holds, or the transaction a migration is handed |
+//! | `backend` | what differs between PostgreSQL and SQLite |
+//! | `index` | [`create_index`]: an index built beside the traffic, healed when a build was cut off |
+//! | `error` | [`Error`] and [`Failure`] |
+//! | [`cli`] | the command line (feature `cli`) |
+//! | [`testing`] | throwaway databases (feature `testing`) |
+//!
+//! ```
+//! mod m0000 {
+//!     use onerow::prelude::{schema::*, *};
+//!
+//!     pub struct Migration;
+//!
+//!     #[async_trait]
+//!     impl MigrationTrait for Migration {
+//!         fn description(&self) -> &str {
+//!             "members"
+//!         }
+//!
+//!         async fn migrate(&self, db: &Database) -> Result<(), DbErr> {
+//!             let members = Table::create().table("members").col(pk_auto("id")).col(string("email")).to_owned();
+//!             db.schema().create_table(members).await
+//!         }
+//!     }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), onerow::Error> {
+//! let db = onerow::Database::connect("sqlite::memory:").await?;
+//! let report = onerow::registry![m0000].up(&db).await?;
+//! assert_eq!((report.initial, report.version), (-1, 0));
+//! # db.disconnect().await
+//! # }
+//! ```
+
+mod backend;
+#[cfg(feature = "cli")]
+pub mod cli;
+mod database;
+mod error;
+mod index;
+mod migration;
+mod progress;
+mod registry;
+mod run;
+#[cfg(feature = "testing")]
+pub mod testing;
+mod up;
+mod version;
+mod watch;
+
+pub use database::Database;
+pub use error::{Error, Failure};
+pub use index::create_index;
+pub use migration::MigrationTrait;
+pub use progress::{Applied, Progress, ServerSession};
+pub use registry::{MigrationStatus, Registry, Status};
+pub use up::{Report, Up};
+
+/// What a migration needs: `use onerow::prelude::*;`, and `prelude::{schema::*, *}` with the column helpers.
+pub mod prelude {
+    pub use crate::{Database, MigrationTrait, Registry, create_index};
+    pub use async_trait::async_trait;
+    pub use sea_orm::{self, ConnectionTrait, DatabaseBackend, DbErr, DeriveIden, StreamTrait, TransactionTrait};
+    pub use sea_orm_migration::{
+        SchemaManager,
+        prelude::sea_query::{self, *},
+        schema,
+    };
+}
+
+/// Not an interface: what the expansion of [`registry!`] calls.
+#[doc(hidden)]
+pub mod __private {
+    pub use crate::registry::check_name;
+}

@@ -1,0 +1,81 @@
+//! What a migration is.
+
+use std::time::Duration;
+
+use sea_orm_migration::prelude::async_trait::async_trait;
+
+use crate::Database;
+use sea_orm::DbErr;
+
+/// One forward step of the schema, and of the data with it.
+///
+/// A migration is the unit struct `Migration` of a module named `m0000`, `m0001`, …; [`registry!`](crate::registry!)
+/// puts the modules in order. Only [`migrate`](Self::migrate) is required.
+///
+/// ```
+/// use onerow::prelude::*;
+///
+/// pub struct Migration;
+///
+/// #[async_trait]
+/// impl MigrationTrait for Migration {
+///     fn description(&self) -> &str {
+///         "members"
+///     }
+///
+///     async fn migrate(&self, db: &Database) -> Result<(), DbErr> {
+///         db.execute_unprepared("CREATE TABLE members (id INTEGER PRIMARY KEY, email TEXT NOT NULL)")
+///             .await?;
+///         Ok(())
+///     }
+/// }
+/// ```
+#[async_trait]
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a migration",
+    note = "a migration module holds `pub struct Migration;` and `#[async_trait] impl MigrationTrait for Migration`"
+)]
+pub trait MigrationTrait: Send + Sync {
+    /// What the migration does, in a few words, for `status` and the logs. Empty by default.
+    fn description(&self) -> &str {
+        ""
+    }
+
+    /// Takes the database from the version before to this one.
+    ///
+    /// `db` is the transaction that also holds the version row: an error, or a panic, rolls back all that was done
+    /// through it. With [`transactional`](Self::transactional) false it is a connection of its own instead.
+    ///
+    /// On SQLite foreign keys are not enforced meanwhile, so that a table can be rebuilt without deleting its
+    /// children; `ON DELETE` and `ON UPDATE` actions do not run, and a row that is left without its parent fails
+    /// the migration (<https://sqlite.org/lang_altertable.html#otheralter>).
+    async fn migrate(&self, db: &Database) -> Result<(), DbErr>;
+
+    /// Checks the outcome, in the same transaction, after [`migrate`](Self::migrate): an error rolls both back.
+    async fn validate(&self, db: &Database) -> Result<(), DbErr> {
+        let _ = db;
+        Ok(())
+    }
+
+    /// Whether the migration runs in a transaction, true by default.
+    ///
+    /// False is for statements that refuse one: `CREATE INDEX CONCURRENTLY`, `VACUUM`, and on PostgreSQL before 12
+    /// `ALTER TYPE … ADD VALUE`. The version row stays held meanwhile, and moves only after `migrate` and `validate` have
+    /// succeeded. A crash in between leaves the version before with the work half done, and the migration **runs
+    /// again**: write it so that it finds its own leftovers. One such statement for each migration is the simplest way.
+    fn transactional(&self) -> bool {
+        true
+    }
+
+    /// How long a statement of this migration may wait for a lock, instead of the run's
+    /// [`lock_timeout`](crate::Up::lock_timeout). `None`, the default, keeps the run's.
+    fn lock_timeout(&self) -> Option<Duration> {
+        None
+    }
+}
+
+/// The name of a version's module: `m0007`.
+#[must_use]
+pub(crate) fn name(version: i32) -> String {
+    format!("m{version:04}")
+}

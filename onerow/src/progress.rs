@@ -1,0 +1,138 @@
+//! What a run tells while it goes on, to `tracing` and to whoever asked.
+
+use std::{fmt, time::Duration};
+
+use crate::migration;
+
+/// A migration that a run applied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "cli", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct Applied {
+    /// The version that it took the database to.
+    pub version: i32,
+    /// Its [`description`](crate::MigrationTrait::description).
+    pub description: String,
+    /// How long `migrate` and `validate` took.
+    pub elapsed: Duration,
+}
+
+impl Applied {
+    /// The module's name: `m0007`.
+    #[must_use]
+    pub fn name(&self) -> String {
+        migration::name(self.version)
+    }
+}
+
+/// Another session on the server, which holds what this run needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ServerSession {
+    /// Its process on the server.
+    pub pid: i32,
+    /// What it calls itself; empty where the server does not tell.
+    pub application_name: String,
+    /// How long its transaction has lasted.
+    pub since: Duration,
+}
+
+impl fmt::Display for ServerSession {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "pid {}", self.pid)?;
+        if !self.application_name.is_empty() {
+            write!(f, " \"{}\"", self.application_name)?;
+        }
+        write!(f, ", in its transaction for {} s", self.since.as_secs())
+    }
+}
+
+/// A step of a run, as [`Up::on_progress`](crate::Up::on_progress) hears of it.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Progress {
+    /// Another runner holds the version row.
+    Waiting {
+        /// Who, where the server tells.
+        holder: Option<ServerSession>,
+        /// For how long this run has waited.
+        waited: Duration,
+    },
+    /// A migration begins.
+    Started {
+        /// Its version.
+        version: i32,
+        /// Its description.
+        description: String,
+        /// The version that this run goes to.
+        target: i32,
+    },
+    /// A migration takes longer than a second; told again every second.
+    Running {
+        /// Its version.
+        version: i32,
+        /// For how long it has run.
+        elapsed: Duration,
+        /// Who blocks it, where somebody does.
+        blockers: Vec<ServerSession>,
+        /// How far it is, where the server tells.
+        phase: Option<String>,
+    },
+    /// A lock was not to be had, so the migration was rolled back, and will be tried again.
+    Retrying {
+        /// Its version.
+        version: i32,
+        /// How often it has been tried.
+        tries: u32,
+        /// Why the last try failed.
+        reason: String,
+        /// Who held the lock, where the server tells.
+        blockers: Vec<ServerSession>,
+    },
+    /// A migration is committed.
+    Applied(Applied),
+}
+
+impl fmt::Display for Progress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Waiting { holder: Some(holder), .. } => write!(f, "waiting for another runner: {holder}"),
+            Self::Waiting { holder: None, .. } => write!(f, "waiting for another runner"),
+            Self::Started { version, description, .. } => {
+                write!(f, "applying {} {description}", migration::name(*version))
+            }
+            Self::Running { version, elapsed, blockers, phase } => {
+                write!(f, "{} has run for {} s", migration::name(*version), elapsed.as_secs())?;
+                for blocker in blockers {
+                    write!(f, ", blocked by {blocker}")?;
+                }
+                phase.iter().try_for_each(|phase| write!(f, ", {phase}"))
+            }
+            Self::Retrying { version, tries, reason, blockers } => {
+                write!(f, "{} was rolled back after try {tries} ({reason}", migration::name(*version))?;
+                for blocker in blockers {
+                    write!(f, ", blocked by {blocker}")?;
+                }
+                write!(f, "), and will be tried again")
+            }
+            Self::Applied(applied) => {
+                write!(f, "applied {} {} in {:.1?}", applied.name(), applied.description, applied.elapsed)
+            }
+        }
+    }
+}
+
+impl Progress {
+    /// Sends the step to `tracing`: what an operator should look at as a warning, the ordinary as information.
+    pub(crate) fn trace(&self) {
+        match self {
+            Self::Waiting { waited, .. } => tracing::info!(?waited, "{self}"),
+            Self::Started { version, .. } => tracing::debug!(version, "{self}"),
+            Self::Running { version, elapsed, .. } => tracing::info!(version, ?elapsed, "{self}"),
+            Self::Retrying { version, tries, .. } => tracing::warn!(version, tries, "{self}"),
+            Self::Applied(applied) => {
+                tracing::info!(version = applied.version, elapsed = ?applied.elapsed, "{self}");
+            }
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! A run and its options.
+
+use std::{fmt, pin::Pin, time::Duration};
+
+use crate::{Applied, Database, Error, Progress, Registry, run, version};
+
+/// A run of the pending migrations, made by [`Registry::up`]: set options, then await it.
+///
+/// ```
+/// # use onerow::prelude::*;
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), onerow::Error> {
+/// # let (registry, db) = (Registry::new(vec![]), Database::connect("sqlite::memory:").await?);
+/// let report = registry.up(&db).lock_timeout(std::time::Duration::from_secs(2)).await?;
+/// println!("from version {} to {}", report.initial, report.version);
+/// # Ok(())
+/// # }
+/// ```
+#[must_use = "nothing runs until it is awaited"]
+pub struct Up<'a> {
+    pub(crate) registry: &'a Registry,
+    pub(crate) db: &'a Database,
+    pub(crate) options: Options<'a>,
+    target: Option<i32>,
+    cancel: Option<BoxFuture<'a, ()>>,
+}
+
+type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+pub(crate) struct Options<'a> {
+    pub(crate) wait_timeout: Duration,
+    pub(crate) lock_timeout: Duration,
+    pub(crate) max_tries: u32,
+    pub(crate) progress: Box<dyn Fn(&Progress) + Send + Sync + 'a>,
+}
+
+impl<'a> Up<'a> {
+    pub(crate) fn new(registry: &'a Registry, db: &'a Database) -> Self {
+        let options = Options {
+            wait_timeout: Duration::from_secs(600),
+            lock_timeout: Duration::from_secs(5),
+            max_tries: 10,
+            progress: Box::new(|_| ()),
+        };
+        Self { registry, db, options, target: None, cancel: None }
+    }
+
+    /// Stops at this version instead of the last.
+    ///
+    /// # Errors
+    /// The run gives [`Error::TargetBeyondLatest`] or [`Error::TargetBelowVersion`], having changed nothing.
+    pub fn to(mut self, version: i32) -> Self {
+        self.target = Some(version);
+        self
+    }
+
+    /// How long to wait for another runner that holds the version row; ten minutes by default.
+    pub fn wait_timeout(mut self, timeout: Duration) -> Self {
+        self.options.wait_timeout = timeout;
+        self
+    }
+
+    /// How long a statement of a transactional migration may wait for a lock before the migration is rolled back and
+    /// tried again; five seconds by default, in whole milliseconds, and 0 for as long as it takes.
+    ///
+    /// While it waits, each later query on that table waits behind it
+    /// (<https://www.postgresql.org/docs/current/explicit-locking.html>).
+    pub fn lock_timeout(mut self, timeout: Duration) -> Self {
+        self.options.lock_timeout = timeout;
+        self
+    }
+
+    /// How often a migration that does not get a lock is tried in all; ten times by default.
+    pub fn max_tries(mut self, tries: u32) -> Self {
+        self.options.max_tries = tries;
+        self
+    }
+
+    /// Calls back at each step of the run. The steps go to `tracing` in any case.
+    pub fn on_progress(mut self, callback: impl Fn(&Progress) + Send + Sync + 'a) -> Self {
+        self.options.progress = Box::new(callback);
+        self
+    }
+
+    /// Stops when this future is done: the statement in flight is cancelled on the server, the migration rolled back.
+    ///
+    /// # Errors
+    /// The run then gives [`Error::Cancelled`] with the version that the database holds.
+    pub fn cancel_on(mut self, signal: impl Future<Output = ()> + Send + 'a) -> Self {
+        self.cancel = Some(Box::pin(signal));
+        self
+    }
+
+    async fn run(self) -> Result<Report, Error> {
+        let latest = self.registry.latest();
+        let target = self.target.unwrap_or(latest);
+        if target > latest {
+            return Err(Error::TargetBeyondLatest { target, latest });
+        }
+        // The whole cost of a run with nothing to do.
+        let found = version::read(self.db.pool()?).await?;
+        let initial = found.version_or_none();
+        if initial > latest {
+            return Err(Error::Ahead { version: initial, latest });
+        }
+        if initial > target {
+            return Err(Error::TargetBelowVersion { target, version: initial });
+        }
+        if found == version::Found::Version(target) {
+            return Ok(Report { initial, version: target, applied: Vec::new() });
+        }
+        let mut run = run::Run::open(self.registry, self.db.pool()?, self.options, target).await?;
+        run.to_the_end(found, self.cancel).await
+    }
+}
+
+impl fmt::Debug for Up<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Up").field("target", &self.target).finish_non_exhaustive()
+    }
+}
+
+impl<'a> IntoFuture for Up<'a> {
+    type Output = Result<Report, Error>;
+    type IntoFuture = BoxFuture<'a, Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.run())
+    }
+}
+
+/// What a run did.
+#[derive(Debug, Clone)]
+#[cfg_attr(feature = "cli", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct Report {
+    /// The version that the database held when the run began; −1 where nothing was applied yet.
+    pub initial: i32,
+    /// The version that it holds now.
+    pub version: i32,
+    /// What this run applied, in order. Where others ran at the same time it may have been them.
+    pub applied: Vec<Applied>,
+}
