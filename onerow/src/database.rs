@@ -5,9 +5,9 @@ use std::pin::Pin;
 use async_trait::async_trait;
 use futures_util::Stream;
 use sea_orm::{
-    AccessMode, ConnectOptions, ConnectionTrait, DatabaseBackend, DatabaseConnection, DatabaseTransaction, DbErr,
-    ExecResult, IsolationLevel, QueryResult, Statement, StreamTrait, TransactionError, TransactionOptions,
-    TransactionTrait,
+    AccessMode, ConnectOptions, ConnectionTrait, DatabaseBackend, DatabaseConnection, DatabaseTransaction,
+    DbErr, ExecResult, IsolationLevel, QueryResult, Statement, StreamTrait, TransactionError,
+    TransactionOptions, TransactionTrait,
 };
 use sea_orm_migration::SchemaManager;
 
@@ -66,6 +66,15 @@ impl Database {
         }
     }
 
+    /// Which database this is, for SQL that differs.
+    #[must_use]
+    pub fn get_database_backend(&self) -> DatabaseBackend {
+        match &self.0 {
+            Inner::Pool(pool) => pool.get_database_backend(),
+            Inner::Transaction(transaction) => ConnectionTrait::get_database_backend(transaction),
+        }
+    }
+
     pub(crate) fn pool(&self) -> Result<&DatabaseConnection, Error> {
         match &self.0 {
             Inner::Pool(pool) => Ok(pool),
@@ -95,12 +104,6 @@ impl From<DatabaseConnection> for Database {
 
 /// Calls the same method on whichever of the two this is.
 macro_rules! delegate {
-    ($self:ident.$method:ident($($argument:expr),*)) => {
-        match &$self.0 {
-            Inner::Pool(pool) => pool.$method($($argument),*),
-            Inner::Transaction(transaction) => transaction.$method($($argument),*),
-        }
-    };
     ($self:ident.$method:ident($($argument:expr),*).await) => {
         match &$self.0 {
             Inner::Pool(pool) => pool.$method($($argument),*).await,
@@ -112,10 +115,7 @@ macro_rules! delegate {
 #[async_trait]
 impl ConnectionTrait for Database {
     fn get_database_backend(&self) -> DatabaseBackend {
-        match &self.0 {
-            Inner::Pool(pool) => pool.get_database_backend(),
-            Inner::Transaction(transaction) => ConnectionTrait::get_database_backend(transaction),
-        }
+        self.get_database_backend()
     }
 
     async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
@@ -135,7 +135,7 @@ impl ConnectionTrait for Database {
     }
 
     fn support_returning(&self) -> bool {
-        delegate!(self.support_returning())
+        self.get_database_backend().support_returning()
     }
 }
 
@@ -181,7 +181,10 @@ impl TransactionTrait for Database {
         T: Send,
         E: std::fmt::Display + std::fmt::Debug + Send,
     {
-        delegate!(self.transaction_with_config(callback, isolation_level, access_mode).await)
+        delegate!(
+            self.transaction_with_config(callback, isolation_level, access_mode)
+                .await
+        )
     }
 }
 
@@ -189,7 +192,7 @@ impl StreamTrait for Database {
     type Stream<'a> = Pin<Box<dyn Stream<Item = Result<QueryResult, DbErr>> + Send + 'a>>;
 
     fn get_database_backend(&self) -> DatabaseBackend {
-        ConnectionTrait::get_database_backend(self)
+        self.get_database_backend()
     }
 
     fn stream_raw<'a>(&'a self, statement: Statement) -> BoxFuture<'a, Result<Self::Stream<'a>, DbErr>> {

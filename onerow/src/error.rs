@@ -71,7 +71,9 @@ pub enum Error {
     NotAPool,
 
     /// The database holds a version that this build does not know.
-    #[error("the database is at version {version}, ahead of this build, whose last migration is {latest}; nothing was changed")]
+    #[error(
+        "the database is at version {version}, ahead of this build, whose last migration is {latest}; nothing was changed"
+    )]
     Ahead {
         /// The version that the database holds.
         version: i32,
@@ -130,7 +132,9 @@ pub enum Error {
         latest: i32,
     },
     /// [`to`](crate::Up::to) names a version below the database's.
-    #[error("the database is at version {version} and cannot go back to {target}: migrations are forward only")]
+    #[error(
+        "the database is at version {version} and cannot go back to {target}: migrations are forward only"
+    )]
     TargetBelowVersion {
         /// The version asked for.
         target: i32,
@@ -169,7 +173,7 @@ pub enum Error {
         holder: Option<ServerSession>,
     },
     /// The run was told to stop, by [`cancel_on`](crate::Up::cancel_on).
-    #[error("stopped as told; the migration in progress was rolled back{}", still_at(*.version))]
+    #[error("stopped as told, before the next migration was complete{}", still_at(*.version))]
     Cancelled {
         /// The version that the database holds, where it could be read.
         version: Option<i32>,
@@ -220,7 +224,9 @@ pub enum Failure {
         table: String,
     },
     /// The migration itself sent `COMMIT` or `ROLLBACK`.
-    #[error("it ended the transaction that it was handed, and what it did before that may have been committed")]
+    #[error(
+        "it ended the transaction that it was handed, and what it did before that may have been committed"
+    )]
     EndedTransaction,
     /// Locks that other sessions hold stood in the way at each try.
     #[error("a lock was not to be had in {tries} tries{}", blocked_by(.blockers))]
@@ -240,7 +246,11 @@ pub enum Failure {
 
 impl Error {
     pub(crate) fn database(source: DbErr) -> Self {
-        Self::Database { operation: "reach the database".into(), version: None, source }
+        Self::Database {
+            operation: "reach the database".into(),
+            version: None,
+            source,
+        }
     }
 
     /// What to do next, as a sentence for the operator.
@@ -260,30 +270,43 @@ impl Error {
             Self::NoSuchDatabase { server, .. } if server.contains(':') => {
                 "create it, with createdb, or check the name in DATABASE_URL"
             }
-            Self::NoSuchDatabase { .. } => "add ?mode=rwc to the URL to have the file created, or check the path",
+            Self::NoSuchDatabase { .. } => {
+                "add ?mode=rwc to the URL to have the file created, or check the path"
+            }
             Self::Connect { .. } | Self::Database { .. } => {
                 "mend what the cause says, then run: cargo run -p migration -- up"
             }
             Self::NotAPool => "call it with the Database that the app connected",
             Self::Ahead { .. } => "deploy the build that applied that version, or a later one",
             Self::InvalidVersion { .. } | Self::SeveralRows { .. } => {
-                return format!("find out who wrote to it, then leave one row with the version that is applied in {TABLE}");
+                return format!(
+                    "find out who wrote to it, then leave one row with the version that is applied in {TABLE}"
+                );
             }
             Self::MissingRow { .. } => {
                 return format!("insert the row by hand: INSERT INTO {TABLE} (version, …) VALUES (-1, …)");
             }
-            Self::ForeignTable { .. } => "rename that table, or use a schema of its own (search_path) for one of the two",
+            Self::ForeignTable { .. } => {
+                "rename that table, or use a schema of its own (search_path) for one of the two"
+            }
             Self::ReadOnly { .. } => "connect to the primary, or open the file for writing",
-            Self::PermissionDenied { .. } => "grant the right, or run the migrations as the owner of the schema",
+            Self::PermissionDenied { .. } => {
+                "grant the right, or run the migrations as the owner of the schema"
+            }
             Self::TargetBeyondLatest { .. } => "leave --to out to apply all, or name one that status lists",
             Self::TargetBelowVersion { .. } => "mend a mistake with a new migration, or restore a backup",
-            Self::MigrationFailed { failure: Failure::Blocked { .. }, .. } => {
-                "wait for those sessions or end them, then run: cargo run -p migration -- up"
-            }
+            Self::MigrationFailed {
+                failure: Failure::Blocked { .. },
+                ..
+            } => "wait for those sessions or end them, then run: cargo run -p migration -- up",
             Self::MigrationFailed { .. } => "to retry after fixing it: cargo run -p migration -- up",
-            Self::WaitTimeout { .. } => "see whether that session is alive, end it if not, then run: cargo run -p migration -- up",
+            Self::WaitTimeout { .. } => {
+                "see whether that session is alive, end it if not, then run: cargo run -p migration -- up"
+            }
             Self::Cancelled { .. } => "to go on: cargo run -p migration -- up",
-            Self::CommitInDoubt { .. } => "when the server is back, run: cargo run -p migration -- up (it finds out)",
+            Self::CommitInDoubt { .. } => {
+                "when the server is back, run: cargo run -p migration -- up (it finds out)"
+            }
         };
         text.into()
     }
@@ -321,11 +344,17 @@ fn causes(error: &Error) -> Vec<String> {
 }
 
 fn still_at(version: Option<i32>) -> String {
-    version.map(|version| format!("; the database is at version {version}")).unwrap_or_default()
+    version
+        .map(|version| format!("; the database is at version {version}"))
+        .unwrap_or_default()
 }
 
 fn range(latest: i32) -> String {
-    if latest < 0 { "none".into() } else { format!("0 to {latest}") }
+    if latest < 0 {
+        "none".into()
+    } else {
+        format!("0 to {latest}")
+    }
 }
 
 fn blocked_by(blockers: &[ServerSession]) -> String {

@@ -1,8 +1,8 @@
 //! An index that is built beside the traffic.
 
-use sea_orm::{ConnectionTrait, DatabaseBackend, DbErr, Statement};
+use sea_orm::DbErr;
 
-use crate::Database;
+use crate::{Database, Error, backend};
 
 /// Creates an index without locking out writers, and heals what a build that was cut off has left.
 ///
@@ -35,27 +35,11 @@ use crate::Database;
 /// # Errors
 /// The server's, and one if the index is not valid after all.
 pub async fn create_index(db: &Database, name: &str, table: &str, columns: &str) -> Result<(), DbErr> {
-    if ConnectionTrait::get_database_backend(db) != DatabaseBackend::Postgres {
-        let sql = format!("CREATE INDEX IF NOT EXISTS {name} ON {table} ({columns})");
-        return db.execute_unprepared(&sql).await.map(|_| ());
-    }
-    match is_valid(db, name).await? {
-        Some(true) => return Ok(()),
-        Some(false) => {
-            db.execute_unprepared(&format!("DROP INDEX CONCURRENTLY IF EXISTS {name}")).await?;
-        }
-        None => (),
-    }
-    db.execute_unprepared(&format!("CREATE INDEX CONCURRENTLY {name} ON {table} ({columns})")).await?;
-    match is_valid(db, name).await? {
-        Some(true) => Ok(()),
-        _ => Err(DbErr::Migration(format!("the index {name} is not valid after it was built"))),
-    }
-}
-
-/// Whether queries use the index; `None` if there is none of that name.
-async fn is_valid(db: &Database, name: &str) -> Result<Option<bool>, DbErr> {
-    let sql = format!("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass('{name}')");
-    let row = db.query_one_raw(Statement::from_string(DatabaseBackend::Postgres, sql)).await?;
-    row.map(|row| row.try_get("", "indisvalid")).transpose()
+    let outside =
+        |error: Error| DbErr::Migration(format!("an index is created outside a transaction: {error}"));
+    let pool = db.pool().map_err(outside)?;
+    backend::of(pool)
+        .map_err(outside)?
+        .create_index(pool, name, table, columns)
+        .await
 }

@@ -72,7 +72,7 @@ pub use up::{Report, Up};
 pub mod prelude {
     pub use crate::{Database, MigrationTrait, Registry, create_index};
     pub use async_trait::async_trait;
-    pub use sea_orm::{self, ConnectionTrait, DatabaseBackend, DbErr, DeriveIden, StreamTrait, TransactionTrait};
+    pub use sea_orm::{self, ConnectionTrait, DatabaseBackend, DbErr, DeriveIden, TransactionTrait};
     pub use sea_orm_migration::{
         SchemaManager,
         prelude::sea_query::{self, *},

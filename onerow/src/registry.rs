@@ -40,11 +40,17 @@ impl Registry {
             description: migration.description().to_owned(),
             applied: number <= version,
         });
-        Ok(Status { version, latest: self.latest(), migrations: migrations.collect() })
+        Ok(Status {
+            version,
+            latest: self.latest(),
+            migrations: migrations.collect(),
+        })
     }
 
     pub(crate) fn get(&self, version: i32) -> Option<&dyn MigrationTrait> {
-        self.migrations.get(usize::try_from(version).ok()?).map(AsRef::as_ref)
+        self.migrations
+            .get(usize::try_from(version).ok()?)
+            .map(AsRef::as_ref)
     }
 }
 
@@ -124,6 +130,7 @@ macro_rules! registry {
 
 /// Panics, at compile time, unless the name at this version is `m` and the version in four digits or more.
 #[doc(hidden)]
+#[allow(clippy::manual_assert)] // One message for each way to be wrong.
 pub const fn check_name(names: &[&str], version: usize) {
     let Some(number) = number_of(names[version].as_bytes()) else {
         panic!("a migration's module is named `m` and its number in four digits: m0000, m0001, …");

@@ -37,12 +37,18 @@ pub(crate) struct Options<'a> {
 impl<'a> Up<'a> {
     pub(crate) fn new(registry: &'a Registry, db: &'a Database) -> Self {
         let options = Options {
-            wait_timeout: Duration::from_secs(600),
+            wait_timeout: Duration::from_mins(10),
             lock_timeout: Duration::from_secs(5),
             max_tries: 10,
             progress: Box::new(|_| ()),
         };
-        Self { registry, db, options, target: None, cancel: None }
+        Self {
+            registry,
+            db,
+            options,
+            target: None,
+            cancel: None,
+        }
     }
 
     /// Stops at this version instead of the last.
@@ -101,22 +107,34 @@ impl<'a> Up<'a> {
         let found = version::read(self.db.pool()?).await?;
         let initial = found.version_or_none();
         if initial > latest {
-            return Err(Error::Ahead { version: initial, latest });
+            return Err(Error::Ahead {
+                version: initial,
+                latest,
+            });
         }
         if initial > target {
-            return Err(Error::TargetBelowVersion { target, version: initial });
+            return Err(Error::TargetBelowVersion {
+                target,
+                version: initial,
+            });
         }
         if found == version::Found::Version(target) {
-            return Ok(Report { initial, version: target, applied: Vec::new() });
+            return Ok(Report {
+                initial,
+                version: target,
+                applied: Vec::new(),
+            });
         }
         let mut run = run::Run::open(self.registry, self.db.pool()?, self.options, target).await?;
-        run.to_the_end(found, self.cancel).await
+        run.finish(found, self.cancel).await
     }
 }
 
 impl fmt::Debug for Up<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Up").field("target", &self.target).finish_non_exhaustive()
+        f.debug_struct("Up")
+            .field("target", &self.target)
+            .finish_non_exhaustive()
     }
 }
 

@@ -53,11 +53,17 @@ pub(crate) async fn read(pool: &DatabaseConnection) -> Result<Found, Error> {
 
 fn parse(rows: &[Option<String>]) -> Result<Found, Error> {
     let [row] = rows else {
-        return if rows.is_empty() { Ok(Found::NoRow) } else { Err(Error::SeveralRows { rows: rows.len() }) };
+        return if rows.is_empty() {
+            Ok(Found::NoRow)
+        } else {
+            Err(Error::SeveralRows { rows: rows.len() })
+        };
     };
     match row.as_deref().map(str::parse) {
         Some(Ok(version)) if version >= NONE => Ok(Found::Version(version)),
-        _ => Err(Error::InvalidVersion { found: row.clone().unwrap_or_else(|| "NULL".into()) }),
+        _ => Err(Error::InvalidVersion {
+            found: row.clone().unwrap_or_else(|| "NULL".into()),
+        }),
     }
 }
 
@@ -82,8 +88,10 @@ pub(crate) async fn claim(
     version: i32,
     settings: &Settings,
 ) -> Result<Option<DatabaseTransaction>, DbErr> {
-    let select = format!("{SELECT} WHERE version = {version}");
-    session.backend.begin_with_row(session, &select, settings).await
+    session
+        .backend
+        .begin_with_row(session, TABLE, version, settings)
+        .await
 }
 
 /// Moves the version by one, in the transaction that claimed it; false if that transaction has ended meanwhile.
@@ -94,7 +102,10 @@ pub(crate) async fn advance(
     label: &str,
 ) -> Result<bool, DbErr> {
     let condition = session.backend.still_claimed(label);
-    let update = format!("UPDATE schema_migration SET version = {to} WHERE version = {}{condition}", to - 1);
+    let update = format!(
+        "UPDATE schema_migration SET version = {to} WHERE version = {}{condition}",
+        to - 1
+    );
     Ok(claim.execute_unprepared(&update).await?.rows_affected() == 1)
 }
 
@@ -102,8 +113,16 @@ pub(crate) async fn advance(
 pub(crate) fn explain(fault: Fault, operation: &str, version: Option<i32>, source: DbErr) -> Error {
     match fault {
         Fault::ReadOnly => Error::ReadOnly { version, source },
-        Fault::Denied => Error::PermissionDenied { operation: operation.into(), version, source },
+        Fault::Denied => Error::PermissionDenied {
+            operation: operation.into(),
+            version,
+            source,
+        },
         Fault::NotNull => Error::MissingRow { source },
-        _ => Error::Database { operation: operation.into(), version, source },
+        _ => Error::Database {
+            operation: operation.into(),
+            version,
+            source,
+        },
     }
 }

@@ -27,11 +27,17 @@ pub(crate) struct Monitor<'a> {
 
 impl<'a> Monitor<'a> {
     pub(crate) fn new(pool: &'a DatabaseConnection, label: String) -> Self {
-        Self { pool, label, session: OnceCell::new() }
+        Self {
+            pool,
+            label,
+            session: OnceCell::new(),
+        }
     }
 
     pub(crate) async fn session(&self) -> Result<&Session, Error> {
-        self.session.get_or_try_init(|| Session::open(self.pool, &self.label)).await
+        self.session
+            .get_or_try_init(|| Session::open(self.pool, &self.label))
+            .await
     }
 
     pub(crate) async fn close(&self) {
@@ -52,21 +58,44 @@ impl<'a> Monitor<'a> {
             output = work => output,
             () = self.observe(what, &blockers, tell) => unreachable!("it observes until it is dropped"),
         };
-        (output, blockers.into_inner().unwrap_or_else(PoisonError::into_inner))
+        (
+            output,
+            blockers.into_inner().unwrap_or_else(PoisonError::into_inner),
+        )
     }
 
-    async fn observe(&self, what: &Watched<'_>, blockers: &Mutex<Vec<ServerSession>>, tell: impl Fn(&Progress)) {
+    async fn observe(
+        &self,
+        what: &Watched<'_>,
+        blockers: &Mutex<Vec<ServerSession>>,
+        tell: impl Fn(&Progress),
+    ) {
         let started = Instant::now();
         // Before a lock timeout shorter than a second has struck.
-        sleep(INTERVAL.min(what.lock_timeout.filter(|limit| !limit.is_zero()).map_or(INTERVAL, |limit| limit / 2))).await;
+        sleep(
+            INTERVAL.min(
+                what.lock_timeout
+                    .filter(|limit| !limit.is_zero())
+                    .map_or(INTERVAL, |limit| limit / 2),
+            ),
+        )
+        .await;
         loop {
             let Activity { blockers: now, phase } = self.activity(what.label).await.unwrap_or_default();
             if !now.is_empty() {
-                blockers.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&now);
+                blockers
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .clone_from(&now);
             }
             let elapsed = started.elapsed();
             if elapsed >= INTERVAL {
-                tell(&Progress::Running { version: what.version, elapsed, blockers: now, phase });
+                tell(&Progress::Running {
+                    version: what.version,
+                    elapsed,
+                    blockers: now,
+                    phase,
+                });
             }
             sleep(INTERVAL).await;
         }

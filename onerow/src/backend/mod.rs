@@ -105,19 +105,32 @@ pub(crate) trait Backend: Send + Sync {
     fn fault(&self, error: &DbErr) -> Fault;
 
     /// The first column of each row as text, in one statement and, where there is a network, one round trip.
-    async fn fetch_texts(&self, pool: &DatabaseConnection, sql: &'static str) -> Result<Vec<Option<String>>, DbErr>;
+    async fn fetch_texts(&self, pool: &DatabaseConnection, sql: &str) -> Result<Vec<Option<String>>, DbErr>;
 
     /// See [`Session::open`].
     async fn dedicate(&self, pool: &DatabaseConnection, label: &str) -> Result<Session, DbErr>;
 
+    /// Makes ready a connection for a migration outside a transaction.
+    async fn prepare_worker(&self, worker: &Session) -> Result<(), DbErr>;
+
+    /// See [`create_index`](crate::create_index).
+    async fn create_index(
+        &self,
+        pool: &DatabaseConnection,
+        name: &str,
+        table: &str,
+        columns: &str,
+    ) -> Result<(), DbErr>;
+
     /// Begins a transaction that writes.
     async fn begin(&self, session: &Session) -> Result<DatabaseTransaction, DbErr>;
 
-    /// Begins a transaction and locks the row that `select` finds, without waiting; `None` if it finds none.
+    /// Begins a transaction and locks the table's row at this version, without waiting; `None` if it has moved on.
     async fn begin_with_row(
         &self,
         session: &Session,
-        select: &str,
+        table: &str,
+        version: i32,
         settings: &Settings,
     ) -> Result<Option<DatabaseTransaction>, DbErr>;
 
@@ -156,26 +169,36 @@ pub(crate) fn of(pool: &DatabaseConnection) -> Result<&'static dyn Backend, Erro
         DatabaseBackend::Postgres => Ok(&postgres::Postgres),
         #[cfg(feature = "sqlite")]
         DatabaseBackend::Sqlite => Ok(&sqlite::Sqlite),
-        other => Err(Error::UnknownScheme { scheme: format!("{other:?}") }),
+        other => Err(Error::UnknownScheme {
+            scheme: format!("{other:?}"),
+        }),
     }
 }
 
 /// Opens the pool that the URL's scheme asks for.
 pub(crate) async fn connect(options: ConnectOptions) -> Result<DatabaseConnection, Error> {
     // SeaORM's own complaint about a bad URL repeats it, password included, so it never gets one.
-    let url = Url::parse(options.get_url()).map_err(|error| Error::InvalidUrl { reason: error.to_string() })?;
+    let url = Url::parse(options.get_url()).map_err(|error| Error::InvalidUrl {
+        reason: error.to_string(),
+    })?;
     match url.scheme() {
         #[cfg(feature = "postgres")]
         "postgres" | "postgresql" => postgres::Postgres.connect(options).await,
         #[cfg(not(feature = "postgres"))]
-        scheme @ ("postgres" | "postgresql") => {
-            Err(Error::DriverMissing { scheme: scheme.into(), feature: "postgres" })
-        }
+        scheme @ ("postgres" | "postgresql") => Err(Error::DriverMissing {
+            scheme: scheme.into(),
+            feature: "postgres",
+        }),
         #[cfg(feature = "sqlite")]
         "sqlite" => sqlite::Sqlite.connect(options).await,
         #[cfg(not(feature = "sqlite"))]
-        scheme @ "sqlite" => Err(Error::DriverMissing { scheme: scheme.into(), feature: "sqlite" }),
-        scheme => Err(Error::UnknownScheme { scheme: scheme.into() }),
+        scheme @ "sqlite" => Err(Error::DriverMissing {
+            scheme: scheme.into(),
+            feature: "sqlite",
+        }),
+        scheme => Err(Error::UnknownScheme {
+            scheme: scheme.into(),
+        }),
     }
 }
 

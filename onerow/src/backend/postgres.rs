@@ -1,11 +1,6 @@
 //! PostgreSQL.
 
-use std::{
-    fs::File,
-    io::{self, ErrorKind},
-    sync::Arc,
-    time::Duration,
-};
+use std::{fs::File, io, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use sea_orm::{
@@ -41,7 +36,9 @@ impl Backend for Postgres {
         options.connect_lazy(true);
         let pool = SqlxPostgresConnector::connect(options)
             .await
-            .map_err(|error| Error::InvalidUrl { reason: reason(&error) })?;
+            .map_err(|error| Error::InvalidUrl {
+                reason: reason(&error),
+            })?;
         if !lazy {
             first_connection(pool.get_postgres_connection_pool()).await?;
         }
@@ -56,8 +53,10 @@ impl Backend for Postgres {
         }
     }
 
-    async fn fetch_texts(&self, pool: &DatabaseConnection, sql: &'static str) -> Result<Vec<Option<String>>, DbErr> {
-        let rows = sqlx::raw_sql(sql).fetch_all(pool.get_postgres_connection_pool()).await;
+    async fn fetch_texts(&self, pool: &DatabaseConnection, sql: &str) -> Result<Vec<Option<String>>, DbErr> {
+        let rows = sqlx::raw_sql(AssertSqlSafe(sql))
+            .fetch_all(pool.get_postgres_connection_pool())
+            .await;
         // The simple protocol answers in text, whatever the type.
         let texts = rows.and_then(|rows| rows.iter().map(|row| row.try_get_unchecked(0)).collect());
         texts.map_err(query_error)
@@ -71,10 +70,64 @@ impl Backend for Postgres {
             // and a statement prepared before a migration may "change result type" after it.
             .statement_cache_capacity(0);
         let pool = pool.options().clone();
-        let pool = pool.min_connections(0).max_connections(1).idle_timeout(None).max_lifetime(None);
+        let pool = pool
+            .min_connections(0)
+            .max_connections(1)
+            .idle_timeout(None)
+            .max_lifetime(None);
         let pool = pool.test_before_acquire(false).connect_lazy_with(options);
-        let server_version = pool.acquire().await.map_err(query_error)?.server_version_num().unwrap_or(0);
-        Ok(Session { backend: &Self, pool: pool.into(), server_version, interrupt: Arc::default() })
+        let server_version = pool
+            .acquire()
+            .await
+            .map_err(query_error)?
+            .server_version_num()
+            .unwrap_or(0);
+        Ok(Session {
+            backend: &Self,
+            pool: pool.into(),
+            server_version,
+            interrupt: Arc::default(),
+        })
+    }
+
+    async fn prepare_worker(&self, worker: &Session) -> Result<(), DbErr> {
+        if worker.server_version >= CHECKS_CLIENT {
+            // Of the session, for lack of a transaction. A proxy may give it to another session, which it does not harm.
+            let sql = "SET client_connection_check_interval = 1000";
+            worker.pool.execute_unprepared(sql).await?;
+        }
+        Ok(())
+    }
+
+    async fn create_index(
+        &self,
+        pool: &DatabaseConnection,
+        name: &str,
+        table: &str,
+        columns: &str,
+    ) -> Result<(), DbErr> {
+        // An index is in the schema of its table, whatever the search path.
+        let look = format!(
+            "SELECT CASE WHEN indisvalid THEN 'valid' ELSE format('%I.%I', nspname, relname) END
+             FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid JOIN pg_namespace n ON n.oid = relnamespace
+             WHERE indrelid = to_regclass('{table}') AND relname = (parse_ident('{name}'))[1]"
+        );
+        match self.fetch_texts(pool, &look).await?.pop().flatten() {
+            Some(found) if found == "valid" => return Ok(()),
+            Some(invalid) => {
+                pool.execute_unprepared(&format!("DROP INDEX CONCURRENTLY {invalid}"))
+                    .await?;
+            }
+            None => (),
+        }
+        let create = format!("CREATE INDEX CONCURRENTLY {name} ON {table} ({columns})");
+        pool.execute_unprepared(&create).await?;
+        match self.fetch_texts(pool, &look).await?.pop().flatten() {
+            Some(found) if found == "valid" => Ok(()),
+            _ => Err(DbErr::Migration(format!(
+                "the index {name} is not valid after it was built"
+            ))),
+        }
     }
 
     async fn begin(&self, session: &Session) -> Result<DatabaseTransaction, DbErr> {
@@ -84,12 +137,14 @@ impl Backend for Postgres {
     async fn begin_with_row(
         &self,
         session: &Session,
-        select: &str,
+        table: &str,
+        version: i32,
         settings: &Settings,
     ) -> Result<Option<DatabaseTransaction>, DbErr> {
         let transaction = session.pool.begin().await?;
         // All in one message. `SET` affects no row, so what is affected is what the select finds.
-        let sql = format!("{}{select} FOR UPDATE NOWAIT", set_local(session, settings));
+        let lock = format!("SELECT FROM {table} WHERE version = {version} FOR UPDATE NOWAIT");
+        let sql = set_local(session, settings) + &lock;
         let found = transaction.execute_unprepared(&sql).await?.rows_affected() == 1;
         if found {
             return Ok(Some(transaction));
@@ -142,7 +197,10 @@ impl Backend for Postgres {
              WHERE s.application_name = '{label}'"
         );
         let blockers = sessions(session, blockers).await?;
-        let phase = rows(session, phase).await?.first().and_then(|row| row.try_get(0).ok());
+        let phase = rows(session, phase)
+            .await?
+            .first()
+            .and_then(|row| row.try_get(0).ok());
         Ok(Activity { blockers, phase })
     }
 
@@ -172,7 +230,7 @@ async fn first_connection(pool: &PgPool) -> Result<(), Error> {
             sleep(PATIENCE).await;
             let limit = pool.options().get_acquire_timeout();
             match timeout(limit, sqlx::PgConnection::connect_with(&pool.connect_options())).await {
-                Ok(Err(error)) if fault(&error) == Fault::Unreachable => return error,
+                Ok(Err(error @ sqlx::Error::Io(_))) => return error,
                 Ok(Err(error)) => last = Some(error),
                 Ok(Ok(connection)) => drop(connection.close().await),
                 Err(_) => return last.unwrap_or(sqlx::Error::PoolTimedOut),
@@ -186,13 +244,29 @@ async fn first_connection(pool: &PgPool) -> Result<(), Error> {
         },
         error = probing => error,
     };
-    Err(connect_error(fault(&error), name(&pool.connect_options()), query_error(error)))
+    // Nothing was said yet, so nothing is in doubt.
+    let fault = if matches!(error, sqlx::Error::Io(_)) {
+        Fault::Unreachable
+    } else {
+        fault(&error)
+    };
+    Err(connect_error(
+        fault,
+        name(&pool.connect_options()),
+        query_error(error),
+    ))
 }
 
 /// Host, port and database, for a message.
 fn name(options: &PgConnectOptions) -> String {
-    let host = options.get_socket().map_or(options.get_host().into(), |path| path.display().to_string());
-    format!("{host}:{}/{}", options.get_port(), options.get_database().unwrap_or(options.get_username()))
+    let host = options
+        .get_socket()
+        .map_or(options.get_host().into(), |path| path.display().to_string());
+    format!(
+        "{host}:{}/{}",
+        options.get_port(),
+        options.get_database().unwrap_or(options.get_username())
+    )
 }
 
 /// The innermost text of an error, which holds no URL.
@@ -203,11 +277,11 @@ fn reason(error: &DbErr) -> String {
 /// <https://www.postgresql.org/docs/current/errcodes-appendix.html>
 fn fault(error: &sqlx::Error) -> Fault {
     match error {
-        sqlx::Error::Io(error) if unreachable(error.kind()) => Fault::Unreachable,
         sqlx::Error::PoolTimedOut => Fault::Unreachable,
-        sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed | sqlx::Error::PoolClosed => {
-            Fault::Lost
-        }
+        sqlx::Error::Io(_)
+        | sqlx::Error::Protocol(_)
+        | sqlx::Error::WorkerCrashed
+        | sqlx::Error::PoolClosed => Fault::Lost,
         _ => code(error).map_or(Fault::Other, |code| match &*code {
             "42P01" => Fault::NoTable,
             "42703" => Fault::NoColumn,
@@ -223,16 +297,6 @@ fn fault(error: &sqlx::Error) -> Fault {
             _ => Fault::Other,
         }),
     }
-}
-
-fn unreachable(kind: ErrorKind) -> bool {
-    use ErrorKind::{AddrNotAvailable, ConnectionRefused, HostUnreachable, NetworkUnreachable, NotFound, TimedOut};
-    // A host name that does not resolve has no kind of its own.
-    kind == ErrorKind::Other
-        || matches!(
-            kind,
-            AddrNotAvailable | ConnectionRefused | HostUnreachable | NetworkUnreachable | NotFound | TimedOut
-        )
 }
 
 /// `SET LOCAL` alone: behind a transaction-pooling proxy a plain `SET` would stay with the server's session, and pass
@@ -262,13 +326,25 @@ async fn sessions(session: &Session, sql: String) -> Result<Vec<ServerSession>, 
     let read = |row: PgRow| {
         let seconds: f64 = row.try_get(2)?;
         let since = Duration::try_from_secs_f64(seconds).unwrap_or_default();
-        Ok(ServerSession { pid: row.try_get(0)?, application_name: row.try_get(1)?, since })
+        Ok(ServerSession {
+            pid: row.try_get(0)?,
+            application_name: row.try_get(1)?,
+            since,
+        })
     };
-    rows(session, sql).await?.into_iter().map(read).collect::<Result<_, _>>().map_err(query_error)
+    rows(session, sql)
+        .await?
+        .into_iter()
+        .map(read)
+        .collect::<Result<_, _>>()
+        .map_err(query_error)
 }
 
 /// The simple protocol again: outside a transaction a proxy may give each message of the other to another session.
 async fn rows(session: &Session, sql: String) -> Result<Vec<PgRow>, DbErr> {
     let pool = session.pool.get_postgres_connection_pool();
-    sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(pool).await.map_err(query_error)
+    sqlx::raw_sql(AssertSqlSafe(sql))
+        .fetch_all(pool)
+        .await
+        .map_err(query_error)
 }

@@ -14,10 +14,7 @@ use async_trait::async_trait;
 use sea_orm::{
     ConnectOptions, ConnectionTrait, DatabaseBackend, DatabaseConnection, DatabaseTransaction, DbErr,
     SqliteTransactionMode, SqlxSqliteConnector, Statement, TransactionOptions, TransactionTrait,
-    sqlx::{
-        self, ConnectOptions as _, Row,
-        sqlite::SqliteConnectOptions,
-    },
+    sqlx::{self, AssertSqlSafe, Row, sqlite::SqliteConnectOptions},
 };
 
 use super::{
@@ -38,25 +35,38 @@ const INSTRUCTIONS: i32 = 10_000;
 #[async_trait]
 impl Backend for Sqlite {
     async fn connect(&self, mut options: ConnectOptions) -> Result<DatabaseConnection, Error> {
-        let parsed: SqliteConnectOptions =
-            options.get_url().parse().map_err(|error: sqlx::Error| Error::InvalidUrl { reason: error.to_string() })?;
-        if is_private(&parsed) {
-            return Err(private());
-        }
-        if in_memory(&parsed) {
+        let parsed: Result<SqliteConnectOptions, sqlx::Error> = options.get_url().parse();
+        let name = match parsed {
+            Ok(parsed) => parsed.get_filename().display().to_string(),
+            Err(error) => {
+                return Err(Error::InvalidUrl {
+                    reason: error.to_string(),
+                });
+            }
+        };
+        match Storage::of(options.get_url()) {
+            Storage::File => (),
             // The database is gone with its last connection.
-            options.idle_timeout(None).max_lifetime(None);
+            Storage::Memory => drop(options.idle_timeout(None).max_lifetime(None)),
+            Storage::Private => {
+                let reason = "each connection to it would get an empty database of its own";
+                return Err(Error::InvalidUrl {
+                    reason: reason.into(),
+                });
+            }
         }
-        let name = parsed.get_filename().display().to_string();
-        SqlxSqliteConnector::connect(options)
-            .await
-            .map_err(|error| connect_error(self.fault(&error), name, error))
+        let connected = SqlxSqliteConnector::connect(options).await;
+        connected.map_err(|error| connect_error(self.fault(&error), name, error))
     }
 
     fn fault(&self, error: &DbErr) -> Fault {
-        let Some(error) = error_of(error) else { return Fault::Other };
+        let Some(error) = error_of(error) else {
+            return Fault::Other;
+        };
         let message = error.as_database_error().map_or("", |error| error.message());
-        let Some(extended) = code(error).and_then(|code| code.parse::<u32>().ok()) else { return Fault::Other };
+        let Some(extended) = code(error).and_then(|code| code.parse::<u32>().ok()) else {
+            return Fault::Other;
+        };
         // https://sqlite.org/rescode.html: the primary code is the low byte of the extended.
         match (extended, extended & 0xff) {
             (1299, _) => Fault::NotNull,
@@ -70,8 +80,10 @@ impl Backend for Sqlite {
         }
     }
 
-    async fn fetch_texts(&self, pool: &DatabaseConnection, sql: &'static str) -> Result<Vec<Option<String>>, DbErr> {
-        let rows = sqlx::raw_sql(sql).fetch_all(pool.get_sqlite_connection_pool()).await;
+    async fn fetch_texts(&self, pool: &DatabaseConnection, sql: &str) -> Result<Vec<Option<String>>, DbErr> {
+        let rows = sqlx::raw_sql(AssertSqlSafe(sql))
+            .fetch_all(pool.get_sqlite_connection_pool())
+            .await;
         let texts = rows.and_then(|rows| rows.iter().map(|row| row.try_get_unchecked(0)).collect());
         texts.map_err(query_error)
     }
@@ -79,12 +91,15 @@ impl Backend for Sqlite {
     async fn dedicate(&self, pool: &DatabaseConnection, _: &str) -> Result<Session, DbErr> {
         let pool = pool.get_sqlite_connection_pool();
         let options = SqliteConnectOptions::clone(&pool.connect_options());
-        if is_private(&options) {
-            return Err(DbErr::Custom(private().to_string()));
-        }
         let pool = pool.options().clone();
-        let pool = pool.min_connections(0).max_connections(1).idle_timeout(None).max_lifetime(None);
-        let pool = pool.test_before_acquire(false).connect_lazy_with(options.statement_cache_capacity(0));
+        let pool = pool
+            .min_connections(0)
+            .max_connections(1)
+            .idle_timeout(None)
+            .max_lifetime(None);
+        let pool = pool
+            .test_before_acquire(false)
+            .connect_lazy_with(options.statement_cache_capacity(0));
         let interrupt = Arc::new(AtomicBool::new(false));
         let asked = Arc::clone(&interrupt);
         let mut connection = pool.acquire().await.map_err(query_error)?;
@@ -92,29 +107,57 @@ impl Backend for Sqlite {
         handle.set_progress_handler(INSTRUCTIONS, move || !asked.load(Ordering::Relaxed));
         drop(handle);
         drop(connection);
-        Ok(Session { backend: &Self, pool: pool.into(), server_version: 0, interrupt })
+        Ok(Session {
+            backend: &Self,
+            pool: pool.into(),
+            server_version: 0,
+            interrupt,
+        })
+    }
+
+    async fn prepare_worker(&self, _: &Session) -> Result<(), DbErr> {
+        Ok(())
+    }
+
+    async fn create_index(
+        &self,
+        pool: &DatabaseConnection,
+        name: &str,
+        table: &str,
+        columns: &str,
+    ) -> Result<(), DbErr> {
+        let create = format!("CREATE INDEX IF NOT EXISTS {name} ON {table} ({columns})");
+        pool.execute_unprepared(&create).await.map(drop)
     }
 
     async fn begin(&self, session: &Session) -> Result<DatabaseTransaction, DbErr> {
         // IMMEDIATE takes the write lock now: a transaction that reads first, and writes after somebody else has
         // written, can never go on.
         let immediate = Some(SqliteTransactionMode::Immediate);
-        let options = TransactionOptions { sqlite_transaction_mode: immediate, ..Default::default() };
+        let options = TransactionOptions {
+            sqlite_transaction_mode: immediate,
+            ..Default::default()
+        };
         session.pool.begin_with_options(options).await
     }
 
     async fn begin_with_row(
         &self,
         session: &Session,
-        select: &str,
+        table: &str,
+        version: i32,
         settings: &Settings,
     ) -> Result<Option<DatabaseTransaction>, DbErr> {
         // Foreign keys before `BEGIN`, since SQLite ignores it inside a transaction; and off, since rebuilding a parent
         // table deletes its children otherwise (https://sqlite.org/lang_altertable.html#otheralter).
-        session.pool.execute_unprepared("PRAGMA foreign_keys = OFF; PRAGMA busy_timeout = 0").await?;
+        session
+            .pool
+            .execute_unprepared("PRAGMA foreign_keys = OFF; PRAGMA busy_timeout = 0")
+            .await?;
         let transaction = self.begin(session).await?;
-        let statement = Statement::from_string(DatabaseBackend::Sqlite, select);
-        if transaction.query_one_raw(statement).await?.is_none() {
+        // Not a SELECT: on a read-only database `BEGIN IMMEDIATE` succeeds, and only a write is refused.
+        let touch = format!("UPDATE {table} SET version = version WHERE version = {version}");
+        if transaction.execute_unprepared(&touch).await?.rows_affected() == 0 {
             transaction.rollback().await?;
             return Ok(None);
         }
@@ -140,22 +183,35 @@ impl Backend for Sqlite {
     async fn orphans(&self, transaction: &DatabaseTransaction) -> Result<Orphans, DbErr> {
         let check = Statement::from_string(DatabaseBackend::Sqlite, "PRAGMA foreign_key_check");
         let rows = transaction.query_all_raw(check).await?;
-        let table = rows.first().map(|row| row.try_get("", "table")).transpose()?.unwrap_or_default();
-        Ok(Orphans { rows: rows.len(), table })
+        let table = rows
+            .first()
+            .map(|row| row.try_get("", "table"))
+            .transpose()?
+            .unwrap_or_default();
+        Ok(Orphans {
+            rows: rows.len(),
+            table,
+        })
     }
 
     /// The write lock is SQLite's only one, and the migration needs it, so a file beside the database is locked: the
     /// system lets go of it when the process ends, however it ends.
     fn lock_file(&self, pool: &DatabaseConnection) -> io::Result<Option<File>> {
         let options = pool.get_sqlite_connection_pool().connect_options();
-        if in_memory(&options) {
+        let mut path = options.get_filename().as_os_str().to_owned();
+        if !options.get_filename().exists() {
+            // In memory, where no other process comes.
             return Ok(None);
         }
-        let mut path = options.get_filename().as_os_str().to_owned();
         path.push("-onerow-lock");
         // Not the database's own file: closing it would drop SQLite's locks on it, all over the process
         // (https://sqlite.org/howtocorrupt.html#_posix_advisory_locks_canceled_by_a_separate_thread_doing_close_).
-        OpenOptions::new().create(true).write(true).truncate(false).open(path).map(Some)
+        OpenOptions::new()
+            .create(true)
+            .write(true)
+            .truncate(false)
+            .open(path)
+            .map(Some)
     }
 
     async fn holder(&self, _: &Session, _: &str) -> Option<ServerSession> {
@@ -176,17 +232,25 @@ impl Backend for Sqlite {
     }
 }
 
-fn in_memory(options: &SqliteConnectOptions) -> bool {
-    options.to_url_lossy().query_pairs().any(|pair| pair == ("mode".into(), "memory".into()))
+/// Where the database of a URL is.
+enum Storage {
+    File,
+    Memory,
+    /// In each connection.
+    Private,
 }
 
-/// Whether each connection would be to a database of its own.
-fn is_private(options: &SqliteConnectOptions) -> bool {
-    let url = options.to_url_lossy();
-    let private_cache = url.query_pairs().any(|pair| pair == ("cache".into(), "private".into()));
-    (in_memory(options) && private_cache) || (!in_memory(options) && options.get_filename().as_os_str().is_empty())
-}
-
-fn private() -> Error {
-    Error::InvalidUrl { reason: "each connection to it would get an empty database of its own".into() }
+impl Storage {
+    fn of(url: &str) -> Self {
+        let (path, parameters) = url.split_once('?').unwrap_or((url, ""));
+        let has = |parameter: &str| parameters.split('&').any(|one| one == parameter);
+        let name = path.trim_start_matches("sqlite:").trim_start_matches("//");
+        let memory = name == ":memory:" || has("mode=memory");
+        match memory {
+            true if has("cache=private") => Self::Private,
+            true => Self::Memory,
+            false if name.is_empty() => Self::Private,
+            false => Self::File,
+        }
+    }
 }

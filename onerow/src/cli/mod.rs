@@ -78,10 +78,14 @@ struct UpArgs {
 
 /// Reads the arguments, does what they say, and gives the exit code.
 #[must_use]
+#[allow(clippy::needless_pass_by_value)] // `run(registry())` is what a `main` should say.
 pub fn run(registry: Registry) -> ExitCode {
     let cli: Cli = parse();
     arguments::init_tracing_at("warn");
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => return output::failed(&format!("error: cannot start the runtime: {error}")),

@@ -1,0 +1,69 @@
+//! One migration: run, validated, watched.
+
+use std::{any::Any, panic::AssertUnwindSafe, time::Duration};
+
+use futures_util::FutureExt;
+use tokio::time::Instant;
+
+use super::{Rejected, Run};
+use crate::{Applied, Database, Failure, MigrationTrait, Progress, watch::Watched};
+
+impl Run<'_> {
+    pub(super) async fn perform(
+        &self,
+        db: &Database,
+        number: i32,
+        lock_timeout: Option<Duration>,
+    ) -> Result<Applied, Rejected> {
+        let Some(migration) = self.registry.get(number) else {
+            unreachable!("the target is within the registry");
+        };
+        let description = migration.description().to_owned();
+        let started = Instant::now();
+        self.tell(&Progress::Started {
+            version: number,
+            description: description.clone(),
+            target: self.target,
+        });
+        let label = self.label(number);
+        let what = Watched {
+            version: number,
+            label: &label,
+            lock_timeout,
+        };
+        let (outcome, blockers) = self
+            .monitor
+            .watch(steps(migration, db), &what, |step| self.tell(step))
+            .await;
+        match outcome {
+            Ok(()) => Ok(Applied {
+                version: number,
+                description,
+                elapsed: started.elapsed(),
+            }),
+            Err(failure) => Err(Rejected {
+                migration: number,
+                failure,
+                blockers,
+            }),
+        }
+    }
+}
+
+/// Runs a migration and its validation; a panic becomes a failure, so that the caller rolls back as after any other.
+async fn steps(migration: &dyn MigrationTrait, db: &Database) -> Result<(), Failure> {
+    let steps = async {
+        migration.migrate(db).await.map_err(Failure::Migrate)?;
+        migration.validate(db).await.map_err(Failure::Validate)
+    };
+    match AssertUnwindSafe(steps).catch_unwind().await {
+        Ok(result) => result,
+        Err(panic) => Err(Failure::Panicked(message(&*panic))),
+    }
+}
+
+fn message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(ToString::to_string);
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "without a message".into())
+}

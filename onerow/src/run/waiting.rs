@@ -1,0 +1,159 @@
+//! Polling for what another runner holds, above all the row.
+
+use std::{
+    fs::{File, TryLockError},
+    io,
+    time::Duration,
+};
+
+use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+use sea_orm::{DatabaseTransaction, DbErr};
+use tokio::time::{Instant, sleep};
+
+use super::Run;
+use crate::{
+    Error, Progress, ServerSession,
+    backend::Fault,
+    migration,
+    version::{self, Found, TABLE},
+};
+
+/// Who waits looks again after this long, then after twice as long, each time with up to as much again by chance.
+/// It never blocks: a blocked waiter holds a snapshot, and a `CREATE INDEX CONCURRENTLY` of the runner that it waits for
+/// would wait for that snapshot for ever.
+pub(super) const POLL: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+
+/// The pauses before a migration that did not get a lock is tried again.
+pub(super) const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(10));
+
+/// How often the same wait is told again.
+const TELL: Duration = Duration::from_secs(10);
+
+/// A wait for what another runner holds.
+struct Wait<'a> {
+    run: &'a Run<'a>,
+    started: Instant,
+    told: Option<Instant>,
+    pauses: ExponentialBackoff,
+}
+
+impl Wait<'_> {
+    /// Says who holds it, and sleeps until it is time for another look.
+    async fn turn(&mut self, holder: Option<ServerSession>) -> Result<(), Error> {
+        let waited = self.started.elapsed();
+        let left = self.run.options.wait_timeout.saturating_sub(waited);
+        if left.is_zero() {
+            return Err(Error::WaitTimeout {
+                waited,
+                version: self.run.version,
+                holder,
+            });
+        }
+        if self.told.is_none_or(|told| told.elapsed() >= TELL) {
+            self.run.tell(&Progress::Waiting { holder, waited });
+            self.told = Some(Instant::now());
+        }
+        sleep(self.pauses.next().unwrap_or(POLL.1).min(left)).await;
+        Ok(())
+    }
+}
+
+impl Run<'_> {
+    fn wait(&self) -> Wait<'_> {
+        Wait {
+            run: self,
+            started: Instant::now(),
+            told: None,
+            pauses: pauses(POLL),
+        }
+    }
+
+    /// Makes the table and the row where they are missing; the version that is there then.
+    pub(super) async fn create_row(&self, mut found: Found) -> Result<i32, Error> {
+        let mut wait = self.wait();
+        loop {
+            if let Found::Version(version) = found {
+                return Ok(version);
+            }
+            match version::create(&self.session, found).await {
+                Ok(()) => (),
+                Err(error) => match self.session.fault(&error) {
+                    Fault::CreateRace | Fault::Held => wait.turn(None).await?,
+                    fault => return Err(version::explain(fault, "create the version row", None, error)),
+                },
+            }
+            found = version::read(&self.session.pool).await?;
+        }
+    }
+
+    /// Begins a transaction that holds the row at the version before this migration; `None` if it has moved on.
+    pub(super) async fn claim(
+        &self,
+        migration: i32,
+        durable: bool,
+    ) -> Result<Option<DatabaseTransaction>, Error> {
+        let settings = self.settings(migration, durable);
+        let mut wait = self.wait();
+        loop {
+            match version::claim(&self.session, migration - 1, &settings).await {
+                Ok(claim) => return Ok(claim),
+                Err(error) if self.session.fault(&error) == Fault::Held => {
+                    wait.turn(self.holder().await).await?
+                }
+                Err(error) => return Err(self.refused("claim the version row", error)),
+            }
+        }
+    }
+
+    /// Locks the file that stands for the row, where there is one.
+    pub(super) async fn lock_file(&self) -> Result<Option<File>, Error> {
+        let failed = |error: io::Error| self.refused("lock the file", DbErr::Custom(error.to_string()));
+        let Some(file) = self
+            .session
+            .backend
+            .lock_file(&self.session.pool)
+            .map_err(failed)?
+        else {
+            return Ok(None);
+        };
+        let mut wait = self.wait();
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(Some(file)),
+                Err(TryLockError::WouldBlock) => wait.turn(None).await?,
+                Err(TryLockError::Error(error)) => return Err(failed(error)),
+            }
+        }
+    }
+
+    /// Waits for the statement of a runner that was killed: the server goes on with it.
+    pub(super) async fn await_orphans(&self, migration: i32) -> Result<(), Error> {
+        let prefix = format!("onerow {} ", migration::name(migration));
+        let monitor = self.monitor.session().await?;
+        let mut wait = self.wait();
+        loop {
+            let executing = monitor.backend.executing(monitor, &prefix).await;
+            match executing
+                .map_err(|error| self.refused("look for a killed runner's statement", error))?
+                .pop()
+            {
+                Some(orphan) => wait.turn(Some(orphan)).await?,
+                None => return Ok(()),
+            }
+        }
+    }
+
+    async fn holder(&self) -> Option<ServerSession> {
+        let monitor = self.monitor.session().await.ok()?;
+        monitor.backend.holder(monitor, TABLE).await
+    }
+}
+
+pub(super) fn pauses((shortest, longest): (Duration, Duration)) -> ExponentialBackoff {
+    ExponentialBuilder::default()
+        .with_min_delay(shortest)
+        .with_max_delay(longest)
+        .without_max_times()
+        .with_jitter()
+        .build()
+}

@@ -1,0 +1,137 @@
+//! The process that outlives ours by as long as it takes to clean up.
+
+use std::{
+    io::{self, BufRead, BufReader, Write},
+    os::unix::process::CommandExt,
+    path::{Path, PathBuf},
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+};
+
+use nix::unistd::{Uid, User};
+
+use super::ServerError;
+
+const SCRIPT: &str = include_str!("supervisor.sh");
+
+/// A shell with a directory of its own, running as a user that PostgreSQL accepts.
+///
+/// The kernel closes our end of its standard input however this process ends; that is what makes the shell stop the
+/// server and remove the directory. No handler that a `kill -9` would skip is involved.
+pub(super) struct Supervisor {
+    child: Child,
+    /// `None` only while dropping.
+    commands: Option<ChildStdin>,
+    answers: BufReader<ChildStdout>,
+    dir: PathBuf,
+}
+
+impl Supervisor {
+    /// Starts the shell and waits until it has made its directory.
+    pub(super) fn start(bin_dir: &Path) -> Result<Self, ServerError> {
+        let mut child = command(bin_dir)?.spawn().map_err(ServerError::Supervisor)?;
+        let commands = child.stdin.take();
+        let answers = child.stdout.take().ok_or_else(gone)?;
+        let mut supervisor = Self {
+            child,
+            commands,
+            answers: BufReader::new(answers),
+            dir: PathBuf::new(),
+        };
+        supervisor.dir = supervisor.read_line()?.into();
+        Ok(supervisor)
+    }
+
+    /// The directory that goes when the supervisor does.
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Runs one line of shell; an exit status other than 0 is an error that holds what was printed.
+    pub(super) fn run(&mut self, operation: &'static str, line: &str) -> Result<(), ServerError> {
+        let commands = self.commands.as_mut().ok_or_else(gone)?;
+        writeln!(commands, "{line}").map_err(ServerError::Supervisor)?;
+        if self.read_line()? == "0" {
+            return Ok(());
+        }
+        let output = std::fs::read(self.dir.join("output")).map_err(ServerError::Supervisor)?;
+        Err(ServerError::Failed {
+            operation,
+            output: String::from_utf8_lossy(&output).trim().to_owned(),
+        })
+    }
+
+    fn read_line(&mut self) -> Result<String, ServerError> {
+        let mut line = String::new();
+        match self.answers.read_line(&mut line) {
+            Ok(0) => Err(gone()),
+            Ok(_) => Ok(line.trim_end().to_owned()),
+            Err(error) => Err(ServerError::Supervisor(error)),
+        }
+    }
+}
+
+impl Drop for Supervisor {
+    fn drop(&mut self) {
+        drop(self.commands.take());
+        // Waiting makes "removed" true when the drop returns. A failure to wait changes nothing about the removal.
+        let _ = self.child.wait();
+    }
+}
+
+fn command(bin_dir: &Path) -> Result<Command, ServerError> {
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", SCRIPT, "supervisor"])
+        .arg(bin_dir)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        // Ctrl-C in a terminal reaches every process of the foreground group, and this one has to live through it.
+        .process_group(0)
+        // The user it runs as may be shut out of ours.
+        .current_dir("/")
+        // PostgreSQL's messages are read below, and `initdb` is quicker when it need not find out the time zone.
+        .env("LC_ALL", "C")
+        .env("TZ", "UTC");
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"PG")) {
+        command.env_remove(name);
+    }
+    if Uid::effective().is_root() {
+        // PostgreSQL refuses to run as root.
+        let postgres = User::from_name("postgres")
+            .ok()
+            .flatten()
+            .ok_or(ServerError::NoUser)?;
+        command.uid(postgres.uid.as_raw()).gid(postgres.gid.as_raw());
+    }
+    Ok(command)
+}
+
+fn gone() -> ServerError {
+    ServerError::Supervisor(io::Error::new(io::ErrorKind::BrokenPipe, "it ended by itself"))
+}
+
+/// One word of a shell command line.
+pub(super) fn quoted(word: impl AsRef<Path>) -> String {
+    format!("'{}'", word.as_ref().to_string_lossy().replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_removes_its_directory_when_nobody_is_left_to_read_its_answer() {
+        let mut shell = command(Path::new("/usr/bin")).unwrap().spawn().unwrap();
+        let mut answers = BufReader::new(shell.stdout.take().unwrap());
+        let mut dir = String::new();
+        answers.read_line(&mut dir).unwrap();
+        assert!(Path::new(dir.trim()).exists());
+
+        // As `kill -9` in the middle of a command leaves it: both pipes broken.
+        writeln!(shell.stdin.take().unwrap(), "sleep 0.3").unwrap();
+        drop(answers);
+
+        shell.wait().unwrap();
+        assert!(!Path::new(dir.trim()).exists());
+    }
+}

@@ -1,0 +1,71 @@
+# Stands beside a test process, runs a PostgreSQL server for it, and cleans up when that process is gone.
+#
+# It is told what to do on its standard input, one shell command a line, and answers each with the exit status. The
+# other end of that pipe is held by the test process alone, so end of file means that it ended, in whatever way: by
+# returning, by a panic, by an abort, by `kill -9`. A command that is running then is finished first: nothing is
+# removed from under `initdb` half way.
+#
+# usage: sh -c "$(cat supervisor.sh)" supervisor BIN_DIR
+
+bin=$1
+
+# Only the end of file ends it. Ctrl-C is not for it, nor a hang-up of the terminal, nor the broken pipe of an answer
+# that nobody is there to read.
+trap '' HUP INT PIPE TERM
+
+# Nobody else may read it: whoever reaches the socket inside needs no password.
+umask 077
+name=onerow-postgres.XXXXXXXX
+# The user that PostgreSQL runs as may be shut out of root's TMPDIR.
+dir=$(mktemp -d "${TMPDIR:-/tmp}/$name" 2>/dev/null) || dir=$(mktemp -d "/tmp/$name") || exit 1
+data=$dir/data
+
+# Returns when the server accepts connections, or prints why it does not.
+#
+# The server is a child of this shell, not of `pg_ctl`, which would leave it to the system's first process: in many
+# containers that one never reaps, and a killed postmaster would then look alive to the next start for ever.
+start() {
+    "$bin/postgres" -D "$data" >"$dir/log" 2>&1 </dev/null &
+    postmaster=$!
+    until accepts_connections; do
+        # `sleep` makes the shell wait for a child, and so notice the death of this one.
+        if sleep 0.02 && ! kill -0 "$postmaster" 2>/dev/null; then
+            cat "$dir/log"
+            postmaster=
+            return 1
+        fi
+    done
+}
+
+# The first line is the postmaster's process id, the eighth its state. A killed postmaster leaves its file behind.
+accepts_connections() {
+    [ "$(sed -n '1p; 8s/ *$//p' "$data/postmaster.pid" 2>/dev/null)" = "$postmaster
+ready" ]
+}
+
+# Sends a signal to the postmaster and returns when it is gone.
+stop() {
+    [ -n "$postmaster" ] || return 0
+    kill -s "$1" "$postmaster" 2>/dev/null
+    # A server that a test had frozen would not hear of it.
+    kill -s CONT "$postmaster" 2>/dev/null
+    wait "$postmaster"
+    postmaster=
+}
+
+clean() {
+    stop QUIT
+    # Orphans of a killed postmaster notice within a moment, and may write a file until then.
+    for _ in 1 2 3 4 5 6 7 8 9 10; do
+        rm -rf "$dir" 2>/dev/null && return
+        sleep 0.2
+    done
+}
+trap clean EXIT
+
+postmaster=
+echo "$dir"
+while IFS= read -r command; do
+    eval "$command" >"$dir/output" 2>&1 </dev/null
+    echo "$?" 2>/dev/null
+done
