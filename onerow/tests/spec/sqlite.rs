@@ -1,0 +1,145 @@
+//! What only SQLite has: foreign keys that a rebuild would fire, and databases in memory.
+
+use onerow::{
+    Error, Failure,
+    prelude::*,
+    testing::{Backend, TestDatabase},
+};
+
+use crate::support::{Sql, logged, number, registry, version};
+
+fn parents_and_children() -> Sql {
+    Sql::new([
+        "CREATE TABLE parents (id INTEGER PRIMARY KEY, name TEXT)",
+        "CREATE TABLE children (id INTEGER PRIMARY KEY,
+             parent_id INTEGER NOT NULL REFERENCES parents (id) ON DELETE CASCADE)",
+        "INSERT INTO parents VALUES (1, 'one'), (2, 'two')",
+        "INSERT INTO children VALUES (10, 1), (11, 1), (20, 2)",
+    ])
+}
+
+fn rebuild_of_parents() -> Sql {
+    Sql::new([
+        "CREATE TABLE new_parents (id INTEGER PRIMARY KEY, name TEXT NOT NULL)",
+        "INSERT INTO new_parents SELECT id, name FROM parents",
+        "DROP TABLE parents",
+        "ALTER TABLE new_parents RENAME TO parents",
+    ])
+}
+
+async fn keeps_the_children(db: TestDatabase) {
+    let db = &*db;
+    registry([parents_and_children(), rebuild_of_parents()])
+        .up(db)
+        .await
+        .unwrap();
+    assert_eq!(
+        number(
+            db,
+            "SELECT count(*) FROM children JOIN parents ON parents.id = parent_id"
+        )
+        .await,
+        3
+    );
+    // And the app's own connection enforces them still.
+    assert!(
+        db.execute_unprepared("INSERT INTO children VALUES (30, 3)")
+            .await
+            .is_err()
+    );
+}
+
+#[tokio::test]
+async fn rebuilding_a_parent_table_keeps_its_children() {
+    if Backend::Sqlite.is_wanted() {
+        keeps_the_children(TestDatabase::sqlite().await).await;
+    }
+}
+
+#[tokio::test]
+async fn rebuilding_a_parent_table_in_memory_keeps_its_children() {
+    if Backend::Sqlite.is_wanted() {
+        keeps_the_children(TestDatabase::sqlite_memory().await).await;
+    }
+}
+
+#[tokio::test]
+async fn a_database_in_memory_works_like_a_file() {
+    if !Backend::Sqlite.is_wanted() {
+        return;
+    }
+    let db = Database::connect("sqlite::memory:").await.unwrap();
+    assert_eq!(logged(5).up(&db).to(2).await.unwrap().version, 2);
+    assert_eq!(logged(5).up(&db).await.unwrap().initial, 2);
+    assert_eq!(number(&db, "SELECT count(*) FROM log").await, 5);
+}
+
+#[tokio::test]
+async fn a_migration_that_leaves_a_child_without_its_parent_is_rolled_back() {
+    if !Backend::Sqlite.is_wanted() {
+        return;
+    }
+    let db = TestDatabase::sqlite().await;
+    let careless = Sql::new(["DELETE FROM parents WHERE id = 1"]);
+    let error = registry([parents_and_children(), careless])
+        .up(&db)
+        .await
+        .unwrap_err();
+    let Error::MigrationFailed {
+        migration: 1,
+        version: 0,
+        failure,
+        ..
+    } = error
+    else {
+        panic!("{error:?}")
+    };
+    assert!(
+        matches!(&failure, Failure::ForeignKeys { rows: 2, table } if table == "children"),
+        "{failure}"
+    );
+    assert_eq!(number(&*db, "SELECT count(*) FROM parents").await, 2);
+}
+
+/// Python's sqlite3 does not enforce foreign keys, so a database that is taken over may hold such rows.
+#[tokio::test]
+async fn a_child_that_had_no_parent_before_does_not_stop_a_migration() {
+    if !Backend::Sqlite.is_wanted() {
+        return;
+    }
+    let db = TestDatabase::sqlite().await;
+    registry([parents_and_children()]).up(&db).await.unwrap();
+    db.execute_unprepared("PRAGMA foreign_keys = OFF; INSERT INTO children VALUES (30, 3)")
+        .await
+        .unwrap();
+    registry([parents_and_children(), rebuild_of_parents()])
+        .up(&db)
+        .await
+        .unwrap();
+    assert_eq!(version(&*db).await, 1);
+}
+
+#[tokio::test]
+async fn a_url_that_gives_each_connection_a_database_of_its_own_is_refused() {
+    for url in ["sqlite://?mode=memory&cache=private", "sqlite:"] {
+        let error = Database::connect(url).await.unwrap_err();
+        assert!(matches!(error, Error::InvalidUrl { .. }), "{url}: {error:?}");
+    }
+}
+
+#[tokio::test]
+async fn write_ahead_logging_works_beside_an_app_that_reads() {
+    if !Backend::Sqlite.is_wanted() {
+        return;
+    }
+    let db = TestDatabase::sqlite().await;
+    db.execute_unprepared("PRAGMA journal_mode = WAL").await.unwrap();
+    let other = db.connect().await;
+    logged(2).up(&db).await.unwrap();
+    let reader = other.begin().await.unwrap();
+    assert_eq!(version(&reader).await, 1);
+    logged(4).up(&db).await.unwrap();
+    assert_eq!(version(&reader).await, 1);
+    reader.rollback().await.unwrap();
+    assert_eq!(version(&other).await, 3);
+}
