@@ -50,9 +50,12 @@ impl Database {
     }
 
     /// Closes the pool: waits for the connections in use to come back, then closes each.
-    pub async fn disconnect(self) -> Result<(), Error> {
-        match self.0 {
-            Inner::Pool(pool) => pool.close().await.map_err(Error::database),
+    ///
+    /// It takes a reference, so that an app whose handlers share the pool can close it when they are done; what is asked
+    /// of the pool afterwards is an error.
+    pub async fn disconnect(&self) -> Result<(), Error> {
+        match &self.0 {
+            Inner::Pool(pool) => pool.close_by_ref().await.map_err(Error::database),
             Inner::Transaction(_) => Err(Error::NotAPool),
         }
     }

@@ -4,7 +4,7 @@ use std::{error::Error as StdError, fmt, time::Duration};
 
 use sea_orm::DbErr;
 
-use crate::{migration, progress::ServerSession, version::TABLE};
+use crate::{backend, migration, progress::ServerSession, version::TABLE};
 
 /// Why connecting, or a run of migrations, did not succeed.
 ///
@@ -330,15 +330,19 @@ impl fmt::Display for Explanation<'_> {
     }
 }
 
-/// The causes, each once: SeaORM and sqlx repeat in an error's text that of its source.
+/// The causes, outermost first, down to the words of the server.
 fn causes(error: &Error) -> Vec<String> {
-    let mut causes: Vec<String> = Vec::new();
+    let mut causes = Vec::new();
     for cause in std::iter::successors(error.source(), |&cause| cause.source()) {
-        let text = cause.to_string();
-        match causes.last_mut() {
-            Some(last) if last.ends_with(&text) => *last = text,
-            _ => causes.push(text),
+        if let Some(Failure::Migrate(error)) = cause.downcast_ref() {
+            causes.push(backend::words(error));
+            break;
         }
+        if let Some(error) = cause.downcast_ref() {
+            causes.push(backend::words(error));
+            break;
+        }
+        causes.push(cause.to_string());
     }
     causes
 }

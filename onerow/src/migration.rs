@@ -37,7 +37,6 @@ use sea_orm::DbErr;
 )]
 pub trait MigrationTrait: Send + Sync {
     /// What the migration does, in a few words, for `status` and the logs. Empty by default.
-    #[allow(clippy::unnecessary_literal_bound)] // An implementation may hold its text.
     fn description(&self) -> &str {
         ""
     }

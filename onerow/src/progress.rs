@@ -4,6 +4,9 @@ use std::{fmt, time::Duration};
 
 use crate::migration;
 
+/// The target of every event, whichever module it stands in.
+const TARGET: &str = "onerow";
+
 /// A migration that a run applied.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "cli", derive(serde::Serialize))]
@@ -155,13 +158,29 @@ impl Progress {
     /// Sends the step to `tracing`: what an operator should look at as a warning, the ordinary as information.
     pub(crate) fn trace(&self) {
         match self {
-            Self::Waiting { waited, .. } => tracing::info!(?waited, "{self}"),
-            Self::Started { version, .. } => tracing::debug!(version, "{self}"),
-            Self::Running { version, elapsed, .. } => tracing::info!(version, ?elapsed, "{self}"),
-            Self::Retrying { version, tries, .. } => tracing::warn!(version, tries, "{self}"),
+            Self::Waiting { waited, .. } => tracing::info!(target: TARGET, ?waited, "{self}"),
+            Self::Started { version, .. } => tracing::debug!(target: TARGET, version, "{self}"),
+            Self::Running { version, elapsed, .. } if self.is_news() => {
+                tracing::info!(target: TARGET, version, ?elapsed, "{self}");
+            }
+            Self::Running { version, elapsed, .. } => {
+                tracing::debug!(target: TARGET, version, ?elapsed, "{self}");
+            }
+            Self::Retrying { version, tries, .. } => tracing::warn!(target: TARGET, version, tries, "{self}"),
             Self::Applied(applied) => {
-                tracing::info!(version = applied.version, elapsed = ?applied.elapsed, "{self}");
+                let Applied { version, elapsed, .. } = applied;
+                tracing::info!(target: TARGET, version, ?elapsed, "{self}");
             }
         }
+    }
+
+    /// Whether a log that keeps every line should have this one: of a migration that runs for two hours it gets the
+    /// seconds 1, 2, 4, 8, … 32 and then each minute.
+    pub(crate) fn is_news(&self) -> bool {
+        let Self::Running { elapsed, .. } = self else {
+            return true;
+        };
+        let seconds = elapsed.as_secs();
+        seconds % 60 == 0 || (seconds < 60 && seconds.is_power_of_two())
     }
 }

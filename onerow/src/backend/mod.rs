@@ -212,6 +212,18 @@ fn connect_error(fault: Fault, server: String, source: DbErr) -> Error {
     }
 }
 
+/// The server's own words in an error, without what SeaORM and sqlx put before and behind them.
+pub(crate) fn words(error: &DbErr) -> String {
+    #[cfg(any(feature = "postgres", feature = "sqlite"))]
+    if let Some(error) = driver::error_of(error) {
+        return driver::words(error);
+    }
+    match error {
+        DbErr::Custom(text) | DbErr::Migration(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod driver {
     use std::{borrow::Cow, sync::Arc};
@@ -233,6 +245,20 @@ mod driver {
             | DbErr::Query(RuntimeErr::SqlxError(error)) => Some(error),
             _ => None,
         }
+    }
+
+    pub(super) fn words(error: &sqlx::Error) -> String {
+        let Some(refusal) = error.as_database_error() else {
+            return error.to_string();
+        };
+        let mut words = refusal.message().to_owned();
+        #[cfg(feature = "postgres")]
+        if let Some(refusal) = refusal.try_downcast_ref::<sqlx::postgres::PgDatabaseError>() {
+            for (name, text) in [("detail", refusal.detail()), ("hint", refusal.hint())] {
+                words.extend(text.map(|text| format!("; {name}: {text}")));
+            }
+        }
+        words
     }
 
     /// The code of a server's refusal.

@@ -81,7 +81,8 @@ struct UpArgs {
 #[allow(clippy::needless_pass_by_value)] // `run(registry())` is what a `main` should say.
 pub fn run(registry: Registry) -> ExitCode {
     let cli: Cli = parse();
-    arguments::init_tracing_at("warn");
+    // What onerow and the driver have to say is printed from the progress and the error.
+    arguments::init_tracing_at("error,onerow=off,sqlx=off");
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()

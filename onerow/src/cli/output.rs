@@ -43,7 +43,8 @@ impl Output {
             // On stdout at once, not with the report: what is committed stays so if a later one fails.
             Progress::Applied(_) => self.text(step),
             Progress::Running { .. } if !self.bar.is_hidden() => self.bar.set_message(step.to_string()),
-            _ => self.bar.suspend(|| to_stderr(step)),
+            _ if step.is_news() => self.bar.suspend(|| to_stderr(step)),
+            _ => (),
         }
     }
 

@@ -156,17 +156,12 @@ impl Run<'_> {
         Ok(Outcome::Committed)
     }
 
-    /// Whether a commit whose answer was lost took place. Reading the row would be a guess, for the server may still be
-    /// at it; claiming it waits for that.
+    /// Whether a commit whose answer was lost took place, once the server can be asked.
     async fn was_committed(&self, last: i32, error: &DbErr) -> Result<bool, Error> {
         let started = Instant::now();
         for pause in pauses(POLL) {
-            match self.claim(self.version + 1, true).await {
-                Ok(None) => return Ok(true),
-                Ok(Some(claim)) => {
-                    let _ = claim.rollback().await;
-                    return Ok(false);
-                }
+            match self.has_reached(last).await {
+                Ok(answer) => return Ok(answer),
                 Err(_) if started.elapsed() < RECONNECT => sleep(pause).await,
                 Err(_) => break,
             }
@@ -175,5 +170,15 @@ impl Run<'_> {
             migration: last,
             source: error.clone(),
         })
+    }
+
+    /// To read the row would be a guess, for the server may still be at the commit; to claim it waits for that.
+    async fn has_reached(&self, last: i32) -> Result<bool, Error> {
+        if let Some(claim) = self.claim(self.version + 1, true).await? {
+            let _ = claim.rollback().await;
+            return Ok(false);
+        }
+        // It has moved: on, or back where a crash of the server took earlier commits along that were not on disk.
+        Ok(version::read(&self.session.pool).await?.version_or_none() >= last)
     }
 }

@@ -19,7 +19,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::{
     Applied, Error, Failure, MigrationTrait, Progress, Registry, Report, ServerSession,
-    backend::{Fault, Session, Settings},
+    backend::{self, Fault, Session, Settings},
     migration,
     up::Options,
     version::{self, Found},
@@ -142,12 +142,14 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Reads the version after another runner has moved it.
+    /// Reads the version after another runner has moved it, on; or a crash of the server has, back to the last commit
+    /// that was on disk.
     async fn look_again(&mut self) -> Result<(), Error> {
         let latest = self.registry.latest();
         match version::read(&self.session.pool).await? {
             Found::Version(version) if version > latest => Err(Error::Ahead { version, latest }),
             Found::Version(version) if version != self.version => {
+                self.applied.retain(|applied| applied.version <= version);
                 self.version = version;
                 Ok(())
             }
@@ -280,7 +282,12 @@ impl Rejected {
     }
 
     fn retrying(&self, tries: u32) -> Progress {
-        let reason = innermost(&self.failure);
+        let reason = match &self.failure {
+            Failure::Migrate(error) | Failure::Validate(error) | Failure::Commit(error) => {
+                backend::words(error)
+            }
+            other => other.to_string(),
+        };
         Progress::Retrying {
             version: self.migration,
             tries,
@@ -308,10 +315,4 @@ impl Rejected {
         };
         Self::new(migration, failure)
     }
-}
-
-/// The last text in the chain of sources.
-fn innermost(error: &dyn std::error::Error) -> String {
-    let last = std::iter::successors(Some(error), |error| error.source()).last();
-    last.map(ToString::to_string).unwrap_or_default()
 }

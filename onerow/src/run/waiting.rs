@@ -98,7 +98,7 @@ impl Run<'_> {
             match version::claim(&self.session, migration - 1, &settings).await {
                 Ok(claim) => return Ok(claim),
                 Err(error) if self.session.fault(&error) == Fault::Held => {
-                    wait.turn(self.holder().await).await?
+                    wait.turn(self.holder().await).await?;
                 }
                 Err(error) => return Err(self.refused("claim the version row", error)),
             }
