@@ -1,0 +1,22 @@
+//! The app's migrations, in order: `m0000`, `m0001`, …, each the step from the version before it.
+//!
+//! A migration that has run anywhere is never edited: a mistake is mended by the next one. None of them uses the
+//! `entity` crate, which follows the newest schema while they must keep their meaning.
+//!
+//! To add one, write `src/m0003.rs` beside the others, with its tests, and name it twice below. `registry!` does not
+//! compile with a gap, a duplicate or a wrong order.
+
+use onerow::Registry;
+
+mod m0000;
+mod m0001;
+mod m0002;
+
+/// Every migration of the app; the index is the version.
+#[must_use]
+pub fn registry() -> Registry {
+    onerow::registry![m0000, m0001, m0002]
+}
+
+#[cfg(test)]
+mod rows;
