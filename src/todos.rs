@@ -1,0 +1,157 @@
+//! `/todos/` and `/todos/{id}/`.
+
+use axum::{
+    extract::State,
+    http::{HeaderName, StatusCode, header::LOCATION},
+};
+use entity::todo::{self, Priority};
+use sea_orm::{
+    ActiveModelTrait,
+    ActiveValue::{Set, Unchanged},
+    ColumnTrait, DbErr, EntityTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait, SqlErr,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    extract::{Json, Path, Query},
+    fields::{Due, Limit, Task},
+    refusal::Refusal,
+    server::Db,
+};
+
+/// A to-do as a member makes it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewTodo {
+    member_id: i64,
+    task: Task,
+    #[serde(default)]
+    complete: bool,
+    #[serde(default)]
+    due: Option<Due>,
+    #[serde(default)]
+    priority: Priority,
+}
+
+/// All of a to-do that can change; it stays with its member.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Replacement {
+    task: Task,
+    complete: bool,
+    #[serde(default)]
+    due: Option<Due>,
+    #[serde(default)]
+    priority: Priority,
+}
+
+/// Which to-dos to list: those whose id is greater than `after`, at most `limit`, done or open or both.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Filter {
+    #[serde(default)]
+    limit: Limit,
+    after: Option<i64>,
+    complete: Option<bool>,
+}
+
+/// To-dos in the order of their ids; `next` is the `after` of the following page, if there is one.
+#[derive(Serialize)]
+pub struct Page {
+    todos: Vec<todo::Model>,
+    next: Option<i64>,
+}
+
+type Created = (StatusCode, [(HeaderName, String); 1], axum::Json<todo::Model>);
+
+/// Creates a to-do for a member that exists.
+pub async fn create(State(db): Db, Json(new): Json<NewTodo>) -> Result<Created, Refusal> {
+    let todo = todo::ActiveModel {
+        member_id: Set(new.member_id),
+        task: Set(new.task.0),
+        complete: Set(new.complete),
+        due: Set(new.due.map(|due| due.0)),
+        priority: Set(new.priority),
+        ..Default::default()
+    };
+    let todo = todo
+        .insert(&*db)
+        .await
+        .map_err(|error| refuse_unknown_member(new.member_id, error))?;
+    Ok((
+        StatusCode::CREATED,
+        [(LOCATION, format!("/todos/{}/", todo.id))],
+        axum::Json(todo),
+    ))
+}
+
+/// One to-do.
+pub async fn read(State(db): Db, Path(id): Path<i64>) -> Result<axum::Json<todo::Model>, Refusal> {
+    let todo = todo::Entity::find_by_id(id).one(&*db).await?;
+    todo.map(axum::Json).ok_or_else(|| no_such_todo(id))
+}
+
+/// A page of the to-dos of all members.
+pub async fn list(State(db): Db, Query(filter): Query<Filter>) -> Result<axum::Json<Page>, Refusal> {
+    let Limit(limit) = filter.limit;
+    // One more than the page holds tells whether another page follows.
+    let mut todos = todo::Entity::find()
+        .apply_if(filter.after, |todos, after| {
+            todos.filter(todo::Column::Id.gt(after))
+        })
+        .apply_if(filter.complete, |todos, complete| {
+            todos.filter(todo::Column::Complete.eq(complete))
+        })
+        .order_by_asc(todo::Column::Id)
+        .limit(limit + 1)
+        .all(&*db)
+        .await?;
+    let more = todos.len() as u64 > limit;
+    if more {
+        todos.pop();
+    }
+    let next = todos.last().filter(|_| more).map(|todo| todo.id);
+    Ok(axum::Json(Page { todos, next }))
+}
+
+/// Replaces what a to-do says.
+pub async fn replace(
+    State(db): Db,
+    Path(id): Path<i64>,
+    Json(new): Json<Replacement>,
+) -> Result<axum::Json<todo::Model>, Refusal> {
+    let todo = todo::ActiveModel {
+        id: Unchanged(id),
+        task: Set(new.task.0),
+        complete: Set(new.complete),
+        due: Set(new.due.map(|due| due.0)),
+        priority: Set(new.priority),
+        ..Default::default()
+    };
+    match todo.update(&*db).await {
+        Err(DbErr::RecordNotUpdated) => Err(no_such_todo(id)),
+        todo => Ok(axum::Json(todo?)),
+    }
+}
+
+/// Deletes a to-do.
+pub async fn delete(State(db): Db, Path(id): Path<i64>) -> Result<StatusCode, Refusal> {
+    match todo::Entity::delete_by_id(id).exec(&*db).await?.rows_affected {
+        0 => Err(no_such_todo(id)),
+        _ => Ok(StatusCode::NO_CONTENT),
+    }
+}
+
+fn no_such_todo(id: i64) -> Refusal {
+    Refusal::new(StatusCode::NOT_FOUND, format!("there is no todo {id}"))
+}
+
+fn refuse_unknown_member(member_id: i64, error: DbErr) -> Refusal {
+    match error.sql_err() {
+        Some(SqlErr::ForeignKeyConstraintViolation(_)) => Refusal::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            format!("member_id: there is no member {member_id}"),
+        ),
+        _ => error.into(),
+    }
+}
