@@ -1,0 +1,122 @@
+//! The command line of the migrations.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::LazyLock,
+};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::program;
+
+/// `migration`, run in a directory of its own.
+pub struct MigrationCli {
+    dir: TempDir,
+    env: Vec<(String, String)>,
+}
+
+/// How a run ended.
+#[derive(Debug)]
+pub struct Outcome {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl MigrationCli {
+    /// In an empty directory, with an empty environment.
+    pub fn new() -> Self {
+        Self {
+            dir: tempfile::tempdir().unwrap(),
+            env: Vec::new(),
+        }
+    }
+
+    /// With `DATABASE_URL` in the environment.
+    pub fn on(database_url: &str) -> Self {
+        Self::new().env("DATABASE_URL", database_url)
+    }
+
+    pub fn env(mut self, variable: &str, value: &str) -> Self {
+        self.env.push((variable.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Puts a file into its directory.
+    pub fn file(self, name: &str, content: &str) -> Self {
+        std::fs::write(self.dir.path().join(name), content).unwrap();
+        self
+    }
+
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub fn run(&self, args: &[&str]) -> Outcome {
+        let binary = BINARY
+            .as_ref()
+            .unwrap_or_else(|reason| panic!("`migration` does not build: {reason}"));
+        let output = program(binary, self.dir.path())
+            .envs(self.env.iter().cloned())
+            .args(args)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        Outcome {
+            code: output.status.code(),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+}
+
+impl Outcome {
+    /// What a run that succeeded printed.
+    #[track_caller]
+    pub fn done(self) -> String {
+        assert_eq!(self.code, Some(0), "{self:?}");
+        self.stdout
+    }
+
+    /// What a run that failed with this code complained of; its results, standard output, are empty.
+    #[track_caller]
+    pub fn failed(self, code: i32) -> String {
+        assert_eq!((self.code, self.stdout.as_str()), (Some(code), ""), "{self:?}");
+        self.stderr
+    }
+}
+
+/// Built once for all tests: Cargo gives a test the programs of its own package only.
+static BINARY: LazyLock<Result<PathBuf, String>> = LazyLock::new(|| {
+    let mut build = Command::new(env!("CARGO"));
+    // What `cargo test` says of this package: the build script of ring takes it for its own, and all that stands on
+    // ring would be compiled again, here and at the next `cargo test`.
+    for (variable, _) in env::vars_os() {
+        let name = variable.to_string_lossy();
+        if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") {
+            build.env_remove(&variable);
+        }
+    }
+    let build = build
+        .args([
+            "build",
+            "--package",
+            "migration",
+            "--bin",
+            "migration",
+            "--message-format",
+            "json",
+        ])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .map_err(|error| error.to_string())?;
+    let messages = String::from_utf8_lossy(&build.stdout);
+    messages
+        .lines()
+        .filter_map(|message| serde_json::from_str::<Value>(message).ok())
+        .find_map(|message| message["executable"].as_str().map(PathBuf::from))
+        .ok_or_else(|| String::from_utf8_lossy(&build.stderr).into_owned())
+});

@@ -1,0 +1,42 @@
+//! What drives the programs.
+
+mod app;
+mod log;
+mod migration_cli;
+mod slow_request;
+
+use std::{
+    path::Path,
+    process::Command,
+    thread,
+    time::{Duration, Instant},
+};
+
+pub use app::App;
+pub use migration_cli::MigrationCli;
+pub use slow_request::SlowRequest;
+
+/// What takes longer hangs.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// A program that sees no environment but what the test gives it.
+fn program(path: &Path, dir: &Path) -> Command {
+    let mut command = Command::new(path);
+    command.env_clear().current_dir(dir);
+    command
+}
+
+/// Asks again and again, until there is an answer.
+pub fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(
+            Instant::now() < deadline,
+            "waited {PATIENCE:?} in vain for {what}"
+        );
+        thread::sleep(Duration::from_millis(5));
+    }
+}

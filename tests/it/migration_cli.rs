@@ -1,0 +1,155 @@
+//! The command line of the migrations.
+
+use onerow::{
+    prelude::ConnectionTrait,
+    testing::{TestDatabase, on_every_backend},
+};
+use serde_json::Value;
+
+use crate::harness::MigrationCli;
+
+on_every_backend! {
+    async fn up_applies_all_and_then_finds_nothing_to_do(db: TestDatabase) {
+        let cli = MigrationCli::on(db.url());
+
+        let applied = cli.run(&["up"]).done();
+        for migration in ["members and todos", "time-based one-time passwords", "priority of a todo, out of its text"] {
+            assert!(applied.contains(migration), "{applied}");
+        }
+
+        let nothing = cli.run(&["up"]).done();
+        assert_eq!(nothing, "nothing to do: the database is at version 2\n");
+        assert_eq!(cli.run(&["version"]).done(), "2\n");
+    }
+
+    async fn up_to_stops_at_a_version_and_goes_on_from_there(db: TestDatabase) {
+        let cli = MigrationCli::on(db.url());
+
+        cli.run(&["up", "--to", "0"]).done();
+        assert_eq!(cli.run(&["version"]).done(), "0\n");
+        cli.run(&["up", "--to", "1"]).done();
+        assert_eq!(cli.run(&["version"]).done(), "1\n");
+        cli.run(&["up"]).done();
+        assert_eq!(cli.run(&["version"]).done(), "2\n");
+    }
+
+    async fn up_to_refuses_what_is_beyond_the_last_and_below_the_current_version(db: TestDatabase) {
+        let cli = MigrationCli::on(db.url());
+        cli.run(&["up", "--to", "1"]).done();
+
+        for wrong in ["3", "0"] {
+            let complaint = cli.run(&["up", "--to", wrong]).failed(1);
+            assert!(complaint.starts_with("error: ") && complaint.contains(wrong), "{complaint}");
+        }
+        assert_eq!(cli.run(&["version"]).done(), "1\n");
+    }
+
+    async fn version_and_status_only_look(db: TestDatabase) {
+        let cli = MigrationCli::on(db.url());
+
+        assert_eq!(cli.run(&["version"]).done(), "-1\n");
+        cli.run(&["status"]).done();
+
+        assert!(!db.schema().has_table("schema_migration").await.unwrap());
+    }
+
+    async fn status_lists_every_migration_and_whether_it_is_applied(db: TestDatabase) {
+        let cli = MigrationCli::on(db.url());
+        cli.run(&["up", "--to", "1"]).done();
+
+        let status = cli.run(&["status"]).done();
+        let line = |name: &str| status.lines().find(|line| line.contains(name)).unwrap().to_owned();
+        assert!(line("m0000").contains("members and todos"), "{status}");
+        assert!(line("m0001").contains("time-based one-time passwords"), "{status}");
+        assert!(line("m0002").contains("priority of a todo"), "{status}");
+
+        let json = cli.run(&["--format", "json", "status"]).done();
+        let json: Value = serde_json::from_str(&json).unwrap();
+        let applied: Vec<_> = json["migrations"].as_array().unwrap().iter().map(|m| &m["applied"]).collect();
+        assert_eq!(applied, [true, true, false]);
+    }
+
+    async fn a_database_ahead_of_the_program_is_named_and_left_alone(db: TestDatabase) {
+        let cli = MigrationCli::on(db.url());
+        cli.run(&["up"]).done();
+        db.execute_unprepared("UPDATE schema_migration SET version = 9").await.unwrap();
+
+        let complaint = cli.run(&["up"]).failed(1);
+        assert!(complaint.contains('9'), "{complaint}");
+        let status = cli.run(&["status"]).done();
+        assert!(status.contains("ahead"), "{status}");
+        assert_eq!(cli.run(&["version"]).done(), "9\n");
+    }
+
+    async fn an_env_file_names_the_database_and_the_environment_wins(db: TestDatabase) {
+        let content = format!("DATABASE_URL=\"{}\"\n", db.url());
+        let cli = MigrationCli::new().file("test.env", &content);
+        cli.run(&["--env-file", "test.env", "up", "--to", "0"]).done();
+        assert_eq!(cli.run(&["--env-file", "test.env", "version"]).done(), "0\n");
+
+        let other = "sqlite://other.sqlite?mode=rwc";
+        let cli = MigrationCli::new().file("test.env", &content).env("DATABASE_URL", other);
+        assert_eq!(cli.run(&["--env-file", "test.env", "version"]).done(), "-1\n");
+        assert_eq!(cli.run(&["--env-file", "test.env", "--database-url", db.url(), "version"]).done(), "0\n");
+    }
+}
+
+#[test]
+fn without_any_configuration_the_database_is_a_file_in_the_working_directory() {
+    let cli = MigrationCli::new();
+
+    cli.run(&["up"]).done();
+
+    assert!(cli.dir().join("database.sqlite").exists());
+    assert_eq!(cli.run(&["version"]).done(), "2\n");
+}
+
+#[test]
+fn an_env_file_that_is_not_there_is_an_error() {
+    let outcome = MigrationCli::new().run(&["--env-file", "missing.env", "up"]);
+
+    assert_ne!(outcome.code, Some(0));
+    assert!(outcome.stderr.contains("missing.env"), "{outcome:?}");
+}
+
+#[test]
+fn a_command_that_does_not_exist_is_a_usage_error() {
+    for args in [&["down"][..], &["up", "--to", "first"], &["--colour"], &[]] {
+        let outcome = MigrationCli::new().run(args);
+        assert_eq!(outcome.code, Some(2), "{args:?}: {outcome:?}");
+    }
+}
+
+#[test]
+fn no_password_is_ever_printed() {
+    // Nobody listens on port 1.
+    let cli = MigrationCli::on("postgresql://tozo:hunter2@127.0.0.1:1/tozo?connect_timeout=1");
+
+    for args in [
+        &["up"][..],
+        &["status"],
+        &["version"],
+        &["--help"],
+        &["up", "--help"],
+    ] {
+        let outcome = cli.run(args);
+        let printed = outcome.stdout + &outcome.stderr;
+        assert!(!printed.contains("hunter2"), "{args:?}: {printed}");
+    }
+    let wrong = MigrationCli::on("postgresql://tozo:hunter2@[")
+        .run(&["up"])
+        .failed(1);
+    assert!(!wrong.contains("hunter2"), "{wrong}");
+}
+
+#[test]
+fn a_server_that_is_not_there_is_an_error_with_its_address() {
+    let complaint = MigrationCli::on("postgresql://tozo:hunter2@127.0.0.1:1/tozo")
+        .run(&["up"])
+        .failed(1);
+
+    assert!(
+        complaint.starts_with("error: ") && complaint.contains("127.0.0.1"),
+        "{complaint}"
+    );
+}
