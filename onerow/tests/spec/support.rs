@@ -25,6 +25,11 @@ impl Sql {
         }
     }
 
+    pub fn statement(mut self, statement: String) -> Self {
+        self.migrate.push(statement);
+        self
+    }
+
     pub fn validate(mut self, statement: &str) -> Self {
         self.validate.push(statement.into());
         self
@@ -129,10 +134,19 @@ pub async fn has_table(db: &Database, table: &str) -> bool {
 
 /// Starts this test program once more, as a process that applies `count` [`logged`] migrations to the database.
 pub fn runner(db: &TestDatabase, count: usize) -> Child {
+    process(db, &[("RUNNER_COUNT", &count.to_string())])
+}
+
+/// The same with one migration of this SQL, outside a transaction unless `outside` is empty.
+pub fn runner_of(db: &TestDatabase, sql: &str, outside: &str) -> Child {
+    process(db, &[("RUNNER_SQL", sql), ("RUNNER_OUTSIDE", outside)])
+}
+
+fn process(db: &TestDatabase, variables: &[(&str, &str)]) -> Child {
     Command::new(env::current_exe().unwrap())
         .args(["--exact", "support::a_runner_process", "--ignored", "--nocapture"])
         .env("RUNNER_URL", db.url())
-        .env("RUNNER_COUNT", count.to_string())
+        .envs(variables.iter().copied())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()
@@ -151,18 +165,28 @@ pub fn all_succeed(runners: Vec<Child>) {
     }
 }
 
-/// Not a specification: the body of [`runner`]'s processes.
+/// Not a specification: the body of [`process`].
 #[tokio::test]
 #[ignore = "only as a process of another test"]
 async fn a_runner_process() {
     let Ok(url) = env::var("RUNNER_URL") else { return };
-    let count = env::var("RUNNER_COUNT").unwrap().parse().unwrap();
+    let registry = match env::var("RUNNER_COUNT") {
+        Ok(count) => logged(count.parse().unwrap()),
+        Err(_) => {
+            let outside_transaction = env::var("RUNNER_OUTSIDE").is_ok_and(|outside| !outside.is_empty());
+            let sql = Sql::default().statement(env::var("RUNNER_SQL").unwrap());
+            registry([Sql {
+                outside_transaction,
+                ..sql
+            }])
+        }
+    };
     let db = Database::connect(url)
         .await
         .unwrap_or_else(|error| panic!("{}", error.explain()));
-    let report = logged(count)
+    let report = registry
         .up(&db)
         .await
         .unwrap_or_else(|error| panic!("{}", error.explain()));
-    assert_eq!(report.version, logged(count).latest());
+    assert_eq!(report.version, registry.latest());
 }

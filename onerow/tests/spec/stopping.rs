@@ -1,0 +1,165 @@
+//! Runs that are stopped, by their caller or by `kill -9`, and those that last.
+
+use std::{
+    sync::Mutex,
+    time::{Duration, Instant},
+};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use onerow::{
+    Error, Progress, on_every_backend,
+    prelude::*,
+    testing::{Backend, TestDatabase},
+};
+
+use crate::support::{Sql, has_table, number, registry, runner_of, version};
+
+/// Takes a minute on either backend, in one statement.
+struct Minute;
+
+#[async_trait]
+impl MigrationTrait for Minute {
+    async fn migrate(&self, db: &Database) -> Result<(), DbErr> {
+        db.execute_unprepared("CREATE TABLE minute (id INTEGER)").await?;
+        let statement = match db.get_database_backend() {
+            DatabaseBackend::Postgres => "SELECT pg_sleep(60)",
+            _ => {
+                "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000000000)
+                 SELECT count(*) FROM n"
+            }
+        };
+        db.execute_unprepared(statement).await.map(drop)
+    }
+}
+
+fn with_a_long_one() -> Registry {
+    Registry::new(vec![
+        Box::new(Sql::new(["CREATE TABLE items (id INTEGER)"])),
+        Box::new(Minute),
+    ])
+}
+
+const EXECUTING: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+     AND application_name LIKE 'onerow m%' AND state <> 'idle'";
+
+on_every_backend! {
+    async fn a_run_that_is_told_to_stop_ends_its_statement_and_says_where_the_database_is(db: TestDatabase) {
+        let started = Instant::now();
+        let registry = with_a_long_one();
+        registry.up(&db).to(0).await.unwrap();
+        let error = registry.up(&db).cancel_on(tokio::time::sleep(Duration::from_millis(500))).await.unwrap_err();
+
+        assert!(matches!(error, Error::Cancelled { version: Some(0) }), "{error:?}");
+        assert!(started.elapsed() < Duration::from_secs(30), "it waited for the statement");
+        assert_eq!(version(&*db).await, 0);
+        assert!(!has_table(&db, "minute").await);
+        if db.get_database_backend() == DatabaseBackend::Postgres {
+            assert_eq!(number(&*db, EXECUTING).await, 0);
+        }
+    }
+
+    async fn a_run_whose_future_is_dropped_changes_nothing_and_holds_nothing(db: TestDatabase) {
+        let registry = with_a_long_one();
+        registry.up(&db).to(0).await.unwrap();
+        let slow = Registry::new(vec![Box::new(Sql::default()), Box::new(Asleep)]);
+        let dropped = tokio::time::timeout(Duration::from_millis(300), slow.up(&db).into_future()).await;
+        assert!(dropped.is_err());
+
+        let next = crate::support::registry([Sql::default(), Sql::new(["CREATE TABLE next (id INTEGER)"])]);
+        assert_eq!(next.up(&db).wait_timeout(Duration::from_secs(20)).await.unwrap().version, 1);
+        assert!(!has_table(&db, "asleep").await);
+    }
+
+    async fn a_migration_that_lasts_is_reported_while_it_runs(db: TestDatabase) {
+        let told = Mutex::new(0);
+        let registry = Registry::new(vec![Box::new(Asleep)]);
+        registry
+            .up(&db)
+            .on_progress(|step| {
+                if let Progress::Running { version: 0, elapsed, .. } = step {
+                    assert!(*elapsed >= Duration::from_secs(1));
+                    *told.lock().unwrap() += 1;
+                }
+            })
+            .await
+            .unwrap();
+        assert!(told.into_inner().unwrap() >= 1);
+    }
+}
+
+/// Is slow outside the database.
+struct Asleep;
+
+#[async_trait]
+impl MigrationTrait for Asleep {
+    async fn migrate(&self, db: &Database) -> Result<(), DbErr> {
+        db.execute_unprepared("CREATE TABLE asleep (id INTEGER)").await?;
+        tokio::time::sleep(Duration::from_millis(2500)).await;
+        Ok(())
+    }
+}
+
+async fn until(db: &Database, executing: bool) {
+    let started = Instant::now();
+    while (number(db, EXECUTING).await > 0) != executing {
+        assert!(
+            started.elapsed() < Duration::from_secs(15),
+            "still {}executing",
+            if executing { "not " } else { "" }
+        );
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test]
+async fn the_server_ends_the_statement_of_a_killed_runner_in_and_outside_a_transaction() {
+    if !Backend::Postgres.is_wanted() {
+        return;
+    }
+    for outside in ["", "outside"] {
+        let db = TestDatabase::postgres().await;
+        let mut runner = runner_of(&db, "SELECT pg_sleep(60)", outside);
+        until(&db, true).await;
+        kill(Pid::from_raw(runner.id().cast_signed()), Signal::SIGKILL).unwrap();
+        runner.wait().unwrap();
+        until(&db, false).await;
+        registry([Sql::new(["CREATE TABLE items (id INTEGER)"])])
+            .up(&db)
+            .await
+            .unwrap();
+    }
+}
+
+#[tokio::test]
+async fn the_statement_that_a_killed_runner_left_is_waited_for_before_its_migration_runs_again() {
+    if !Backend::Postgres.is_wanted() {
+        return;
+    }
+    let db = TestDatabase::postgres().await;
+    let orphan = db.connect().await;
+    let orphan = tokio::spawn(async move {
+        let sql = "SET application_name = 'onerow m0000 0badcafe'; SELECT pg_sleep(2)";
+        orphan.execute_unprepared(sql).await.unwrap();
+    });
+    until(&db, true).await;
+
+    let told = Mutex::new(None);
+    let registry = registry([Sql::new(["VACUUM"]).outside_transaction()]);
+    let tell = |step: &Progress| {
+        if let Progress::Waiting {
+            holder: Some(holder), ..
+        } = step
+        {
+            *told.lock().unwrap() = Some(holder.application_name.clone());
+        }
+    };
+    registry.up(&db).on_progress(tell).await.unwrap();
+    assert_eq!(
+        told.into_inner().unwrap().as_deref(),
+        Some("onerow m0000 0badcafe")
+    );
+    assert!(orphan.is_finished());
+}
