@@ -143,3 +143,24 @@ async fn write_ahead_logging_works_beside_an_app_that_reads() {
     reader.rollback().await.unwrap();
     assert_eq!(version(&other).await, 3);
 }
+
+/// The header of the file counts the transactions that wrote to it (<https://sqlite.org/fileformat.html#file_change_counter>).
+fn transactions(db: &TestDatabase) -> u32 {
+    let path = db.url().trim_start_matches("sqlite://").split('?').next().unwrap();
+    let header = std::fs::read(path).unwrap();
+    u32::from_be_bytes(header[24..28].try_into().unwrap())
+}
+
+#[tokio::test]
+async fn a_hundred_migrations_are_gathered_in_few_transactions() {
+    if !Backend::Sqlite.is_wanted() {
+        return;
+    }
+    let db = TestDatabase::sqlite().await;
+    logged(1).up(&db).await.unwrap();
+    let before = transactions(&db);
+    logged(101).up(&db).await.unwrap();
+    // One, or a few more where the machine is slow: each gathers for half a second.
+    let grown = transactions(&db) - before;
+    assert!((1..=20).contains(&grown), "{grown} transactions");
+}

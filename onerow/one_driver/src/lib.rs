@@ -1,0 +1,42 @@
+//! A program that has onerow with a single driver, or with none.
+//!
+//! A package of its own, since onerow's own tests have every driver.
+
+#[cfg(test)]
+mod tests {
+    use onerow::{Database, Error};
+
+    const POSTGRES: &str = "postgres://somebody:s3cret-pass@127.0.0.1:1/somewhere";
+
+    #[cfg(not(feature = "postgres"))]
+    #[tokio::test]
+    async fn a_url_of_postgres_is_told_which_feature_is_missing() {
+        let error = Database::connect(POSTGRES).await.unwrap_err();
+        assert!(matches!(error, Error::DriverMissing { feature: "postgres", .. }), "{error:?}");
+        let text = error.explain().to_string();
+        assert!(text.contains("not compiled in") && text.contains("\"postgres\""), "{text}");
+        assert!(!text.contains("s3cret-pass"), "{text}");
+    }
+
+    #[cfg(not(feature = "sqlite"))]
+    #[tokio::test]
+    async fn a_url_of_sqlite_is_told_which_feature_is_missing() {
+        let error = Database::connect("sqlite::memory:").await.unwrap_err();
+        assert!(matches!(error, Error::DriverMissing { feature: "sqlite", .. }), "{error:?}");
+    }
+
+    #[cfg(feature = "postgres")]
+    #[tokio::test]
+    async fn a_url_of_postgres_reaches_its_driver() {
+        let error = Database::connect(POSTGRES).await.unwrap_err();
+        assert!(matches!(error, Error::ServerUnreachable { .. }), "{error:?}");
+    }
+
+    #[cfg(feature = "sqlite")]
+    #[tokio::test]
+    async fn a_url_of_sqlite_reaches_its_driver_and_migrates() {
+        let db = Database::connect("sqlite::memory:").await.unwrap();
+        assert_eq!(onerow::registry![].up(&db).await.unwrap().version, -1);
+        db.disconnect().await.unwrap();
+    }
+}
