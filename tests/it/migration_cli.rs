@@ -1,7 +1,8 @@
 //! The command line of the migrations.
 
+use nix::sys::signal::Signal;
 use onerow::{
-    prelude::ConnectionTrait,
+    prelude::{ConnectionTrait, DatabaseBackend, TransactionTrait},
     testing::{TestDatabase, on_every_backend},
 };
 use serde_json::Value;
@@ -79,6 +80,29 @@ on_every_backend! {
         let status = cli.run(&["status"]).done();
         assert!(status.contains("ahead"), "{status}");
         assert_eq!(cli.run(&["version"]).done(), "9\n");
+    }
+
+    async fn ctrl_c_and_sigterm_end_a_run_that_waits_and_say_where_the_database_is(db: TestDatabase) {
+        let cli = MigrationCli::on(db.url());
+        cli.run(&["up", "--to", "1"]).done();
+        let lock = db.begin().await.unwrap();
+        // What m0002 needs: the table on PostgreSQL, and on SQLite the file.
+        lock.execute_unprepared("DELETE FROM todos").await.unwrap();
+        let waits = match db.get_database_backend() {
+            DatabaseBackend::Postgres => "blocked by pid",
+            _ => "waiting for another runner",
+        };
+
+        for (signal, code) in [(Signal::SIGINT, 130), (Signal::SIGTERM, 143)] {
+            let run = cli.start(&["up"]);
+            run.says(waits);
+            let (ended, said) = run.stop(signal);
+            assert_eq!(ended, Some(code), "{said}");
+            assert!(said.contains("the database is at version 1") && said.contains("to go on: "), "{said}");
+        }
+
+        lock.rollback().await.unwrap();
+        cli.run(&["up"]).done();
     }
 
     async fn an_env_file_names_the_database_and_the_environment_wins(db: TestDatabase) {

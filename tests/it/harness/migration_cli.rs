@@ -3,14 +3,18 @@
 use std::{
     env,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
     sync::LazyLock,
 };
 
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::program;
+use super::{eventually, log::Log, program};
 
 /// `migration`, run in a directory of its own.
 pub struct MigrationCli {
@@ -56,20 +60,67 @@ impl MigrationCli {
     }
 
     pub fn run(&self, args: &[&str]) -> Outcome {
-        let binary = BINARY
-            .as_ref()
-            .unwrap_or_else(|reason| panic!("`migration` does not build: {reason}"));
-        let output = program(binary, self.dir.path())
-            .envs(self.env.iter().cloned())
-            .args(args)
-            .stdin(Stdio::null())
-            .output()
-            .unwrap();
+        let output = self.command(args).output().unwrap();
         Outcome {
             code: output.status.code(),
             stdout: String::from_utf8(output.stdout).unwrap(),
             stderr: String::from_utf8(output.stderr).unwrap(),
         }
+    }
+
+    /// Starts a run that is not waited for.
+    pub fn start(&self, args: &[&str]) -> Running {
+        let mut process = self
+            .command(args)
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let log = Log::of(process.stderr.take().unwrap());
+        Running {
+            process,
+            log: Some(log),
+        }
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let binary = BINARY
+            .as_ref()
+            .unwrap_or_else(|reason| panic!("`migration` does not build: {reason}"));
+        let mut command = program(binary, self.dir.path());
+        command
+            .envs(self.env.iter().cloned())
+            .args(args)
+            .stdin(Stdio::null());
+        command
+    }
+}
+
+/// A run that goes on.
+pub struct Running {
+    process: Child,
+    log: Option<Log>,
+}
+
+impl Running {
+    /// Waits until it says this on stderr.
+    pub fn says(&self, needle: &str) {
+        self.log.as_ref().unwrap().wait_for(needle);
+    }
+
+    /// Sends it a signal and waits for its end: the exit code and what it said on stderr.
+    pub fn stop(mut self, signal: Signal) -> (Option<i32>, String) {
+        kill(Pid::from_raw(self.process.id().cast_signed()), signal).unwrap();
+        let status = eventually("the run's end", || self.process.try_wait().unwrap());
+        (status.code(), self.log.take().unwrap().into_text())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Fails only if it has ended already.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
     }
 }
 
