@@ -12,6 +12,7 @@ use sea_orm::{
     },
 };
 use tokio::time::{sleep, timeout};
+use tracing::{instrument::WithSubscriber, subscriber::NoSubscriber};
 
 use super::{
     Activity, Backend, Fault, Orphans, Session, Settings, connect_error,
@@ -34,7 +35,9 @@ impl Backend for Postgres {
     async fn connect(&self, mut options: ConnectOptions) -> Result<DatabaseConnection, Error> {
         let lazy = options.get_connect_lazy();
         options.connect_lazy(true);
+        // Unheard, as its span holds the options, password and all. It connects nowhere yet.
         let pool = SqlxPostgresConnector::connect(options)
+            .with_subscriber(NoSubscriber::default())
             .await
             .map_err(|error| Error::InvalidUrl {
                 reason: reason(&error),

@@ -16,6 +16,7 @@ use sea_orm::{
     SqliteTransactionMode, SqlxSqliteConnector, Statement, TransactionOptions, TransactionTrait,
     sqlx::{self, AssertSqlSafe, Row, sqlite::SqliteConnectOptions},
 };
+use tracing::{instrument::WithSubscriber, subscriber::NoSubscriber};
 
 use super::{
     Activity, Backend, Fault, Orphans, Session, Settings, connect_error,
@@ -55,7 +56,10 @@ impl Backend for Sqlite {
                 });
             }
         }
-        let connected = SqlxSqliteConnector::connect(options).await;
+        // Unheard, as its span holds the options, and with them the key of an encrypted file.
+        let connected = SqlxSqliteConnector::connect(options)
+            .with_subscriber(NoSubscriber::default())
+            .await;
         connected.map_err(|error| connect_error(self.fault(&error), name, error))
     }
 

@@ -1,6 +1,10 @@
 //! Bad states: each has its own clear error, and nothing is changed.
 
-use std::{sync::OnceLock, time::Instant};
+use std::{
+    fmt::Write,
+    sync::{Arc, Mutex, OnceLock},
+    time::Instant,
+};
 
 use onerow::{
     Error, on_every_backend,
@@ -225,4 +229,57 @@ async fn no_right_to_create_the_table_or_to_move_the_version() {
         matches!(error, Error::PermissionDenied { version: Some(0), .. }),
         "{error:?}"
     );
+}
+
+/// Keeps every span and event, of whatever level, as text.
+#[derive(Clone, Default)]
+struct Everything(Arc<Mutex<String>>);
+
+impl Everything {
+    fn note(&self, what: &dyn std::fmt::Debug) {
+        writeln!(self.0.lock().unwrap(), "{what:?}").unwrap();
+    }
+}
+
+impl tracing::Subscriber for Everything {
+    fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, attributes: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        self.note(attributes);
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::span::Id, values: &tracing::span::Record<'_>) {
+        self.note(values);
+    }
+
+    fn event(&self, event: &tracing::Event<'_>) {
+        self.note(event);
+    }
+
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+    fn enter(&self, _: &tracing::span::Id) {}
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+/// SeaORM's own connector puts its options, URL and all, into a span of the level `TRACE`.
+#[tokio::test]
+async fn no_password_reaches_the_log_at_any_level() {
+    if !Backend::Postgres.is_wanted() {
+        return;
+    }
+    let url = server().url("postgres");
+    let password = url.split(['@', ':']).nth(2).unwrap();
+    let log = Everything::default();
+    let _guard = tracing::subscriber::set_default(log.clone());
+
+    let db = Database::connect(url.as_str()).await.unwrap();
+    number(&db, "SELECT 1").await;
+    db.disconnect().await.unwrap();
+
+    let text = log.0.lock().unwrap();
+    assert!(text.contains("SELECT 1"), "nothing was logged");
+    assert!(!text.contains(password), "{text}");
 }

@@ -146,7 +146,12 @@ async fn write_ahead_logging_works_beside_an_app_that_reads() {
 
 /// The header of the file counts the transactions that wrote to it (<https://sqlite.org/fileformat.html#file_change_counter>).
 fn transactions(db: &TestDatabase) -> u32 {
-    let path = db.url().trim_start_matches("sqlite://").split('?').next().unwrap();
+    let path = db
+        .url()
+        .trim_start_matches("sqlite://")
+        .split('?')
+        .next()
+        .unwrap();
     let header = std::fs::read(path).unwrap();
     u32::from_be_bytes(header[24..28].try_into().unwrap())
 }
