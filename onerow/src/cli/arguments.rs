@@ -39,8 +39,8 @@ pub fn parse<P: Parser>() -> P {
     if let Some(file) = file
         && let Err(reason) = load(&file)
     {
-        let message = format!("cannot read the environment file {}: {reason}", file.display());
-        P::command().error(ErrorKind::Io, message).exit();
+        let message = format!("cannot read the environment file {}: {reason}\n", file.display());
+        clap::Error::raw(ErrorKind::Io, message).exit();
     }
     P::parse()
 }

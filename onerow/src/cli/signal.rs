@@ -1,7 +1,5 @@
 //! Ctrl-C and SIGTERM.
 
-use tokio::signal::unix::{SignalKind, signal};
-
 /// Which signal came, if one did.
 #[derive(Debug, Default)]
 pub(super) struct Signals {
@@ -11,21 +9,33 @@ pub(super) struct Signals {
 impl Signals {
     /// Done when a signal comes.
     pub(super) async fn received(&mut self) {
-        let (Ok(mut interrupt), Ok(mut terminate)) =
-            (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-        else {
+        match next().await {
+            Some(number) => self.number = Some(number),
             // Without a handler the signal ends the process, which the database survives as well.
-            return std::future::pending().await;
-        };
-        let number = tokio::select! {
-            _ = interrupt.recv() => 2,
-            _ = terminate.recv() => 15,
-        };
-        self.number = Some(number);
+            None => std::future::pending().await,
+        }
     }
 
     /// What a shell reports of a process that the signal ended: 128 and its number.
     pub(super) fn exit_code(&self) -> Option<u8> {
         self.number.map(|number| 128 + number)
     }
+}
+
+/// The number of the next signal; `None` where none can be waited for.
+#[cfg(unix)]
+async fn next() -> Option<u8> {
+    use tokio::signal::unix::{SignalKind, signal};
+
+    let mut interrupt = signal(SignalKind::interrupt()).ok()?;
+    let mut terminate = signal(SignalKind::terminate()).ok()?;
+    tokio::select! {
+        _ = interrupt.recv() => Some(2),
+        _ = terminate.recv() => Some(15),
+    }
+}
+
+#[cfg(not(unix))]
+async fn next() -> Option<u8> {
+    tokio::signal::ctrl_c().await.ok().map(|()| 2)
 }

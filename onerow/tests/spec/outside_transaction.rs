@@ -1,7 +1,7 @@
 //! Migrations that refuse a transaction.
 
 use onerow::{
-    Error, on_every_backend,
+    Error, Progress, on_every_backend,
     prelude::*,
     testing::{Backend, TestDatabase},
 };
@@ -99,4 +99,36 @@ async fn an_invalid_index_that_a_cut_off_build_left_is_built_anew() {
 
     with_index().up(&db).await.unwrap();
     assert_eq!(number(&*db, valid).await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_an_index_waits_for_a_writer_its_phase_and_the_writer_are_told() {
+    if !Backend::Postgres.is_wanted() {
+        return;
+    }
+    let db = TestDatabase::postgres().await;
+    registry([items()]).up(&db).await.unwrap();
+    let writer = db.connect().await;
+    let writing = writer.begin().await.unwrap();
+    writing.execute_unprepared("INSERT INTO items VALUES (2, 'b')").await.unwrap();
+    let (told, waits) = tokio::sync::oneshot::channel();
+    let told = std::sync::Mutex::new(Some(told));
+    let tell = |step: &Progress| {
+        if let Progress::Running { version: 1, blockers, phase: Some(phase), .. } = step
+            && let Some(told) = told.lock().unwrap().take()
+        {
+            told.send((blockers.clone(), phase.clone())).unwrap();
+        }
+    };
+    let registry = with_index();
+    let run = registry.up(&db).on_progress(tell).into_future();
+    let release = async {
+        let seen = waits.await.unwrap();
+        writing.commit().await.unwrap();
+        seen
+    };
+    let (run, (blockers, phase)) = tokio::join!(run, release);
+    assert_eq!(run.unwrap().version, 2);
+    assert!(phase.starts_with("waiting for writers"), "{phase}");
+    assert_eq!(blockers.len(), 1, "{blockers:?}");
 }
