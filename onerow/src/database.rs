@@ -16,8 +16,8 @@ use crate::{Error, backend};
 /// The pool an app holds, or the transaction a migration is handed.
 ///
 /// It implements SeaORM's [`ConnectionTrait`], [`TransactionTrait`] and [`StreamTrait`], so entities, `sea_query`
-/// statements and raw SQL run on it alike. It is not `Clone`, so that no migration can keep its transaction: an app
-/// shares its pool with `Arc<Database>`.
+/// statements and raw SQL run on it alike. It is not `Clone`, so that no migration keeps the transaction it is handed: an
+/// app shares its pool with `Arc<Database>`.
 #[derive(Debug)]
 pub struct Database(Inner);
 

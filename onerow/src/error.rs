@@ -105,7 +105,7 @@ pub enum Error {
         source: DbErr,
     },
     /// The database is a standby, or was opened read-only.
-    #[error("the database is read-only{}; nothing was changed", still_at(*.version))]
+    #[error("the database is read-only{}; nothing more was changed", still_at(*.version))]
     ReadOnly {
         /// The version that the database holds, where it is known.
         version: Option<i32>,
@@ -113,7 +113,7 @@ pub enum Error {
         source: DbErr,
     },
     /// The user has not the right.
-    #[error("no right to {operation}{}; nothing was changed", still_at(*.version))]
+    #[error("no right to {operation}{}; nothing more was changed", still_at(*.version))]
     PermissionDenied {
         /// What was tried.
         operation: String,
@@ -143,17 +143,13 @@ pub enum Error {
     },
 
     /// A migration failed. All that came before it is applied.
-    #[error(
-        "migration {} failed {}; the database is at version {version}",
-        migration::name(*.migration),
-        if *.rolled_back { "and was rolled back" } else { "outside a transaction, so its work may be half done" }
-    )]
+    #[error("migration {} failed{}{}", migration::name(*.migration), undone(*.rolled_back, .failure), now_at(*.version))]
     MigrationFailed {
         /// The version of the migration.
         migration: i32,
-        /// The version that the database holds.
-        version: i32,
-        /// Whether all the migration did is undone; false for one that is not transactional.
+        /// The version that the database holds, read after the failure; `None` where it could not be read.
+        version: Option<i32>,
+        /// Whether all the migration did is undone; false for one that is not transactional, or that left its transaction.
         rolled_back: bool,
         /// How it failed.
         #[source]
@@ -180,9 +176,8 @@ pub enum Error {
     },
     /// The connection broke in a `COMMIT`, and the database could not be asked since whether it took place.
     #[error(
-        "the connection was lost while {} was committed; the database is at version {} or {migration}",
-        migration::name(*.migration),
-        migration - 1
+        "the connection was lost while {} was committed; the database is at version {migration} or an earlier one",
+        migration::name(*.migration)
     )]
     CommitInDoubt {
         /// The version of the migration.
@@ -228,6 +223,12 @@ pub enum Failure {
         "it ended the transaction that it was handed, and what it did before that may have been committed"
     )]
     EndedTransaction,
+    /// The migration kept a transaction that it had begun on the one it was handed, so that nothing was committed.
+    #[error("it kept a transaction that it began, so that nothing could be committed")]
+    KeptTransaction,
+    /// The connection that held the version row was lost while the migration ran on its own.
+    #[error("the connection that held the version row was lost")]
+    ClaimLost(#[source] DbErr),
     /// Locks that other sessions hold stood in the way at each try.
     #[error("a lock was not to be had in {tries} tries{}", blocked_by(.blockers))]
     Blocked {
@@ -244,10 +245,30 @@ pub enum Failure {
     Commit(#[source] DbErr),
 }
 
+impl Failure {
+    /// The database's refusal, where that is what failed.
+    pub(crate) fn refusal(&self) -> Option<&DbErr> {
+        match self {
+            Self::Migrate(error) | Self::Validate(error) | Self::Commit(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
 impl Error {
     pub(crate) fn database(source: DbErr) -> Self {
         Self::Database {
             operation: "reach the database".into(),
+            version: None,
+            source,
+        }
+    }
+
+    /// The version could not be read, since SQLite shuts readers out while a large change is written.
+    pub(crate) fn being_written() -> Self {
+        let source = DbErr::Custom("another process is writing a large change".into());
+        Self::Database {
+            operation: "read the version".into(),
             version: None,
             source,
         }
@@ -258,15 +279,17 @@ impl Error {
     pub fn next_step(&self) -> String {
         let text = match self {
             Self::InvalidUrl { .. } => {
-                "write it as postgres://user:password@host:5432/name, or sqlite://file.sqlite?mode=rwc; \
-                 percent-encode special characters in the password"
+                "write it as postgres://user:password@host:5432/name, with special characters percent-encoded, \
+                 or as sqlite://file.sqlite?mode=rwc"
             }
             Self::UnknownScheme { .. } => "use a URL that begins with postgres:// or sqlite://",
             Self::DriverMissing { feature, .. } => {
                 return format!("build with the cargo feature \"{feature}\" of onerow");
             }
             Self::ServerUnreachable { .. } => "check host and port, and that the server runs",
-            Self::AuthenticationFailed { .. } => "check user name and password in DATABASE_URL",
+            Self::AuthenticationFailed { .. } => {
+                "check user name and password in DATABASE_URL, and what the server's pg_hba.conf lets in"
+            }
             Self::NoSuchDatabase { server, .. } if server.contains(':') => {
                 "create it, with createdb, or check the name in DATABASE_URL"
             }
@@ -351,6 +374,21 @@ fn still_at(version: Option<i32>) -> String {
     version
         .map(|version| format!("; the database is at version {version}"))
         .unwrap_or_default()
+}
+
+fn now_at(version: Option<i32>) -> String {
+    version.map_or_else(
+        || "; the version of the database could not be read".into(),
+        |version| still_at(Some(version)),
+    )
+}
+
+fn undone(rolled_back: bool, failure: &Failure) -> &'static str {
+    match failure {
+        _ if rolled_back => " and was rolled back",
+        Failure::EndedTransaction | Failure::KeptTransaction => "",
+        _ => " outside a transaction, so its work may be half done",
+    }
 }
 
 fn range(latest: i32) -> String {

@@ -46,7 +46,7 @@ pub trait MigrationTrait: Send + Sync {
     /// `db` is the transaction that also holds the version row: an error, or a panic, rolls back all that was done
     /// through it. With [`transactional`](Self::transactional) false it is a connection of its own instead.
     ///
-    /// On SQLite foreign keys are not enforced meanwhile, so that a table can be rebuilt without deleting its
+    /// On SQLite foreign keys are not enforced in that transaction, so that a table can be rebuilt without deleting its
     /// children; `ON DELETE` and `ON UPDATE` actions do not run, and a row that is left without its parent fails
     /// the migration (<https://sqlite.org/lang_altertable.html#otheralter>).
     async fn migrate(&self, db: &Database) -> Result<(), DbErr>;
@@ -63,6 +63,10 @@ pub trait MigrationTrait: Send + Sync {
     /// `ALTER TYPE … ADD VALUE`. The version row stays held meanwhile, and moves only after `migrate` and `validate` have
     /// succeeded. A crash in between leaves the version before with the work half done, and the migration **runs
     /// again**: write it so that it finds its own leftovers. One such statement for each migration is the simplest way.
+    ///
+    /// `db` is then a pool of a single connection: a transaction that is begun on it has to end before `db` is used again.
+    /// Behind a transaction-pooling proxy use `execute_unprepared`, as a statement with parameters takes two messages, which
+    /// may reach two sessions.
     fn transactional(&self) -> bool {
         true
     }

@@ -33,7 +33,10 @@ impl Registry {
 
     /// Which migrations are applied. One `SELECT`: it changes nothing, and needs no right to.
     pub async fn status(&self, db: &Database) -> Result<Status, Error> {
-        let version = version::read(db.pool()?).await?.version_or_none();
+        let version = version::read(db.pool()?)
+            .await?
+            .version()
+            .ok_or_else(Error::being_written)?;
         let migrations = (0..).zip(&self.migrations);
         let migrations = migrations.map(|(number, migration)| MigrationStatus {
             version: number,

@@ -2,9 +2,16 @@
 
 use std::{fmt, pin::Pin, time::Duration};
 
-use crate::{Applied, Database, Error, Progress, Registry, run, version};
+use crate::{
+    Applied, Database, Error, Progress, Registry, run,
+    version::{self, Found},
+};
 
 /// A run of the pending migrations, made by [`Registry::up`]: set options, then await it.
+///
+/// With work to do it opens a connection of its own from the pool's options, and up to two more: to look at a migration that
+/// lasts, and for one outside a transaction. What else the pool's options or the database set holds for migrations too, a
+/// `statement_timeout` above all.
 ///
 /// ```
 /// # use onerow::prelude::*;
@@ -105,25 +112,25 @@ impl<'a> Up<'a> {
         }
         // The whole cost of a run with nothing to do.
         let found = version::read(self.db.pool()?).await?;
-        let initial = found.version_or_none();
-        if initial > latest {
-            return Err(Error::Ahead {
-                version: initial,
-                latest,
-            });
-        }
-        if initial > target {
-            return Err(Error::TargetBelowVersion {
-                target,
-                version: initial,
-            });
-        }
-        if found == version::Found::Version(target) {
-            return Ok(Report {
-                initial,
-                version: target,
-                applied: Vec::new(),
-            });
+        match found {
+            Found::Version(version) if version > latest => return Err(Error::Ahead { version, latest }),
+            Found::Version(version) if version > target => {
+                return Err(Error::TargetBelowVersion { target, version });
+            }
+            Found::Version(version) if version == target => {
+                return Ok(Report {
+                    initial: version,
+                    version,
+                    applied: Vec::new(),
+                });
+            }
+            Found::NoTable | Found::NoRow if target < version::NONE => {
+                return Err(Error::TargetBelowVersion {
+                    target,
+                    version: version::NONE,
+                });
+            }
+            _ => (),
         }
         let mut run = run::Run::open(self.registry, self.db.pool()?, self.options, target).await?;
         run.finish(found, self.cancel).await
@@ -156,6 +163,6 @@ pub struct Report {
     pub initial: i32,
     /// The version that it holds now.
     pub version: i32,
-    /// What this run applied, in order. Where others ran at the same time it may have been them.
+    /// What this run applied, in order. One whose commit was in doubt may have been applied by another runner since.
     pub applied: Vec<Applied>,
 }

@@ -27,13 +27,17 @@ pub(crate) enum Found {
     NoTable,
     NoRow,
     Version(i32),
+    /// On SQLite a writer whose changes have outgrown its cache shuts readers out until it ends.
+    Held,
 }
 
 impl Found {
-    pub(crate) fn version_or_none(self) -> i32 {
+    /// The version, −1 where there is none yet; `None` if it could not be read.
+    pub(crate) fn version(self) -> Option<i32> {
         match self {
-            Self::NoTable | Self::NoRow => NONE,
-            Self::Version(version) => version,
+            Self::NoTable | Self::NoRow => Some(NONE),
+            Self::Version(version) => Some(version),
+            Self::Held => None,
         }
     }
 }
@@ -43,10 +47,11 @@ pub(crate) async fn read(pool: &DatabaseConnection) -> Result<Found, Error> {
     let backend = backend::of(pool)?;
     match backend.fetch_texts(pool, SELECT).await {
         Ok(rows) => parse(&rows),
-        Err(error) => match backend.fault(&error) {
+        Err(source) => match backend.fault(&source) {
             Fault::NoTable => Ok(Found::NoTable),
-            Fault::NoColumn => Err(Error::ForeignTable { source: error }),
-            _ => Err(explain(backend.fault(&error), "read the version", None, error)),
+            Fault::Held => Ok(Found::Held),
+            Fault::NoColumn => Err(Error::ForeignTable { source }),
+            fault => Err(explain(fault, "read the version", None, source)),
         },
     }
 }
@@ -95,18 +100,8 @@ pub(crate) async fn claim(
 }
 
 /// Moves the version by one, in the transaction that claimed it; false if that transaction has ended meanwhile.
-pub(crate) async fn advance(
-    session: &Session,
-    claim: &DatabaseTransaction,
-    to: i32,
-    label: &str,
-) -> Result<bool, DbErr> {
-    let condition = session.backend.still_claimed(label);
-    let update = format!(
-        "UPDATE schema_migration SET version = {to} WHERE version = {}{condition}",
-        to - 1
-    );
-    Ok(claim.execute_unprepared(&update).await?.rows_affected() == 1)
+pub(crate) async fn advance(session: &Session, claim: &DatabaseTransaction, to: i32) -> Result<bool, DbErr> {
+    session.backend.advance(claim, TABLE, to).await
 }
 
 /// The error for a statement on the version row that failed.

@@ -1,7 +1,7 @@
 //! A second connection that looks at what a migration is doing.
 
 use std::{
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicBool},
     time::Duration,
 };
 
@@ -22,21 +22,23 @@ const INTERVAL: Duration = Duration::from_secs(1);
 pub(crate) struct Monitor<'a> {
     pool: &'a DatabaseConnection,
     label: String,
+    interrupt: Arc<AtomicBool>,
     session: OnceCell<Session>,
 }
 
 impl<'a> Monitor<'a> {
-    pub(crate) fn new(pool: &'a DatabaseConnection, label: String) -> Self {
+    pub(crate) fn new(pool: &'a DatabaseConnection, label: String, interrupt: Arc<AtomicBool>) -> Self {
         Self {
             pool,
             label,
+            interrupt,
             session: OnceCell::new(),
         }
     }
 
     pub(crate) async fn session(&self) -> Result<&Session, Error> {
         self.session
-            .get_or_try_init(|| Session::open(self.pool, &self.label))
+            .get_or_try_init(|| Session::open(self.pool, &self.label, &self.interrupt))
             .await
     }
 

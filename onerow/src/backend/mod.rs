@@ -12,6 +12,7 @@ mod postgres;
 mod sqlite;
 
 use std::{
+    collections::BTreeMap,
     fs::File,
     io,
     sync::{Arc, atomic::AtomicBool},
@@ -20,7 +21,7 @@ use std::{
 
 use async_trait::async_trait;
 use sea_orm::{ConnectOptions, DatabaseBackend, DatabaseConnection, DatabaseTransaction, DbErr};
-use url::Url;
+use tokio::time::timeout;
 
 use crate::{Error, ServerSession};
 
@@ -54,12 +55,20 @@ pub(crate) struct Settings {
     pub(crate) durable: bool,
 }
 
-/// Rows whose parent is missing: how many, and the table of the first.
-#[derive(Debug, Default, Clone)]
-pub(crate) struct Orphans {
-    pub(crate) rows: usize,
-    pub(crate) table: String,
+impl Settings {
+    /// In the whole milliseconds that the databases take, and within their range; 0 only for 0, which means no limit.
+    fn lock_timeout_milliseconds(&self) -> i32 {
+        let milliseconds = i32::try_from(self.lock_timeout.as_millis()).unwrap_or(i32::MAX);
+        if self.lock_timeout.is_zero() {
+            0
+        } else {
+            milliseconds.max(1)
+        }
+    }
 }
+
+/// How many rows lack the parent that a foreign key asks for, by table and table of the parent.
+pub(crate) type Parentless = BTreeMap<(String, String), usize>;
 
 /// What a session of a run is doing, seen from another connection.
 #[derive(Debug, Default, Clone)]
@@ -74,15 +83,21 @@ pub(crate) struct Session {
     pub(crate) pool: DatabaseConnection,
     /// PostgreSQL's `server_version_num`; 0 elsewhere.
     server_version: u32,
-    /// Ends the statement in flight, where the database runs in this process.
-    interrupt: Arc<AtomicBool>,
+    /// Of the whole run: ends the statements in flight, where the database runs in this process.
+    pub(crate) interrupt: Arc<AtomicBool>,
 }
+
+/// How long a connection may take to come to rest before it is left to the end of the process.
+const CLOSE: Duration = Duration::from_secs(10);
 
 impl Session {
     /// Opens a connection with the options of the app's pool, fit to run migrations.
-    pub(crate) async fn open(pool: &DatabaseConnection, label: &str) -> Result<Self, Error> {
-        let backend = of(pool)?;
-        backend.dedicate(pool, label).await.map_err(Error::database)
+    pub(crate) async fn open(
+        pool: &DatabaseConnection,
+        label: &str,
+        interrupt: &Arc<AtomicBool>,
+    ) -> Result<Self, Error> {
+        of(pool)?.dedicate(pool, label, Arc::clone(interrupt)).await
     }
 
     pub(crate) async fn begin(&self) -> Result<DatabaseTransaction, DbErr> {
@@ -95,8 +110,10 @@ impl Session {
 
     /// Closes the connection once it is idle.
     pub(crate) async fn close(&self) {
-        if let Err(error) = self.pool.close_by_ref().await {
-            tracing::debug!(%error, "the connection was not closed in good order");
+        match timeout(CLOSE, self.pool.close_by_ref()).await {
+            Ok(Ok(())) => (),
+            Ok(Err(error)) => tracing::debug!(%error, "the connection was not closed in good order"),
+            Err(_) => tracing::debug!("the connection did not come to rest"),
         }
     }
 }
@@ -114,7 +131,12 @@ pub(crate) trait Backend: Send + Sync {
     async fn fetch_texts(&self, pool: &DatabaseConnection, sql: &str) -> Result<Vec<Option<String>>, DbErr>;
 
     /// See [`Session::open`].
-    async fn dedicate(&self, pool: &DatabaseConnection, label: &str) -> Result<Session, DbErr>;
+    async fn dedicate(
+        &self,
+        pool: &DatabaseConnection,
+        label: &str,
+        interrupt: Arc<AtomicBool>,
+    ) -> Result<Session, Error>;
 
     /// Makes ready a connection for a migration outside a transaction.
     async fn prepare_worker(&self, worker: &Session) -> Result<(), DbErr>;
@@ -140,17 +162,17 @@ pub(crate) trait Backend: Send + Sync {
         settings: &Settings,
     ) -> Result<Option<DatabaseTransaction>, DbErr>;
 
-    /// A further condition, in SQL, that a transaction of this label has not ended.
-    fn still_claimed(&self, label: &str) -> String;
+    /// Moves the version by one in the transaction that locked the row; false if that has ended meanwhile.
+    async fn advance(&self, claim: &DatabaseTransaction, table: &str, to: i32) -> Result<bool, DbErr>;
 
-    /// For how long migrations may be gathered in one transaction; `None` if each has its own.
+    /// For how long migrations may be gathered in one transaction, each in a savepoint; `None` if each has its own.
     fn gather(&self) -> Option<Duration>;
 
     /// Whether to hold the row is to lock out every other writer.
     fn row_excludes_writers(&self) -> bool;
 
-    /// The rows without a parent, where the database does not see to that by itself.
-    async fn orphans(&self, transaction: &DatabaseTransaction) -> Result<Orphans, DbErr>;
+    /// The rows without their parent, where the database does not see to that by itself; `None` if it cannot tell.
+    async fn parentless(&self, transaction: &DatabaseTransaction) -> Option<Parentless>;
 
     /// The file to lock where [`row_excludes_writers`](Self::row_excludes_writers), and other processes can come.
     fn lock_file(&self, pool: &DatabaseConnection) -> io::Result<Option<File>>;
@@ -164,8 +186,8 @@ pub(crate) trait Backend: Send + Sync {
     /// The sessions whose label begins so and that are executing a statement.
     async fn executing(&self, session: &Session, label_prefix: &str) -> Result<Vec<ServerSession>, DbErr>;
 
-    /// Ends the statement that the session is executing, and those of the sessions with this run in their label.
-    async fn cancel(&self, session: &Session, monitor: &Session, run: &str) -> Result<(), DbErr>;
+    /// Ends the statements that the sessions of this run are executing.
+    async fn cancel(&self, monitor: &Session, run: &str) -> Result<(), DbErr>;
 }
 
 /// Which backend serves a pool.
@@ -183,11 +205,14 @@ pub(crate) fn of(pool: &DatabaseConnection) -> Result<&'static dyn Backend, Erro
 
 /// Opens the pool that the URL's scheme asks for.
 pub(crate) async fn connect(options: ConnectOptions) -> Result<DatabaseConnection, Error> {
-    // SeaORM's own complaint about a bad URL repeats it, password included, so it never gets one.
-    let url = Url::parse(options.get_url()).map_err(|error| Error::InvalidUrl {
-        reason: error.to_string(),
-    })?;
-    match url.scheme() {
+    // SeaORM's own complaint about a bad URL repeats it, password included, so it never gets one. The rest of it is the
+    // driver's to parse: a path of SQLite need not be a URL's.
+    let Some((scheme, _)) = options.get_url().split_once(':') else {
+        return Err(Error::InvalidUrl {
+            reason: "it does not begin with a scheme and a colon".into(),
+        });
+    };
+    match scheme {
         #[cfg(feature = "postgres")]
         "postgres" | "postgresql" => postgres::Postgres.connect(options).await,
         #[cfg(not(feature = "postgres"))]

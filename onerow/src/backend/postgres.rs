@@ -1,6 +1,11 @@
 //! PostgreSQL.
 
-use std::{fs::File, io, sync::Arc, time::Duration};
+use std::{
+    fs::File,
+    io,
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use sea_orm::{
@@ -8,14 +13,15 @@ use sea_orm::{
     SqlxPostgresConnector, TransactionTrait,
     sqlx::{
         self, AssertSqlSafe, Connection, PgPool, Row,
+        pool::PoolConnection,
         postgres::{PgConnectOptions, PgRow},
     },
 };
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 use tracing::{instrument::WithSubscriber, subscriber::NoSubscriber};
 
 use super::{
-    Activity, Backend, Fault, Orphans, Session, Settings, connect_error,
+    Activity, Backend, Fault, Parentless, Session, Settings, connect_error,
     driver::{code, error_of, query_error},
 };
 use crate::{Error, ServerSession};
@@ -65,7 +71,12 @@ impl Backend for Postgres {
         texts.map_err(query_error)
     }
 
-    async fn dedicate(&self, pool: &DatabaseConnection, label: &str) -> Result<Session, DbErr> {
+    async fn dedicate(
+        &self,
+        pool: &DatabaseConnection,
+        label: &str,
+        interrupt: Arc<AtomicBool>,
+    ) -> Result<Session, Error> {
         let pool = pool.get_postgres_connection_pool();
         let options = PgConnectOptions::clone(&pool.connect_options())
             .application_name(label)
@@ -79,17 +90,12 @@ impl Backend for Postgres {
             .idle_timeout(None)
             .max_lifetime(None);
         let pool = pool.test_before_acquire(false).connect_lazy_with(options);
-        let server_version = pool
-            .acquire()
-            .await
-            .map_err(query_error)?
-            .server_version_num()
-            .unwrap_or(0);
+        let server_version = first_connection(&pool).await?.server_version_num().unwrap_or(0);
         Ok(Session {
             backend: &Self,
             pool: pool.into(),
             server_version,
-            interrupt: Arc::default(),
+            interrupt,
         })
     }
 
@@ -134,7 +140,12 @@ impl Backend for Postgres {
     }
 
     async fn begin(&self, session: &Session) -> Result<DatabaseTransaction, DbErr> {
-        session.pool.begin().await
+        let transaction = session.pool.begin().await?;
+        // For the catalog too: who makes the same table may be stopped in the middle of it.
+        transaction
+            .execute_unprepared("SET LOCAL lock_timeout = 1000")
+            .await?;
+        Ok(transaction)
     }
 
     async fn begin_with_row(
@@ -145,20 +156,25 @@ impl Backend for Postgres {
         settings: &Settings,
     ) -> Result<Option<DatabaseTransaction>, DbErr> {
         let transaction = session.pool.begin().await?;
-        // All in one message. `SET` affects no row, so what is affected is what the select finds.
         let lock = format!("SELECT FROM {table} WHERE version = {version} FOR UPDATE NOWAIT");
-        let sql = set_local(session, settings) + &lock;
-        let found = transaction.execute_unprepared(&sql).await?.rows_affected() == 1;
-        if found {
+        let sql = set_local(session, settings) + KEEP_PATH + &lock;
+        // All in one message, of which two statements give a row each: the one that keeps the path, and the lock.
+        if transaction.execute_unprepared(&sql).await?.rows_affected() == 2 {
             return Ok(Some(transaction));
         }
         transaction.rollback().await?;
         Ok(None)
     }
 
-    fn still_claimed(&self, label: &str) -> String {
-        // `SET LOCAL` ends with the transaction.
-        format!(" AND current_setting('application_name') = '{label}'")
+    async fn advance(&self, claim: &DatabaseTransaction, table: &str, to: i32) -> Result<bool, DbErr> {
+        // A row's lock is in its xmax, until the transaction ends.
+        let update = format!(
+            "UPDATE {table} SET version = {to} WHERE version = {}
+             AND xmax::text = (txid_current() % 4294967296)::text",
+            to - 1
+        );
+        let sql = RESTORE_PATH.to_owned() + &update;
+        Ok(claim.execute_unprepared(&sql).await?.rows_affected() == 2)
     }
 
     fn gather(&self) -> Option<Duration> {
@@ -169,8 +185,8 @@ impl Backend for Postgres {
         false
     }
 
-    async fn orphans(&self, _: &DatabaseTransaction) -> Result<Orphans, DbErr> {
-        Ok(Orphans::default())
+    async fn parentless(&self, _: &DatabaseTransaction) -> Option<Parentless> {
+        None
     }
 
     fn lock_file(&self, _: &DatabaseConnection) -> io::Result<Option<File>> {
@@ -215,7 +231,7 @@ impl Backend for Postgres {
         sessions(session, sql).await
     }
 
-    async fn cancel(&self, _: &Session, monitor: &Session, run: &str) -> Result<(), DbErr> {
+    async fn cancel(&self, monitor: &Session, run: &str) -> Result<(), DbErr> {
         let sql = format!(
             "SELECT pg_cancel_backend(pid) FROM pg_stat_activity
              WHERE position('{run}' IN application_name) > 0 AND state = 'active' AND pid <> pg_backend_pid()"
@@ -225,39 +241,38 @@ impl Backend for Postgres {
 }
 
 /// Opens the pool's first connection, and gives up at once on what waiting does not mend.
-async fn first_connection(pool: &PgPool) -> Result<(), Error> {
-    let opening = pool.acquire();
+async fn first_connection(pool: &PgPool) -> Result<PoolConnection<sqlx::Postgres>, Error> {
+    let options = pool.connect_options();
+    // What the server last said to a probe, such as that it is starting up: all that the pool says is that time is up.
+    let mut said = None;
     let probing = async {
-        let mut last = None;
         loop {
             sleep(PATIENCE).await;
-            let limit = pool.options().get_acquire_timeout();
-            match timeout(limit, sqlx::PgConnection::connect_with(&pool.connect_options())).await {
-                Ok(Err(error @ sqlx::Error::Io(_))) => return error,
-                Ok(Err(error)) => last = Some(error),
-                Ok(Ok(connection)) => drop(connection.close().await),
-                Err(_) => return last.unwrap_or(sqlx::Error::PoolTimedOut),
+            match sqlx::PgConnection::connect_with(&options).await {
+                Ok(connection) => drop(connection.close().await),
+                Err(error @ sqlx::Error::Io(_)) => return error,
+                Err(error) => said = Some(error),
             }
         }
     };
     let error = tokio::select! {
-        opened = opening => match opened {
-            Ok(_) => return Ok(()),
-            Err(error) => error,
+        opened = pool.acquire() => match opened {
+            Ok(connection) => return Ok(connection),
+            Err(error) => Err(error),
         },
-        error = probing => error,
+        error = probing => Ok(error),
     };
-    // Nothing was said yet, so nothing is in doubt.
-    let fault = if matches!(error, sqlx::Error::Io(_)) {
-        Fault::Unreachable
-    } else {
-        fault(&error)
+    // Nothing was asked yet, so nothing is in doubt.
+    let (fault, error) = match error {
+        Err(sqlx::Error::PoolTimedOut) if said.is_some() => {
+            (Fault::Other, said.unwrap_or(sqlx::Error::PoolTimedOut))
+        }
+        Ok(error) | Err(error) => match error {
+            sqlx::Error::Io(_) => (Fault::Unreachable, error),
+            _ => (fault(&error), error),
+        },
     };
-    Err(connect_error(
-        fault,
-        name(&pool.connect_options()),
-        query_error(error),
-    ))
+    Err(connect_error(fault, name(&options), query_error(error)))
 }
 
 /// Host, port and database, for a message.
@@ -272,9 +287,13 @@ fn name(options: &PgConnectOptions) -> String {
     )
 }
 
-/// The innermost text of an error, which holds no URL.
+/// Why a URL does not parse, without the URL.
 fn reason(error: &DbErr) -> String {
-    error_of(error).map_or_else(|| error.to_string(), ToString::to_string)
+    match error_of(error) {
+        Some(sqlx::Error::Configuration(reason)) => reason.to_string(),
+        Some(error) => error.to_string(),
+        None => error.to_string(),
+    }
 }
 
 /// <https://www.postgresql.org/docs/current/errcodes-appendix.html>
@@ -305,11 +324,15 @@ fn fault(error: &sqlx::Error) -> Fault {
 /// `SET LOCAL` alone: behind a transaction-pooling proxy a plain `SET` would stay with the server's session, and pass
 /// to whoever gets it next.
 fn set_local(session: &Session, settings: &Settings) -> String {
+    // Under a stricter default the claim would keep its snapshot, and a `CREATE INDEX CONCURRENTLY` beside it wait for that
+    // for ever. Keepalives, since otherwise the row of a runner whose machine is gone stays locked for two hours.
     let mut sql = format!(
-        "SET LOCAL application_name = '{}'; SET LOCAL lock_timeout = {}; \
-         SET LOCAL idle_in_transaction_session_timeout = 0; ",
+        "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; \
+         SET LOCAL application_name = '{}'; SET LOCAL lock_timeout = {}; \
+         SET LOCAL idle_in_transaction_session_timeout = 0; \
+         SET LOCAL tcp_keepalives_idle = 30; SET LOCAL tcp_keepalives_interval = 10; SET LOCAL tcp_keepalives_count = 3; ",
         settings.label,
-        settings.lock_timeout.as_millis(),
+        settings.lock_timeout_milliseconds(),
     );
     if session.server_version >= CHECKS_CLIENT {
         // A statement in flight outlived its killed client by 11 s without this, and by 1.0 s with it.
@@ -320,6 +343,12 @@ fn set_local(session: &Session, settings: &Settings) -> String {
     }
     sql
 }
+
+/// A migration may set another search path, as what pg_dump writes does: the version row, and the next migration, are found
+/// by the path that this one began with.
+const KEEP_PATH: &str = "SELECT set_config('onerow.search_path', current_setting('search_path'), true); ";
+const RESTORE_PATH: &str = "SELECT set_config('search_path', coalesce(nullif(\
+    current_setting('onerow.search_path', true), ''), current_setting('search_path')), false); ";
 
 /// What [`sessions`] reads of a row of `pg_stat_activity s`.
 const SESSION: &str = "s.pid, coalesce(s.application_name, ''),

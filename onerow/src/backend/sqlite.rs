@@ -19,7 +19,7 @@ use sea_orm::{
 use tracing::{instrument::WithSubscriber, subscriber::NoSubscriber};
 
 use super::{
-    Activity, Backend, Fault, Orphans, Session, Settings, connect_error,
+    Activity, Backend, Fault, Parentless, Session, Settings, connect_error,
     driver::{code, error_of, query_error},
 };
 use crate::{Error, ServerSession};
@@ -92,7 +92,13 @@ impl Backend for Sqlite {
         texts.map_err(query_error)
     }
 
-    async fn dedicate(&self, pool: &DatabaseConnection, _: &str) -> Result<Session, DbErr> {
+    async fn dedicate(
+        &self,
+        pool: &DatabaseConnection,
+        _: &str,
+        interrupt: Arc<AtomicBool>,
+    ) -> Result<Session, Error> {
+        let failed = |error| Error::database(query_error(error));
         let pool = pool.get_sqlite_connection_pool();
         let options = SqliteConnectOptions::clone(&pool.connect_options());
         let pool = pool.options().clone();
@@ -104,10 +110,9 @@ impl Backend for Sqlite {
         let pool = pool
             .test_before_acquire(false)
             .connect_lazy_with(options.statement_cache_capacity(0));
-        let interrupt = Arc::new(AtomicBool::new(false));
         let asked = Arc::clone(&interrupt);
-        let mut connection = pool.acquire().await.map_err(query_error)?;
-        let mut handle = connection.lock_handle().await.map_err(query_error)?;
+        let mut connection = pool.acquire().await.map_err(failed)?;
+        let mut handle = connection.lock_handle().await.map_err(failed)?;
         handle.set_progress_handler(INSTRUCTIONS, move || !asked.load(Ordering::Relaxed));
         drop(handle);
         drop(connection);
@@ -166,14 +171,20 @@ impl Backend for Sqlite {
             return Ok(None);
         }
         // From here on it is the commit that may have to wait, for readers.
-        let pragma = format!("PRAGMA busy_timeout = {}", settings.lock_timeout.as_millis());
-        transaction.execute_unprepared(&pragma).await?;
+        let milliseconds = match settings.lock_timeout_milliseconds() {
+            0 => i32::MAX,
+            milliseconds => milliseconds,
+        };
+        transaction
+            .execute_unprepared(&format!("PRAGMA busy_timeout = {milliseconds}"))
+            .await?;
         Ok(Some(transaction))
     }
 
-    fn still_claimed(&self, _: &str) -> String {
-        // To release the savepoint of a migration fails when its transaction has ended.
-        String::new()
+    async fn advance(&self, claim: &DatabaseTransaction, table: &str, to: i32) -> Result<bool, DbErr> {
+        // Had the transaction ended, the savepoint of the migration could not have been released before this.
+        let update = format!("UPDATE {table} SET version = {to} WHERE version = {}", to - 1);
+        Ok(claim.execute_unprepared(&update).await?.rows_affected() == 1)
     }
 
     fn gather(&self) -> Option<Duration> {
@@ -184,29 +195,27 @@ impl Backend for Sqlite {
         true
     }
 
-    async fn orphans(&self, transaction: &DatabaseTransaction) -> Result<Orphans, DbErr> {
+    async fn parentless(&self, transaction: &DatabaseTransaction) -> Option<Parentless> {
         let check = Statement::from_string(DatabaseBackend::Sqlite, "PRAGMA foreign_key_check");
-        let rows = transaction.query_all_raw(check).await?;
-        let table = rows
-            .first()
-            .map(|row| row.try_get("", "table"))
-            .transpose()?
-            .unwrap_or_default();
-        Ok(Orphans {
-            rows: rows.len(),
-            table,
-        })
+        // It fails where a foreign key refers to what is not unique; the migration at hand may be the one that mends that.
+        let mut parentless = Parentless::new();
+        for row in transaction.query_all_raw(check).await.ok()? {
+            let key = (row.try_get("", "table").ok()?, row.try_get("", "parent").ok()?);
+            *parentless.entry(key).or_default() += 1;
+        }
+        Some(parentless)
     }
 
     /// The write lock is SQLite's only one, and the migration needs it, so a file beside the database is locked: the
     /// system lets go of it when the process ends, however it ends.
     fn lock_file(&self, pool: &DatabaseConnection) -> io::Result<Option<File>> {
         let options = pool.get_sqlite_connection_pool().connect_options();
-        let mut path = options.get_filename().as_os_str().to_owned();
-        if !options.get_filename().exists() {
+        // By its real name, which is the same whatever link leads to it.
+        let Ok(path) = options.get_filename().canonicalize() else {
             // In memory, where no other process comes.
             return Ok(None);
-        }
+        };
+        let mut path = path.into_os_string();
         path.push("-onerow-lock");
         // Not the database's own file: closing it would drop SQLite's locks on it, all over the process
         // (https://sqlite.org/howtocorrupt.html#_posix_advisory_locks_canceled_by_a_separate_thread_doing_close_).
@@ -230,8 +239,8 @@ impl Backend for Sqlite {
         Ok(Vec::new())
     }
 
-    async fn cancel(&self, session: &Session, _: &Session, _: &str) -> Result<(), DbErr> {
-        session.interrupt.store(true, Ordering::Relaxed);
+    async fn cancel(&self, monitor: &Session, _: &str) -> Result<(), DbErr> {
+        monitor.interrupt.store(true, Ordering::Relaxed);
         Ok(())
     }
 }

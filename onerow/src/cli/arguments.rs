@@ -6,7 +6,9 @@ use clap::{Args, Parser, error::ErrorKind};
 use tracing_subscriber::EnvFilter;
 
 /// Which database: `#[command(flatten)]` it into a program's arguments, and read those with [`parse`].
-#[derive(Debug, Clone, Args)]
+///
+/// Without `Debug`, since the URL may hold a password.
+#[derive(Clone, Args)]
 pub struct DatabaseArgs {
     /// The database's URL: postgres://user:password@host:5432/name or sqlite://file.sqlite?mode=rwc
     #[arg(

@@ -28,7 +28,7 @@ use output::{Format, Output};
 use signal::Signals;
 
 /// Brings the schema of a database up to date
-#[derive(Debug, Parser)]
+#[derive(Parser)]
 #[command(
     after_help = "Exit codes: 0 done, 1 failed, 2 called wrongly, 130 and 143 stopped by Ctrl-C and SIGTERM.\n\
                   RUST_LOG=debug shows what happens underneath.",
@@ -47,7 +47,7 @@ struct Cli {
     command: Command,
 }
 
-#[derive(Debug, Subcommand)]
+#[derive(Subcommand)]
 enum Command {
     /// Apply the pending migrations, each once, in order
     Up(UpArgs),
@@ -57,7 +57,7 @@ enum Command {
     Version,
 }
 
-#[derive(Debug, clap::Args)]
+#[derive(clap::Args)]
 struct UpArgs {
     /// Stop at this version instead of the last
     #[arg(long, value_name = "VERSION", allow_negative_numbers = true)]
@@ -100,9 +100,9 @@ async fn execute(registry: &Registry, cli: &Cli) -> ExitCode {
     let done = async {
         let db = Database::connect(cli.database.database_url.as_str()).await?;
         let done = dispatch(registry, &db, &cli.command, &output, &mut signals).await;
-        // What failed is said in any case; a pool that does not close in good order is closed by the exit.
-        let closed = db.disconnect().await;
-        done.and(closed)
+        // A pool that does not come to rest is closed by the exit.
+        let _ = tokio::time::timeout(Duration::from_secs(5), db.disconnect()).await;
+        done
     };
     let done = done.await;
     output.finish();

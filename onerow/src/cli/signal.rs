@@ -10,7 +10,15 @@ impl Signals {
     /// Done when a signal comes.
     pub(super) async fn received(&mut self) {
         match next().await {
-            Some(number) => self.number = Some(number),
+            Some(number) => {
+                self.number = Some(number);
+                // The run is stopping in good order. Who asks again does not want to wait for that.
+                tokio::spawn(async {
+                    if let Some(number) = next().await {
+                        std::process::exit(128 + i32::from(number));
+                    }
+                });
+            }
             // Without a handler the signal ends the process, which the database survives as well.
             None => std::future::pending().await,
         }

@@ -9,10 +9,22 @@ use super::{
     Outcome, Rejected, Run,
     waiting::{POLL, pauses},
 };
-use crate::{Applied, Database, Error, Failure, Progress, backend::Fault, version};
+use crate::{
+    Applied, Database, Error, Failure, Progress,
+    backend::{Fault, Parentless},
+    version,
+};
 
 /// How long a lost server may take to come back and say whether it committed.
 const RECONNECT: Duration = Duration::from_secs(30);
+
+/// What became of a migration that was rejected.
+enum Undone {
+    /// The transaction that holds the row goes on, as if the migration had not run.
+    Alone(Rejected),
+    /// That transaction is over, or not to be trusted.
+    WithAll(Rejected),
+}
 
 impl Run<'_> {
     /// Applies the next migration, and with it those after it that the backend gathers in the same transaction.
@@ -23,13 +35,22 @@ impl Run<'_> {
             return Ok(Outcome::Moved);
         };
         let deadline = self.session.backend.gather().map(|limit| Instant::now() + limit);
+        let mut parentless = self.session.backend.parentless(&claim).await;
         let mut staged = Vec::new();
         for number in first..=self.target {
-            let (back, outcome) = self.attempt(claim, number).await;
+            let (back, outcome) = self.attempt(claim, number, &mut parentless).await;
             claim = back;
             match outcome {
                 Ok(applied) => staged.push(applied),
-                Err(rejected) => return self.stop(claim, staged, durable, rejected).await,
+                Err(Undone::Alone(rejected)) if !staged.is_empty() => {
+                    return self.keep(claim, staged, durable, rejected).await;
+                }
+                Err(Undone::Alone(rejected)) => {
+                    // Where it fails the connection is lost, and the server rolls back by itself.
+                    let _ = claim.rollback().await;
+                    return Ok(self.classify(rejected));
+                }
+                Err(Undone::WithAll(rejected)) => return Ok(Outcome::Failed(rejected)),
             }
             let gathers = deadline.is_some_and(|deadline| Instant::now() < deadline);
             if !(gathers && self.another_follows(number)) {
@@ -39,24 +60,18 @@ impl Run<'_> {
         self.commit(claim, staged, durable).await
     }
 
-    /// Keeps what came before the migration that was rejected.
-    async fn stop(
+    /// Commits what came before the migration that was rejected.
+    async fn keep(
         &mut self,
         claim: DatabaseTransaction,
         staged: Vec<Applied>,
         durable: bool,
         rejected: Rejected,
     ) -> Result<Outcome, Error> {
-        if staged.is_empty() || matches!(rejected.failure, Failure::EndedTransaction) {
-            // Where it fails the connection is lost, and the server rolls back by itself.
-            let _ = claim.rollback().await;
-        } else {
-            match self.commit(claim, staged, durable).await? {
-                Outcome::Committed => (),
-                other => return Ok(other),
-            }
+        match self.commit(claim, staged, durable).await? {
+            Outcome::Committed => Ok(self.classify(rejected)),
+            other => Ok(other),
         }
-        Ok(self.classify(rejected))
     }
 
     /// Runs one migration in the claim and moves the version, or undoes it; gives the claim back.
@@ -64,16 +79,22 @@ impl Run<'_> {
         &self,
         claim: DatabaseTransaction,
         number: i32,
-    ) -> (DatabaseTransaction, Result<Applied, Rejected>) {
+        parentless: &mut Option<Parentless>,
+    ) -> (DatabaseTransaction, Result<Applied, Undone>) {
         let (claim, outcome) = if self.session.backend.gather().is_some() {
-            let outcome = self.attempt_in_savepoint(&claim, number).await;
+            let outcome = self.attempt_in_savepoint(&claim, number, parentless).await;
             (claim, outcome)
         } else {
-            self.perform_in(claim, number).await
+            let (claim, outcome) = self.perform_in(claim, number).await;
+            (claim, outcome.map_err(Undone::Alone))
         };
         let outcome = match outcome {
-            Ok(applied) => self.advance(&claim, number).await.map(|()| applied),
-            Err(rejected) => Err(rejected),
+            Ok(applied) => self
+                .advance(&claim, number)
+                .await
+                .map(|()| applied)
+                .map_err(Undone::WithAll),
+            Err(undone) => Err(undone),
         };
         (claim, outcome)
     }
@@ -83,32 +104,32 @@ impl Run<'_> {
         &self,
         claim: &DatabaseTransaction,
         number: i32,
-    ) -> Result<Applied, Rejected> {
-        let reject = |error| Rejected::new(number, Failure::Commit(error));
-        let backend = self.session.backend;
-        let before = backend.orphans(claim).await.map_err(reject)?;
-        let savepoint = claim.begin().await.map_err(reject)?;
+        parentless: &mut Option<Parentless>,
+    ) -> Result<Applied, Undone> {
+        let with_all = |failure| Undone::WithAll(Rejected::new(number, failure));
+        let savepoint = claim
+            .begin()
+            .await
+            .map_err(|error| with_all(Failure::Commit(error)))?;
         let (savepoint, outcome) = self.perform_in(savepoint, number).await;
-        let applied = match outcome {
-            Ok(applied) => applied,
-            Err(rejected) => {
-                // Where it fails the caller's rollback, of all, undoes it as well.
-                let _ = savepoint.rollback().await;
-                return Err(rejected);
-            }
+        let after = self.session.backend.parentless(&savepoint).await;
+        let rejected = match outcome {
+            Ok(applied) => match more(parentless.as_ref(), after.as_ref()) {
+                None => {
+                    let released = savepoint.commit().await;
+                    *parentless = after;
+                    return released
+                        .map(|()| applied)
+                        .map_err(|_| with_all(Failure::EndedTransaction));
+                }
+                Some(failure) => Rejected::new(number, failure),
+            },
+            Err(rejected) => rejected,
         };
-        let after = backend.orphans(&savepoint).await.map_err(reject)?;
-        if after.rows > before.rows {
-            savepoint.rollback().await.map_err(reject)?;
-            let failure = Failure::ForeignKeys {
-                rows: after.rows - before.rows,
-                table: after.table,
-            };
-            return Err(Rejected::new(number, failure));
-        }
-        match savepoint.commit().await {
-            Ok(()) => Ok(applied),
-            Err(_) => Err(Rejected::new(number, Failure::EndedTransaction)),
+        match savepoint.rollback().await {
+            Ok(()) => Err(Undone::Alone(rejected)),
+            // SQLite rolls back the whole by itself where the disk is full, say.
+            Err(_) => Err(Undone::WithAll(rejected)),
         }
     }
 
@@ -125,7 +146,7 @@ impl Run<'_> {
 
     /// Moves the version in the transaction that holds the row.
     pub(super) async fn advance(&self, claim: &DatabaseTransaction, number: i32) -> Result<(), Rejected> {
-        let failure = match version::advance(&self.session, claim, number, &self.label(number)).await {
+        let failure = match version::advance(&self.session, claim, number).await {
             Ok(true) => return Ok(()),
             Ok(false) => Failure::EndedTransaction,
             Err(error) => Failure::Commit(error),
@@ -140,14 +161,17 @@ impl Run<'_> {
         staged: Vec<Applied>,
         durable: bool,
     ) -> Result<Outcome, Error> {
-        let last = staged.last().map_or(self.version, |applied| applied.version);
+        let Some((first, last)) = staged.first().zip(staged.last()) else {
+            return Ok(Outcome::Committed);
+        };
+        let (first, last) = (first.version, last.version);
         if let Err(error) = claim.commit().await {
             let in_doubt = self.session.fault(&error) == Fault::Lost;
             if !(in_doubt && self.was_committed(last, &error).await?) {
-                return Ok(self.classify(Rejected::new(last, Failure::Commit(error))));
+                return Ok(self.classify(Rejected::new(first, Failure::Commit(error))));
             }
         }
-        self.volatile = !durable;
+        self.volatile = !durable && self.session.backend.gather().is_none();
         self.version = last;
         for applied in staged {
             self.tell(&Progress::Applied(applied.clone()));
@@ -179,6 +203,27 @@ impl Run<'_> {
             return Ok(false);
         }
         // It has moved: on, or back where a crash of the server took earlier commits along that were not on disk.
-        Ok(version::read(&self.session.pool).await?.version_or_none() >= last)
+        Ok(self
+            .read()
+            .await?
+            .version()
+            .is_some_and(|version| version >= last))
     }
+}
+
+/// The failure of a migration that leaves more rows without their parent than there were.
+///
+/// Rows that lacked theirs before do not count: Python's sqlite3 does not enforce foreign keys, so a database that is taken
+/// over may hold some.
+fn more(before: Option<&Parentless>, after: Option<&Parentless>) -> Option<Failure> {
+    let (before, after) = (before?, after?);
+    after.iter().find_map(|(key, rows)| {
+        let rows = rows
+            .checked_sub(before.get(key).copied().unwrap_or(0))
+            .filter(|rows| *rows > 0)?;
+        Some(Failure::ForeignKeys {
+            rows,
+            table: key.0.clone(),
+        })
+    })
 }

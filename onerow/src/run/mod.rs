@@ -12,7 +12,7 @@ mod outside;
 mod perform;
 mod waiting;
 
-use std::{pin::Pin, time::Duration};
+use std::{fs::File, pin::Pin, sync::Arc, time::Duration};
 
 use sea_orm::{DatabaseConnection, DbErr};
 use tokio::time::{sleep, timeout};
@@ -36,6 +36,10 @@ pub(crate) struct Run<'a> {
     pool: &'a DatabaseConnection,
     session: Session,
     monitor: Monitor<'a>,
+    /// The further connection of a migration outside a transaction.
+    worker: Option<Session>,
+    /// What stands for the row meanwhile, where that cannot be held.
+    lock: Option<File>,
     /// In the label of each of this run's sessions.
     id: String,
     target: i32,
@@ -70,20 +74,22 @@ impl<'a> Run<'a> {
         target: i32,
     ) -> Result<Self, Error> {
         let id = format!("{:08x}", fastrand::u32(..));
-        let session = Session::open(pool, &format!("onerow {id}")).await?;
-        let monitor = Monitor::new(pool, format!("onerow monitor {id}"));
-        let (version, applied, volatile) = (version::NONE, Vec::new(), false);
+        let interrupt = Arc::default();
+        let session = Session::open(pool, &format!("onerow {id}"), &interrupt).await?;
+        let monitor = Monitor::new(pool, format!("onerow monitor {id}"), interrupt);
         Ok(Self {
             registry,
             options,
             pool,
             session,
             monitor,
+            worker: None,
+            lock: None,
             id,
             target,
-            version,
-            applied,
-            volatile,
+            version: version::NONE,
+            applied: Vec::new(),
+            volatile: false,
         })
     }
 
@@ -102,16 +108,13 @@ impl<'a> Run<'a> {
             Some(result) => result,
             None => Err(self.cancelled().await),
         };
-        let _ = timeout(CANCEL, async {
-            tokio::join!(self.monitor.close(), self.session.close())
-        })
-        .await;
+        tokio::join!(self.monitor.close(), self.session.close());
         result
     }
 
     async fn go(&mut self, found: Found) -> Result<Report, Error> {
         let initial = self.create_row(found).await?;
-        self.version = initial;
+        self.moved_to(initial)?;
         let mut tries = 1;
         let mut rests = pauses(RETRY);
         while self.version < self.target {
@@ -120,17 +123,41 @@ impl<'a> Run<'a> {
                 Outcome::Moved => self.look_again().await?,
                 Outcome::Again(rejected) if tries < self.options.max_tries => {
                     self.tell(&rejected.retrying(tries));
+                    // Open by the next try, to see who is in the way, however short the lock timeout.
+                    let _ = self.monitor.session().await;
                     sleep(rests.next().unwrap_or(RETRY.1)).await;
                     tries += 1;
                 }
-                Outcome::Again(rejected) => return Err(self.failed(rejected.blocked(tries)).await),
+                Outcome::Again(rejected) => {
+                    let rejected = self.exhausted(rejected, tries);
+                    return Err(self.failed(rejected).await);
+                }
                 Outcome::Failed(rejected) => return Err(self.failed(rejected).await),
             }
         }
+        self.confirm().await?;
         Ok(Report {
             initial,
             version: self.version,
             applied: std::mem::take(&mut self.applied),
+        })
+    }
+
+    /// A transaction that a migration began and kept turns the commit into the release of a savepoint.
+    async fn confirm(&mut self) -> Result<(), Error> {
+        if self.applied.is_empty() {
+            return Ok(());
+        }
+        let version = version::read(self.pool).await?.version();
+        if version.is_none_or(|version| version >= self.version) {
+            return Ok(());
+        }
+        let (migration, failure) = (self.version, Failure::KeptTransaction);
+        Err(Error::MigrationFailed {
+            migration,
+            version,
+            rolled_back: false,
+            failure,
         })
     }
 
@@ -145,18 +172,22 @@ impl<'a> Run<'a> {
     /// Reads the version after another runner has moved it, on; or a crash of the server has, back to the last commit
     /// that was on disk.
     async fn look_again(&mut self) -> Result<(), Error> {
-        let latest = self.registry.latest();
-        match version::read(&self.session.pool).await? {
-            Found::Version(version) if version > latest => Err(Error::Ahead { version, latest }),
-            Found::Version(version) if version != self.version => {
-                self.applied.retain(|applied| applied.version <= version);
-                self.version = version;
-                Ok(())
-            }
-            other => Err(Error::InvalidVersion {
-                found: format!("{other:?}, which no claim finds"),
+        match self.read().await?.version() {
+            Some(version) if version != self.version => self.moved_to(version),
+            _ => Err(Error::InvalidVersion {
+                found: format!("{}, as something else than a number", self.version),
             }),
         }
+    }
+
+    fn moved_to(&mut self, version: i32) -> Result<(), Error> {
+        let latest = self.registry.latest();
+        if version > latest {
+            return Err(Error::Ahead { version, latest });
+        }
+        self.applied.retain(|applied| applied.version <= version);
+        self.version = version;
+        Ok(())
     }
 
     async fn failed(&mut self, rejected: Rejected) -> Error {
@@ -164,8 +195,8 @@ impl<'a> Run<'a> {
         let Rejected {
             migration, failure, ..
         } = rejected;
-        let version = self.version_now().await.unwrap_or(self.version);
-        let rolled_back = self.is_transactional(migration);
+        let version = self.version_now().await;
+        let rolled_back = self.is_transactional(migration) && !matches!(failure, Failure::EndedTransaction);
         Error::MigrationFailed {
             migration,
             version,
@@ -174,24 +205,32 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Ends what the dropped future left running on the server, and says where that leaves the database.
+    /// Ends what the dropped future left running, and says where that leaves the database.
     async fn cancelled(&mut self) -> Error {
-        let ended = async {
-            let close = self.session.close();
-            tokio::pin!(close);
-            loop {
-                if let Ok(monitor) = self.monitor.session().await {
-                    let _ = monitor.backend.cancel(&self.session, monitor, &self.id).await;
-                }
-                if timeout(POLL.1, &mut close).await.is_ok() {
-                    break;
-                }
-            }
-        };
-        let _ = timeout(CANCEL, ended).await;
+        self.end_statements().await;
+        self.lock = None;
         self.flush().await;
         Error::Cancelled {
             version: self.version_now().await,
+        }
+    }
+
+    /// Has this run's statements ended, wherever they run, until its connections have come to rest.
+    async fn end_statements(&self) {
+        let rest = async {
+            match &self.worker {
+                Some(worker) => drop(tokio::join!(self.session.close(), worker.close())),
+                None => self.session.close().await,
+            }
+        };
+        tokio::pin!(rest);
+        loop {
+            if let Ok(monitor) = self.monitor.session().await {
+                let _ = timeout(POLL.1, monitor.backend.cancel(monitor, &self.id)).await;
+            }
+            if timeout(POLL.1, &mut rest).await.is_ok() {
+                break;
+            }
         }
     }
 
@@ -200,34 +239,51 @@ impl<'a> Run<'a> {
         if !std::mem::take(&mut self.volatile) {
             return;
         }
-        let Ok(monitor) = self.monitor.session().await else {
-            return;
+        let settings = self.settings(self.version, true);
+        let flush = async {
+            let monitor = self.monitor.session().await.ok()?;
+            let claim = version::claim(monitor, self.version, &settings).await.ok()??;
+            claim.commit().await.ok()
         };
-        if let Ok(Some(claim)) =
-            version::claim(monitor, self.version, &self.settings(self.version, true)).await
-        {
-            let _ = claim.commit().await;
-        }
+        let _ = timeout(CANCEL, flush).await;
     }
 
+    /// The version that the database holds, if it says so soon.
     async fn version_now(&self) -> Option<i32> {
-        let found = timeout(CANCEL, version::read(self.pool)).await.ok()?.ok()?;
-        Some(found.version_or_none())
+        timeout(CANCEL, version::read(self.pool))
+            .await
+            .ok()?
+            .ok()?
+            .version()
     }
 
     /// Whether another try may mend what rejected the migration.
     fn classify(&self, rejected: Rejected) -> Outcome {
-        let (Failure::Migrate(error) | Failure::Validate(error) | Failure::Commit(error)) = &rejected.failure
-        else {
-            return Outcome::Failed(rejected);
-        };
         let committing = matches!(rejected.failure, Failure::Commit(_));
-        match self.session.fault(error) {
-            Fault::Held => Outcome::Again(rejected),
+        match rejected.failure.refusal().map(|error| self.session.fault(error)) {
+            Some(Fault::Held) => Outcome::Again(rejected),
             // Was it lost before, then the migration may be what the server cannot stand.
-            Fault::Lost if committing => Outcome::Again(rejected),
+            Some(Fault::Lost) if committing => Outcome::Again(rejected),
             _ => Outcome::Failed(rejected),
         }
+    }
+
+    /// After the last try.
+    fn exhausted(&self, rejected: Rejected, tries: u32) -> Rejected {
+        let Rejected {
+            migration,
+            failure,
+            blockers,
+        } = rejected;
+        let failure = match failure.refusal() {
+            Some(error) if self.session.fault(error) == Fault::Held => Failure::Blocked {
+                tries,
+                blockers,
+                source: error.clone(),
+            },
+            _ => failure,
+        };
+        Rejected::new(migration, failure)
     }
 
     fn settings(&self, migration: i32, durable: bool) -> Settings {
@@ -262,8 +318,13 @@ impl<'a> Run<'a> {
         migration < self.target && self.is_transactional(migration + 1)
     }
 
-    fn refused(&self, operation: &str, error: DbErr) -> Error {
-        version::explain(self.session.fault(&error), operation, Some(self.version), error)
+    async fn refused(&self, operation: &str, error: DbErr) -> Error {
+        version::explain(
+            self.session.fault(&error),
+            operation,
+            self.version_now().await,
+            error,
+        )
     }
 
     fn tell(&self, step: &Progress) {
@@ -282,37 +343,15 @@ impl Rejected {
     }
 
     fn retrying(&self, tries: u32) -> Progress {
-        let reason = match &self.failure {
-            Failure::Migrate(error) | Failure::Validate(error) | Failure::Commit(error) => {
-                backend::words(error)
-            }
-            other => other.to_string(),
-        };
+        let reason = self
+            .failure
+            .refusal()
+            .map_or_else(|| self.failure.to_string(), backend::words);
         Progress::Retrying {
             version: self.migration,
             tries,
             reason,
             blockers: self.blockers.clone(),
         }
-    }
-
-    /// After the last try.
-    fn blocked(self, tries: u32) -> Self {
-        let Self {
-            migration,
-            failure,
-            blockers,
-        } = self;
-        let failure = match failure {
-            Failure::Migrate(source) | Failure::Validate(source) | Failure::Commit(source) => {
-                Failure::Blocked {
-                    tries,
-                    blockers,
-                    source,
-                }
-            }
-            other => other,
-        };
-        Self::new(migration, failure)
     }
 }

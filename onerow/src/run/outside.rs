@@ -1,15 +1,30 @@
 //! A migration on a connection of its own, while the row is held.
 
+use std::time::Duration;
+
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr};
+use tokio::time::sleep;
+
 use super::{Outcome, Rejected, Run};
-use crate::{Applied, Database, Error, backend::Session};
+use crate::{Applied, Database, Error, Failure, backend::Session};
+
+/// How often the connection that holds the row is asked whether it still does.
+const HEARTBEAT: Duration = Duration::from_secs(5);
 
 impl Run<'_> {
     /// Holds the row while the next migration runs; moves the version when it has succeeded.
     pub(super) async fn outside_transaction(&mut self) -> Result<Outcome, Error> {
-        let number = self.version + 1;
+        let outcome = self.holding_the_row(self.version + 1).await;
+        self.lock = None;
+        outcome
+    }
+
+    async fn holding_the_row(&mut self, number: i32) -> Result<Outcome, Error> {
         // Where to hold the row would shut the migration out too, a locked file stands for it.
         let by_file = self.session.backend.row_excludes_writers();
-        let _lock = if by_file { self.lock_file().await? } else { None };
+        if by_file {
+            self.lock = self.lock_file().await?;
+        }
         let Some(claim) = self.claim(number, true).await? else {
             return Ok(Outcome::Moved);
         };
@@ -21,7 +36,7 @@ impl Run<'_> {
         };
         self.await_orphans(number).await?;
 
-        let applied = match self.perform_apart(number).await? {
+        let applied = match self.perform_apart(number, held.as_ref()).await? {
             Ok(applied) => applied,
             Err(rejected) => return Ok(Outcome::Failed(rejected)),
         };
@@ -38,15 +53,49 @@ impl Run<'_> {
         }
     }
 
-    async fn perform_apart(&self, number: i32) -> Result<Result<Applied, Rejected>, Error> {
-        let worker = Session::open(self.pool, &self.label(number)).await?;
-        let prepared = worker.backend.prepare_worker(&worker).await;
-        prepared.map_err(|source| self.refused("prepare a connection", source))?;
-        // No lock timeout: it would cut `CREATE INDEX CONCURRENTLY` off in its wait for older transactions.
-        let outcome = self
-            .perform(&Database::from(worker.pool.clone()), number, None)
-            .await;
-        worker.close().await;
+    /// Runs the migration for as long as the row is held: without it, another runner would start the same one.
+    async fn perform_apart(
+        &mut self,
+        number: i32,
+        held: Option<&DatabaseTransaction>,
+    ) -> Result<Result<Applied, Rejected>, Error> {
+        let worker = Session::open(self.pool, &self.label(number), &self.session.interrupt).await?;
+        if let Err(error) = worker.backend.prepare_worker(&worker).await {
+            return Err(self.refused("prepare a connection", error).await);
+        }
+        let db = Database::from(worker.pool.clone());
+        // The run's, so that it is ended with it.
+        self.worker = Some(worker);
+        let outcome = tokio::select! {
+            // No lock timeout: it would cut `CREATE INDEX CONCURRENTLY` off in its wait for older transactions.
+            outcome = self.perform(&db, number, None) => outcome,
+            error = lost(held) => Err(Rejected::new(number, Failure::ClaimLost(error))),
+        };
+        if matches!(
+            &outcome,
+            Err(Rejected {
+                failure: Failure::ClaimLost(_),
+                ..
+            })
+        ) {
+            self.end_statements().await;
+        }
+        if let Some(worker) = self.worker.take() {
+            worker.close().await;
+        }
         Ok(outcome)
+    }
+}
+
+/// Done when the connection that holds the row is lost.
+async fn lost(held: Option<&DatabaseTransaction>) -> DbErr {
+    let Some(held) = held else {
+        return std::future::pending().await;
+    };
+    loop {
+        sleep(HEARTBEAT).await;
+        if let Err(error) = held.execute_unprepared("SELECT 1").await {
+            return error;
+        }
     }
 }

@@ -68,18 +68,30 @@ impl Run<'_> {
         }
     }
 
+    /// Reads the version, once nobody shuts readers out.
+    pub(super) async fn read(&self) -> Result<Found, Error> {
+        let mut wait = self.wait();
+        loop {
+            match version::read(&self.session.pool).await? {
+                Found::Held => wait.turn(None).await?,
+                found => return Ok(found),
+            }
+        }
+    }
+
     /// Makes the table and the row where they are missing; the version that is there then.
     pub(super) async fn create_row(&self, mut found: Found) -> Result<i32, Error> {
         let mut wait = self.wait();
         loop {
-            if let Found::Version(version) = found {
-                return Ok(version);
-            }
-            match version::create(&self.session, found).await {
-                Ok(()) => (),
-                Err(error) => match self.session.fault(&error) {
-                    Fault::CreateRace | Fault::Held => wait.turn(None).await?,
-                    fault => return Err(version::explain(fault, "create the version row", None, error)),
+            match found {
+                Found::Version(version) => return Ok(version),
+                Found::Held => wait.turn(None).await?,
+                Found::NoTable | Found::NoRow => match version::create(&self.session, found).await {
+                    Ok(()) => (),
+                    Err(error) => match self.session.fault(&error) {
+                        Fault::CreateRace | Fault::Held => wait.turn(None).await?,
+                        fault => return Err(version::explain(fault, "create the version row", None, error)),
+                    },
                 },
             }
             found = version::read(&self.session.pool).await?;
@@ -100,28 +112,26 @@ impl Run<'_> {
                 Err(error) if self.session.fault(&error) == Fault::Held => {
                     wait.turn(self.holder().await).await?;
                 }
-                Err(error) => return Err(self.refused("claim the version row", error)),
+                Err(error) => return Err(self.refused("claim the version row", error).await),
             }
         }
     }
 
     /// Locks the file that stands for the row, where there is one.
     pub(super) async fn lock_file(&self) -> Result<Option<File>, Error> {
-        let failed = |error: io::Error| self.refused("lock the file", DbErr::Custom(error.to_string()));
-        let Some(file) = self
-            .session
-            .backend
-            .lock_file(&self.session.pool)
-            .map_err(failed)?
-        else {
-            return Ok(None);
+        let file = match self.session.backend.lock_file(&self.session.pool) {
+            Ok(Some(file)) => file,
+            Ok(None) => return Ok(None),
+            Err(error) => return Err(self.refused("open the lock file", custom(&error)).await),
         };
         let mut wait = self.wait();
         loop {
             match file.try_lock() {
                 Ok(()) => return Ok(Some(file)),
                 Err(TryLockError::WouldBlock) => wait.turn(None).await?,
-                Err(TryLockError::Error(error)) => return Err(failed(error)),
+                Err(TryLockError::Error(error)) => {
+                    return Err(self.refused("lock the lock file", custom(&error)).await);
+                }
             }
         }
     }
@@ -132,13 +142,12 @@ impl Run<'_> {
         let monitor = self.monitor.session().await?;
         let mut wait = self.wait();
         loop {
-            let executing = monitor.backend.executing(monitor, &prefix).await;
-            match executing
-                .map_err(|error| self.refused("look for a killed runner's statement", error))?
-                .pop()
-            {
-                Some(orphan) => wait.turn(Some(orphan)).await?,
-                None => return Ok(()),
+            match monitor.backend.executing(monitor, &prefix).await {
+                Ok(mut orphans) => match orphans.pop() {
+                    Some(orphan) => wait.turn(Some(orphan)).await?,
+                    None => return Ok(()),
+                },
+                Err(error) => return Err(self.refused("look for a killed runner's statement", error).await),
             }
         }
     }
@@ -147,6 +156,10 @@ impl Run<'_> {
         let monitor = self.monitor.session().await.ok()?;
         monitor.backend.holder(monitor, TABLE).await
     }
+}
+
+fn custom(error: &io::Error) -> DbErr {
+    DbErr::Custom(error.to_string())
 }
 
 pub(super) fn pauses((shortest, longest): (Duration, Duration)) -> ExponentialBackoff {

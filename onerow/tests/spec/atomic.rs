@@ -1,5 +1,7 @@
 //! All or nothing.
 
+use std::sync::{Arc, Mutex};
+
 use onerow::{Error, Failure, on_every_backend, prelude::*, testing::TestDatabase};
 
 use crate::support::{Sql, has_table, number, registry, version};
@@ -55,7 +57,7 @@ async fn fails(db: &TestDatabase, second: Sql) -> Failure {
     );
     let Error::MigrationFailed {
         migration: 1,
-        version: 0,
+        version: Some(0),
         rolled_back: true,
         failure,
     } = error
@@ -108,7 +110,7 @@ on_every_backend! {
             })
             .await
             .unwrap_err();
-        assert!(matches!(error, Error::MigrationFailed { migration: 2, version: 1, .. }), "{error:?}");
+        assert!(matches!(error, Error::MigrationFailed { migration: 2, version: Some(1), .. }), "{error:?}");
         assert_eq!(steps, [0, 1]);
         assert_eq!(version(&*db).await, 1);
         assert!(has_table(&db, "more").await);
@@ -119,8 +121,18 @@ on_every_backend! {
         let error = registry([base(), Sql::new(["COMMIT"])]).up(&db).await.unwrap_err();
         let Error::MigrationFailed { failure, .. } = &error else { panic!("{error:?}") };
         assert!(matches!(failure, Failure::EndedTransaction), "{error:?}");
+        assert!(!error.to_string().contains("rolled back"), "{error}");
         assert_eq!(version(&*db).await, 0);
         a_corrected_run_finishes(&db).await;
+    }
+
+    async fn a_migration_that_keeps_a_transaction_it_began_is_found_out(db: TestDatabase) {
+        let kept = Arc::default();
+        let registry = Registry::new(vec![Box::new(base()), Box::new(Keeps(Arc::clone(&kept)))]);
+        let error = registry.up(&db).await.unwrap_err();
+        let Error::MigrationFailed { failure: Failure::KeptTransaction, .. } = &error else { panic!("{error:?}") };
+        assert!(!has_table(&db, "kept").await);
+        drop(kept);
     }
 
     async fn an_error_says_what_happened_what_is_still_true_and_what_to_type_next(db: TestDatabase) {
@@ -153,5 +165,18 @@ impl MigrationTrait for Nested {
         let undone = db.begin().await?;
         undone.execute_unprepared("INSERT INTO nested VALUES (2)").await?;
         undone.rollback().await
+    }
+}
+
+/// Begins a transaction on the one it is handed, and never ends it.
+struct Keeps(Arc<Mutex<Option<sea_orm::DatabaseTransaction>>>);
+
+#[async_trait]
+impl MigrationTrait for Keeps {
+    async fn migrate(&self, db: &Database) -> Result<(), DbErr> {
+        let begun = db.begin().await?;
+        begun.execute_unprepared("CREATE TABLE kept (id INTEGER)").await?;
+        *self.0.lock().unwrap() = Some(begun);
+        Ok(())
     }
 }

@@ -168,7 +168,7 @@ async fn a_migration_that_fails_behind_a_proxy_leaves_nothing() {
         matches!(
             error,
             onerow::Error::MigrationFailed {
-                version: -1,
+                version: Some(-1),
                 rolled_back: true,
                 ..
             }

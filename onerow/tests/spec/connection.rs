@@ -137,3 +137,18 @@ async fn a_schema_search_path_of_the_pool_holds_for_the_migrations() {
     assert_eq!(number(&*db, there).await, 3);
     app.disconnect().await.unwrap();
 }
+
+/// As every schema that pg_dump wrote does.
+#[tokio::test]
+async fn a_migration_may_set_the_search_path() {
+    if !Backend::Postgres.is_wanted() {
+        return;
+    }
+    let db = TestDatabase::postgres().await;
+    let dump = Sql::new([
+        "SELECT set_config('search_path', '', false)",
+        "CREATE TABLE public.dumped (id INTEGER)",
+    ]);
+    let next = Sql::new(["ALTER TABLE dumped ADD COLUMN task TEXT"]);
+    assert_eq!(registry([dump, next]).up(&db).await.unwrap().version, 1);
+}

@@ -63,7 +63,7 @@ async fn what_came_before_a_failure_or_a_migration_outside_a_transaction_is_on_d
             (0..5).map(|number| Sql::new([]).statement(format!("CREATE TABLE t{number} (id INTEGER)")));
         let error = registry(migrations.chain([last])).up(&db).await.unwrap_err();
         assert!(
-            matches!(error, onerow::Error::MigrationFailed { version: 4, .. }),
+            matches!(error, onerow::Error::MigrationFailed { version: Some(4), .. }),
             "{error:?}"
         );
         drop(db);

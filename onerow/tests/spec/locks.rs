@@ -72,7 +72,7 @@ on_every_backend! {
         let registry = registry([items(), change()]);
         let error = registry.up(&other).lock_timeout(SHORT).max_tries(2).await.unwrap_err();
 
-        let Error::MigrationFailed { version: 0, rolled_back: true, failure, .. } = &error else { panic!("{error:?}") };
+        let Error::MigrationFailed { version: Some(0), rolled_back: true, failure, .. } = &error else { panic!("{error:?}") };
         let Failure::Blocked { tries: 2, blockers, .. } = failure else { panic!("{failure:?}") };
         if db.get_database_backend() == DatabaseBackend::Postgres {
             assert!(error.explain().to_string().contains(&format!("pid {}", blockers[0].pid)), "{}", error.explain());

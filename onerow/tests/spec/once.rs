@@ -81,6 +81,21 @@ on_every_backend! {
         assert!(waited.into_inner());
     }
 
+    /// On SQLite readers are shut out once the changes have outgrown the cache.
+    async fn a_second_runner_waits_for_a_migration_of_many_rows_too(db: TestDatabase) {
+        let (started, begun) = tokio::sync::oneshot::channel();
+        let (first, started) = (db.connect().await, std::sync::Mutex::new(Some(started)));
+        let large = tokio::spawn(async move {
+            let registry = Registry::new(vec![Box::new(Large(started))]);
+            registry.up(&first).await.map(|report| report.version)
+        });
+        begun.await.unwrap();
+        let same = Registry::new(vec![Box::new(Large(std::sync::Mutex::default()))]);
+        assert_eq!(same.up(&db).await.unwrap().version, 0);
+        assert_eq!(large.await.unwrap().unwrap(), 0);
+        assert_eq!(number(&*db, "SELECT count(*) FROM large").await, 5000);
+    }
+
     async fn who_waits_too_long_is_told_who_holds_the_row_and_changes_nothing(db: TestDatabase) {
         logged(1).up(&db).await.unwrap();
         let other = db.connect().await;
@@ -108,6 +123,28 @@ impl MigrationTrait for Slow {
     async fn migrate(&self, db: &Database) -> Result<(), DbErr> {
         Sql::new(["CREATE TABLE slow (id INTEGER)"]).migrate(db).await?;
         tokio::time::sleep(Duration::from_millis(700)).await;
+        Ok(())
+    }
+}
+
+/// Writes more than SQLite's cache holds, and stays for longer than sqlx waits by itself.
+struct Large(std::sync::Mutex<Option<tokio::sync::oneshot::Sender<()>>>);
+
+#[async_trait]
+impl MigrationTrait for Large {
+    async fn migrate(&self, db: &Database) -> Result<(), DbErr> {
+        db.execute_unprepared("CREATE TABLE large (id INTEGER, text TEXT)")
+            .await?;
+        let insert = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000)
+                      INSERT INTO large SELECT i, replace(CAST(i + 10000 AS TEXT) || ' ', ' ', '0123456789')
+                          || '0123456789012345678901234567890123456789012345678901234567890123456789' FROM n";
+        db.execute_unprepared(insert).await?;
+        db.execute_unprepared("UPDATE large SET text = text || text || text || text || text || text || text")
+            .await?;
+        if let Some(started) = self.0.lock().unwrap().take() {
+            started.send(()).unwrap();
+        }
+        tokio::time::sleep(Duration::from_secs(7)).await;
         Ok(())
     }
 }

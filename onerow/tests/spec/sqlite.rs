@@ -1,5 +1,7 @@
 //! What only SQLite has: foreign keys that a rebuild would fire, and databases in memory.
 
+use std::time::Duration;
+
 use onerow::{
     Error, Failure,
     prelude::*,
@@ -87,7 +89,7 @@ async fn a_migration_that_leaves_a_child_without_its_parent_is_rolled_back() {
         .unwrap_err();
     let Error::MigrationFailed {
         migration: 1,
-        version: 0,
+        version: Some(0),
         failure,
         ..
     } = error
@@ -168,4 +170,117 @@ async fn a_hundred_migrations_are_gathered_in_few_transactions() {
     // One, or a few more where the machine is slow: each gathers for half a second.
     let grown = transactions(&db) - before;
     assert!((1..=20).contains(&grown), "{grown} transactions");
+}
+
+/// SQLite rolls back all of the transaction by itself, savepoints and all.
+#[tokio::test]
+async fn a_database_that_is_full_names_the_migration_that_filled_it() {
+    if !Backend::Sqlite.is_wanted() {
+        return;
+    }
+    let db = TestDatabase::sqlite().await;
+    let mut fills = Sql::new(["PRAGMA max_page_count = 30", "CREATE TABLE filled (text TEXT)"]);
+    for _ in 0..200 {
+        fills = fills.statement(format!("INSERT INTO filled VALUES ('{}')", "x".repeat(2000)));
+    }
+    let error = registry([
+        parents_and_children(),
+        Sql::new(["CREATE TABLE small (id INTEGER)"]),
+        fills,
+    ])
+    .up(&db)
+    .await
+    .unwrap_err();
+    let Error::MigrationFailed {
+        migration: 2,
+        version: Some(found),
+        ..
+    } = &error
+    else {
+        panic!("{error:?}")
+    };
+    assert!(
+        error.explain().to_string().contains("database or disk is full"),
+        "{}",
+        error.explain()
+    );
+    assert!(
+        db.schema().has_table("small").await.unwrap() == (*found == 1),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn a_foreign_key_that_sqlite_cannot_check_does_not_stop_the_migration_that_mends_it() {
+    if !Backend::Sqlite.is_wanted() {
+        return;
+    }
+    let db = TestDatabase::sqlite().await;
+    let broken = Sql::new([
+        "CREATE TABLE names (name TEXT)",
+        "CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT REFERENCES names (name))",
+    ]);
+    let mend = Sql::new(["CREATE UNIQUE INDEX names_name ON names (name)"]);
+    assert_eq!(registry([broken, mend]).up(&db).await.unwrap().version, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_lock_timeout_a_commit_waits_for_a_reader_as_long_as_it_takes() {
+    if !Backend::Sqlite.is_wanted() {
+        return;
+    }
+    let db = TestDatabase::sqlite().await;
+    logged(1).up(&db).await.unwrap();
+    let reader = db.begin().await.unwrap();
+    reader
+        .execute_unprepared("SELECT count(*) FROM log")
+        .await
+        .unwrap();
+    let other = db.connect().await;
+    let registry = logged(2);
+    let run = registry
+        .up(&other)
+        .lock_timeout(Duration::ZERO)
+        .max_tries(1)
+        .into_future();
+    let release = async {
+        tokio::time::sleep(Duration::from_millis(800)).await;
+        reader.rollback().await.unwrap();
+    };
+    let (run, ()) = tokio::join!(run, release);
+    assert_eq!(run.unwrap().version, 1);
+}
+
+#[tokio::test]
+async fn a_migration_outside_a_transaction_is_ended_when_the_run_is_told_to_stop() {
+    if !Backend::Sqlite.is_wanted() {
+        return;
+    }
+    let db = TestDatabase::sqlite().await;
+    let endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n";
+    let registry = registry([Sql::new([endless]).outside_transaction()]);
+    let stop = tokio::time::sleep(Duration::from_millis(300));
+    let run = tokio::time::timeout(
+        Duration::from_secs(30),
+        registry.up(&db).cancel_on(stop).into_future(),
+    );
+    let error = run.await.expect("it waits for the statement").unwrap_err();
+    assert!(
+        matches!(error, Error::Cancelled { version: Some(-1) }),
+        "{error:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_path_need_not_be_a_url() {
+    if !Backend::Sqlite.is_wanted() {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let url = format!(
+        "sqlite://{}/my database.sqlite?mode=rwc",
+        directory.path().display()
+    );
+    let db = Database::connect(url).await.unwrap();
+    assert_eq!(logged(1).up(&db).await.unwrap().version, 0);
 }

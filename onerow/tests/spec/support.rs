@@ -170,16 +170,15 @@ pub fn all_succeed(runners: Vec<Child>) {
 #[ignore = "only as a process of another test"]
 async fn a_runner_process() {
     let Ok(url) = env::var("RUNNER_URL") else { return };
-    let registry = match env::var("RUNNER_COUNT") {
-        Ok(count) => logged(count.parse().unwrap()),
-        Err(_) => {
-            let outside_transaction = env::var("RUNNER_OUTSIDE").is_ok_and(|outside| !outside.is_empty());
-            let sql = Sql::default().statement(env::var("RUNNER_SQL").unwrap());
-            registry([Sql {
-                outside_transaction,
-                ..sql
-            }])
-        }
+    let registry = if let Ok(count) = env::var("RUNNER_COUNT") {
+        logged(count.parse().unwrap())
+    } else {
+        let outside_transaction = env::var("RUNNER_OUTSIDE").is_ok_and(|outside| !outside.is_empty());
+        let sql = Sql::default().statement(env::var("RUNNER_SQL").unwrap());
+        registry([Sql {
+            outside_transaction,
+            ..sql
+        }])
     };
     let db = Database::connect(url)
         .await
