@@ -132,32 +132,42 @@ macro_rules! registry {
 }
 
 /// Panics, at compile time, unless the name at this version is `m` and the version in four digits or more.
+///
+/// `track_caller` has the compiler show the list, not this function.
 #[doc(hidden)]
-#[allow(clippy::manual_assert)] // One message for each way to be wrong.
+#[track_caller]
 pub const fn check_name(names: &[&str], version: usize) {
-    let Some(number) = number_of(names[version].as_bytes()) else {
+    let Some(number) = number_of(names[version]) else {
         panic!("a migration's module is named `m` and its number in four digits: m0000, m0001, …");
     };
     if number == version {
         return;
     }
-    let mut earlier = 0;
-    while earlier < version {
-        if let Some(other) = number_of(names[earlier].as_bytes())
-            && other == number
+    assert!(!is_listed(names, 0, version, number), "a migration is listed twice");
+    assert!(
+        !is_listed(names, version + 1, names.len(), version),
+        "the migrations are out of order: list m0000, m0001, … ascending"
+    );
+    panic!("a migration is missing: the modules are numbered without gaps from m0000");
+}
+
+/// Whether one of the names from `start` to before `end` has this number. In constants there are no iterators yet.
+const fn is_listed(names: &[&str], start: usize, end: usize, number: usize) -> bool {
+    let mut at = start;
+    while at < end {
+        if let Some(listed) = number_of(names[at])
+            && listed == number
         {
-            panic!("a migration is listed twice");
+            return true;
         }
-        earlier += 1;
+        at += 1;
     }
-    if number > version {
-        panic!("a migration is missing: the modules are numbered without gaps from m0000");
-    }
-    panic!("the migrations are out of order: list m0000, m0001, … ascending");
+    false
 }
 
 /// The number of a well-formed name. More than four digits only where four do not do.
-const fn number_of(name: &[u8]) -> Option<usize> {
+const fn number_of(name: &str) -> Option<usize> {
+    let name = name.as_bytes();
     if name.len() < 5 || name[0] != b'm' || (name.len() > 5 && name[1] == b'0') {
         return None;
     }

@@ -1,0 +1,39 @@
+//! What `registry!` accepts, and what it rejects with which words.
+//!
+//! After a change of the words: `TRYBUILD=overwrite cargo test -p onerow --all-features --test registry_macro`.
+
+/// A migration that does nothing.
+macro_rules! migration {
+    () => {
+        use onerow::prelude::*;
+
+        pub struct Migration;
+
+        #[async_trait]
+        impl MigrationTrait for Migration {
+            async fn migrate(&self, _: &Database) -> Result<(), DbErr> {
+                Ok(())
+            }
+        }
+    };
+}
+
+mod m0000 {
+    migration!();
+}
+mod m0001 {
+    migration!();
+}
+
+/// Not a case for trybuild: a single one that has to compile would have it build all dependencies, not just check.
+#[test]
+fn it_accepts_migrations_in_order_from_m0000() {
+    assert_eq!(onerow::registry![].latest(), -1);
+    assert_eq!(onerow::registry![m0000].latest(), 0);
+    assert_eq!(onerow::registry![m0000, m0001,].latest(), 1);
+}
+
+#[test]
+fn it_rejects_anything_else_when_it_is_compiled() {
+    trybuild::TestCases::new().compile_fail("tests/compile_fail/*.rs");
+}
