@@ -47,8 +47,6 @@ async fn run(settings: &Settings) -> Result<(), Error> {
     let db = create_database(settings.connect_options()).await?;
     let signals = Signals::take_over().map_err(Error::Signals)?;
     let address = settings.address;
-    let listener = TcpListener::bind(address)
-        .await
-        .map_err(|source| Error::Listen { address, source })?;
+    let listener = TcpListener::bind(address).await.map_err(|source| Error::Listen { address, source })?;
     server::serve(listener, db, signals, settings.shutdown_timeout()).await
 }

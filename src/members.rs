@@ -27,22 +27,16 @@ pub async fn create(
     State(db): Db,
     Json(new): Json<NewMember>,
 ) -> Result<(StatusCode, axum::Json<Member>), Refusal> {
-    let member = member::ActiveModel {
-        email: Set(new.email.0),
-        ..Default::default()
-    };
-    let member::Model {
-        id, email, created, ..
-    } = member.insert(&*db).await.map_err(refuse_duplicate)?;
+    let member = member::ActiveModel { email: Set(new.email.0), ..Default::default() };
+    let member::Model { id, email, created, .. } = member.insert(&*db).await.map_err(refuse_duplicate)?;
     Ok((StatusCode::CREATED, axum::Json(Member { id, email, created })))
 }
 
 fn refuse_duplicate(error: DbErr) -> Refusal {
     match error.sql_err() {
-        Some(SqlErr::UniqueConstraintViolation(_)) => Refusal::new(
-            StatusCode::CONFLICT,
-            "there is already a member with this e-mail address",
-        ),
+        Some(SqlErr::UniqueConstraintViolation(_)) => {
+            Refusal::new(StatusCode::CONFLICT, "there is already a member with this e-mail address")
+        }
         _ => error.into(),
     }
 }

@@ -19,10 +19,7 @@ pub struct Refusal {
 impl Refusal {
     /// The message is read by a stranger: what is wrong with the request, nothing about our insides.
     pub fn new(status: StatusCode, message: impl Into<String>) -> Self {
-        Self {
-            status,
-            message: message.into(),
-        }
+        Self { status, message: message.into() }
     }
 }
 
@@ -37,14 +34,10 @@ impl From<DbErr> for Refusal {
     fn from(error: DbErr) -> Self {
         tracing::error!(%error, "the database did not do what a request asked");
         match error {
-            DbErr::ConnectionAcquire(_) | DbErr::Conn(_) => Self::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "the database cannot be reached; try again later",
-            ),
-            _ => Self::new(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "the request failed; it is not your fault",
-            ),
+            DbErr::ConnectionAcquire(_) | DbErr::Conn(_) => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "the database cannot be reached; try again later")
+            }
+            _ => Self::new(StatusCode::INTERNAL_SERVER_ERROR, "the request failed; it is not your fault"),
         }
     }
 }

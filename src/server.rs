@@ -48,10 +48,7 @@ pub async fn serve(
     let overdue = async {
         let _ = stopped.await;
         sleep(grace).await;
-        warn!(
-            "requests were still running after {} s; they are cut off",
-            grace.as_secs()
-        );
+        warn!("requests were still running after {} s; they are cut off", grace.as_secs());
         Ok(())
     };
     tokio::select! {
@@ -65,10 +62,7 @@ fn router(db: Arc<Database>) -> Router {
         .route("/control/ping/", get(ping))
         .route("/members/", post(members::create))
         .route("/todos/", get(todos::list).post(todos::create))
-        .route(
-            "/todos/{id}/",
-            get(todos::read).put(todos::replace).delete(todos::delete),
-        )
+        .route("/todos/{id}/", get(todos::read).put(todos::replace).delete(todos::delete))
         .fallback(unknown_route)
         .method_not_allowed_fallback(unknown_method)
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
@@ -84,8 +78,5 @@ async fn unknown_route(uri: Uri) -> Refusal {
 }
 
 async fn unknown_method(method: Method, uri: Uri) -> Refusal {
-    Refusal::new(
-        StatusCode::METHOD_NOT_ALLOWED,
-        format!("{} does not take {method}", uri.path()),
-    )
+    Refusal::new(StatusCode::METHOD_NOT_ALLOWED, format!("{} does not take {method}", uri.path()))
 }

@@ -17,12 +17,7 @@ pub struct Settings {
     database: DatabaseArgs,
 
     /// Where to listen; port 0 takes a free one
-    #[arg(
-        long,
-        env = "LISTEN_ADDRESS",
-        value_name = "IP:PORT",
-        default_value = "127.0.0.1:8080"
-    )]
+    #[arg(long, env = "LISTEN_ADDRESS", value_name = "IP:PORT", default_value = "127.0.0.1:8080")]
     pub address: SocketAddr,
 
     /// The most connections to hold open [default: 10 on PostgreSQL, 1 on SQLite]

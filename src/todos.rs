@@ -74,15 +74,8 @@ pub async fn create(State(db): Db, Json(new): Json<NewTodo>) -> Result<Created, 
         priority: Set(new.priority),
         ..Default::default()
     };
-    let todo = todo
-        .insert(&*db)
-        .await
-        .map_err(|error| refuse_unknown_member(new.member_id, error))?;
-    Ok((
-        StatusCode::CREATED,
-        [(LOCATION, format!("/todos/{}/", todo.id))],
-        axum::Json(todo),
-    ))
+    let todo = todo.insert(&*db).await.map_err(|error| refuse_unknown_member(new.member_id, error))?;
+    Ok((StatusCode::CREATED, [(LOCATION, format!("/todos/{}/", todo.id))], axum::Json(todo)))
 }
 
 /// One to-do.
@@ -96,12 +89,8 @@ pub async fn list(State(db): Db, Query(filter): Query<Filter>) -> Result<axum::J
     let Limit(limit) = filter.limit;
     // One more than the page holds tells whether another page follows.
     let mut todos = todo::Entity::find()
-        .apply_if(filter.after, |todos, after| {
-            todos.filter(todo::Column::Id.gt(after))
-        })
-        .apply_if(filter.complete, |todos, complete| {
-            todos.filter(todo::Column::Complete.eq(complete))
-        })
+        .apply_if(filter.after, |todos, after| todos.filter(todo::Column::Id.gt(after)))
+        .apply_if(filter.complete, |todos, complete| todos.filter(todo::Column::Complete.eq(complete)))
         .order_by_asc(todo::Column::Id)
         .limit(limit + 1)
         .all(&*db)

@@ -37,10 +37,7 @@ async fn one_member_for_each_email(db: &Database) -> Result<(), DbErr> {
         DatabaseBackend::Postgres => r#"email COLLATE "C""#,
         _ => "email",
     };
-    db.execute_unprepared(&format!(
-        "CREATE UNIQUE INDEX members_email ON members (lower({email}))"
-    ))
-    .await?;
+    db.execute_unprepared(&format!("CREATE UNIQUE INDEX members_email ON members (lower({email}))")).await?;
     Ok(())
 }
 
@@ -66,11 +63,7 @@ async fn create_todos(db: &Database) -> Result<(), DbErr> {
 
 /// Neither backend indexes a foreign key by itself; without this, deleting a member reads all to-dos of everybody.
 async fn index_todos_by_member(db: &Database) -> Result<(), DbErr> {
-    let index = Index::create()
-        .name("todos_by_member")
-        .table("todos")
-        .col("member_id")
-        .take();
+    let index = Index::create().name("todos_by_member").table("todos").col("member_id").take();
     db.schema().create_index(index).await
 }
 

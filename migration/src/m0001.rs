@@ -14,10 +14,7 @@ impl MigrationTrait for Migration {
     async fn migrate(&self, db: &Database) -> Result<(), DbErr> {
         // A statement for each column: SQLite adds one at a time.
         for column in ["totp_secret", "last_totp"] {
-            let members = Table::alter()
-                .table("members")
-                .add_column(text_null(column))
-                .take();
+            let members = Table::alter().table("members").add_column(text_null(column)).take();
             db.schema().alter_table(members).await?;
         }
         Ok(())

@@ -23,25 +23,15 @@ impl MigrationTrait for Migration {
     }
 
     async fn validate(&self, db: &Database) -> Result<(), DbErr> {
-        none_of(
-            db,
-            &format!("priority = 0 AND {IS_MARKED}"),
-            "still marked in the text",
-        )
-        .await?;
+        none_of(db, &format!("priority = 0 AND {IS_MARKED}"), "still marked in the text").await?;
         none_of(db, "priority > 0 AND task = ''", "left without a text").await
     }
 }
 
 /// The default gives every to-do of before its value, and lets SQLite add a column that is not null.
 async fn add_priority(db: &Database) -> Result<(), DbErr> {
-    let priority = small_integer("priority")
-        .default(0)
-        .check(Expr::col("priority").between(0, 2))
-        .take();
-    db.schema()
-        .alter_table(Table::alter().table("todos").add_column(priority).take())
-        .await
+    let priority = small_integer("priority").default(0).check(Expr::col("priority").between(0, 2)).take();
+    db.schema().alter_table(Table::alter().table("todos").add_column(priority).take()).await
 }
 
 /// One statement, however many to-dos there are. The outer `ltrim` takes the spaces that followed the marks.
@@ -64,10 +54,9 @@ async fn none_of(db: &Database, condition: &str, complaint: &str) -> Result<(), 
         .take();
     match db.query_one(&matching).await? {
         None => Ok(()),
-        Some(todo) => Err(DbErr::Migration(format!(
-            "todo {} is {complaint}",
-            todo.try_get::<i64>("", "id")?
-        ))),
+        Some(todo) => {
+            Err(DbErr::Migration(format!("todo {} is {complaint}", todo.try_get::<i64>("", "id")?)))
+        }
     }
 }
 
@@ -82,9 +71,7 @@ mod tests {
     /// A database at version 1 with these tasks, taken to version 2.
     async fn migrated(db: &TestDatabase, tasks: &[&str]) {
         db.up_to(&registry(), 1).await.unwrap();
-        db.execute_unprepared("INSERT INTO members (email) VALUES ('ada@example.org')")
-            .await
-            .unwrap();
+        db.execute_unprepared("INSERT INTO members (email) VALUES ('ada@example.org')").await.unwrap();
         for task in tasks {
             db.execute_unprepared(&format!(
                 "INSERT INTO todos (member_id, task) SELECT id, '{task}' FROM members"
@@ -97,11 +84,7 @@ mod tests {
 
     /// Each to-do as `priority|task`.
     async fn todos(db: &TestDatabase) -> Vec<String> {
-        texts(
-            db,
-            "SELECT CAST(priority AS TEXT) || '|' || task FROM todos ORDER BY id",
-        )
-        .await
+        texts(db, "SELECT CAST(priority AS TEXT) || '|' || task FROM todos ORDER BY id").await
     }
 
     on_every_backend! {

@@ -184,10 +184,7 @@ impl TransactionTrait for Database {
         T: Send,
         E: std::fmt::Display + std::fmt::Debug + Send,
     {
-        delegate!(
-            self.transaction_with_config(callback, isolation_level, access_mode)
-                .await
-        )
+        delegate!(self.transaction_with_config(callback, isolation_level, access_mode).await)
     }
 }
 

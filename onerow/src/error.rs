@@ -257,21 +257,13 @@ impl Failure {
 
 impl Error {
     pub(crate) fn database(source: DbErr) -> Self {
-        Self::Database {
-            operation: "reach the database".into(),
-            version: None,
-            source,
-        }
+        Self::Database { operation: "reach the database".into(), version: None, source }
     }
 
     /// The version could not be read, since SQLite shuts readers out while a large change is written.
     pub(crate) fn being_written() -> Self {
         let source = DbErr::Custom("another process is writing a large change".into());
-        Self::Database {
-            operation: "read the version".into(),
-            version: None,
-            source,
-        }
+        Self::Database { operation: "read the version".into(), version: None, source }
     }
 
     /// What to do next, as a sentence for the operator.
@@ -318,10 +310,9 @@ impl Error {
             }
             Self::TargetBeyondLatest { .. } => "leave --to out to apply all, or name one that status lists",
             Self::TargetBelowVersion { .. } => "mend a mistake with a new migration, or restore a backup",
-            Self::MigrationFailed {
-                failure: Failure::Blocked { .. },
-                ..
-            } => "wait for those sessions or end them, then run: cargo run -p migration -- up",
+            Self::MigrationFailed { failure: Failure::Blocked { .. }, .. } => {
+                "wait for those sessions or end them, then run: cargo run -p migration -- up"
+            }
             Self::MigrationFailed { .. } => "to retry after fixing it: cargo run -p migration -- up",
             Self::WaitTimeout { .. } => {
                 "see whether that session is alive, end it if not, then run: cargo run -p migration -- up"
@@ -371,9 +362,7 @@ fn causes(error: &Error) -> Vec<String> {
 }
 
 fn still_at(version: Option<i32>) -> String {
-    version
-        .map(|version| format!("; the database is at version {version}"))
-        .unwrap_or_default()
+    version.map(|version| format!("; the database is at version {version}")).unwrap_or_default()
 }
 
 fn now_at(version: Option<i32>) -> String {
@@ -392,11 +381,7 @@ fn undone(rolled_back: bool, failure: &Failure) -> &'static str {
 }
 
 fn range(latest: i32) -> String {
-    if latest < 0 {
-        "none".into()
-    } else {
-        format!("0 to {latest}")
-    }
+    if latest < 0 { "none".into() } else { format!("0 to {latest}") }
 }
 
 fn blocked_by(blockers: &[ServerSession]) -> String {

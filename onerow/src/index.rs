@@ -38,8 +38,5 @@ pub async fn create_index(db: &Database, name: &str, table: &str, columns: &str)
     let outside =
         |error: Error| DbErr::Migration(format!("an index is created outside a transaction: {error}"));
     let pool = db.pool().map_err(outside)?;
-    backend::of(pool)
-        .map_err(outside)?
-        .create_index(pool, name, table, columns)
-        .await
+    backend::of(pool).map_err(outside)?.create_index(pool, name, table, columns).await
 }

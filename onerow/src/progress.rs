@@ -99,56 +99,27 @@ pub enum Progress {
 impl fmt::Display for Progress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Waiting {
-                holder: Some(holder), ..
-            } => write!(f, "waiting for another runner: {holder}"),
+            Self::Waiting { holder: Some(holder), .. } => write!(f, "waiting for another runner: {holder}"),
             Self::Waiting { holder: None, .. } => write!(f, "waiting for another runner"),
-            Self::Started {
-                version, description, ..
-            } => {
+            Self::Started { version, description, .. } => {
                 write!(f, "applying {} {description}", migration::name(*version))
             }
-            Self::Running {
-                version,
-                elapsed,
-                blockers,
-                phase,
-            } => {
-                write!(
-                    f,
-                    "{} has run for {} s",
-                    migration::name(*version),
-                    elapsed.as_secs()
-                )?;
+            Self::Running { version, elapsed, blockers, phase } => {
+                write!(f, "{} has run for {} s", migration::name(*version), elapsed.as_secs())?;
                 for blocker in blockers {
                     write!(f, ", blocked by {blocker}")?;
                 }
                 phase.iter().try_for_each(|phase| write!(f, ", {phase}"))
             }
-            Self::Retrying {
-                version,
-                tries,
-                reason,
-                blockers,
-            } => {
-                write!(
-                    f,
-                    "{} was rolled back after try {tries} ({reason}",
-                    migration::name(*version)
-                )?;
+            Self::Retrying { version, tries, reason, blockers } => {
+                write!(f, "{} was rolled back after try {tries} ({reason}", migration::name(*version))?;
                 for blocker in blockers {
                     write!(f, ", blocked by {blocker}")?;
                 }
                 write!(f, "), and will be tried again")
             }
             Self::Applied(applied) => {
-                write!(
-                    f,
-                    "applied {} {} in {:.1?}",
-                    applied.name(),
-                    applied.description,
-                    applied.elapsed
-                )
+                write!(f, "applied {} {} in {:.1?}", applied.name(), applied.description, applied.elapsed)
             }
         }
     }

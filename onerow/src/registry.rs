@@ -33,27 +33,18 @@ impl Registry {
 
     /// Which migrations are applied. One `SELECT`: it changes nothing, and needs no right to.
     pub async fn status(&self, db: &Database) -> Result<Status, Error> {
-        let version = version::read(db.pool()?)
-            .await?
-            .version()
-            .ok_or_else(Error::being_written)?;
+        let version = version::read(db.pool()?).await?.version().ok_or_else(Error::being_written)?;
         let migrations = (0..).zip(&self.migrations);
         let migrations = migrations.map(|(number, migration)| MigrationStatus {
             version: number,
             description: migration.description().to_owned(),
             applied: number <= version,
         });
-        Ok(Status {
-            version,
-            latest: self.latest(),
-            migrations: migrations.collect(),
-        })
+        Ok(Status { version, latest: self.latest(), migrations: migrations.collect() })
     }
 
     pub(crate) fn get(&self, version: i32) -> Option<&dyn MigrationTrait> {
-        self.migrations
-            .get(usize::try_from(version).ok()?)
-            .map(AsRef::as_ref)
+        self.migrations.get(usize::try_from(version).ok()?).map(AsRef::as_ref)
     }
 }
 

@@ -49,13 +49,7 @@ impl<'a> Up<'a> {
             max_tries: 10,
             progress: Box::new(|_| ()),
         };
-        Self {
-            registry,
-            db,
-            options,
-            target: None,
-            cancel: None,
-        }
+        Self { registry, db, options, target: None, cancel: None }
     }
 
     /// Stops at this version instead of the last.
@@ -118,17 +112,10 @@ impl<'a> Up<'a> {
                 return Err(Error::TargetBelowVersion { target, version });
             }
             Found::Version(version) if version == target => {
-                return Ok(Report {
-                    initial: version,
-                    version,
-                    applied: Vec::new(),
-                });
+                return Ok(Report { initial: version, version, applied: Vec::new() });
             }
             Found::NoTable | Found::NoRow if target < version::NONE => {
-                return Err(Error::TargetBelowVersion {
-                    target,
-                    version: version::NONE,
-                });
+                return Err(Error::TargetBelowVersion { target, version: version::NONE });
             }
             _ => (),
         }
@@ -139,9 +126,7 @@ impl<'a> Up<'a> {
 
 impl fmt::Debug for Up<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Up")
-            .field("target", &self.target)
-            .finish_non_exhaustive()
+        f.debug_struct("Up").field("target", &self.target).finish_non_exhaustive()
     }
 }
 

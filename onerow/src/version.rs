@@ -58,17 +58,11 @@ pub(crate) async fn read(pool: &DatabaseConnection) -> Result<Found, Error> {
 
 fn parse(rows: &[Option<String>]) -> Result<Found, Error> {
     let [row] = rows else {
-        return if rows.is_empty() {
-            Ok(Found::NoRow)
-        } else {
-            Err(Error::SeveralRows { rows: rows.len() })
-        };
+        return if rows.is_empty() { Ok(Found::NoRow) } else { Err(Error::SeveralRows { rows: rows.len() }) };
     };
     match row.as_deref().map(str::parse) {
         Some(Ok(version)) if version >= NONE => Ok(Found::Version(version)),
-        _ => Err(Error::InvalidVersion {
-            found: row.clone().unwrap_or_else(|| "NULL".into()),
-        }),
+        _ => Err(Error::InvalidVersion { found: row.clone().unwrap_or_else(|| "NULL".into()) }),
     }
 }
 
@@ -93,10 +87,7 @@ pub(crate) async fn claim(
     version: i32,
     settings: &Settings,
 ) -> Result<Option<DatabaseTransaction>, DbErr> {
-    session
-        .backend
-        .begin_with_row(session, TABLE, version, settings)
-        .await
+    session.backend.begin_with_row(session, TABLE, version, settings).await
 }
 
 /// Moves the version by one, in the transaction that claimed it; false if that transaction has ended meanwhile.
@@ -108,16 +99,8 @@ pub(crate) async fn advance(session: &Session, claim: &DatabaseTransaction, to: 
 pub(crate) fn explain(fault: Fault, operation: &str, version: Option<i32>, source: DbErr) -> Error {
     match fault {
         Fault::ReadOnly => Error::ReadOnly { version, source },
-        Fault::Denied => Error::PermissionDenied {
-            operation: operation.into(),
-            version,
-            source,
-        },
+        Fault::Denied => Error::PermissionDenied { operation: operation.into(), version, source },
         Fault::NotNull => Error::MissingRow { source },
-        _ => Error::Database {
-            operation: operation.into(),
-            version,
-            source,
-        },
+        _ => Error::Database { operation: operation.into(), version, source },
     }
 }

@@ -28,18 +28,11 @@ pub(crate) struct Monitor<'a> {
 
 impl<'a> Monitor<'a> {
     pub(crate) fn new(pool: &'a DatabaseConnection, label: String, interrupt: Arc<AtomicBool>) -> Self {
-        Self {
-            pool,
-            label,
-            interrupt,
-            session: OnceCell::new(),
-        }
+        Self { pool, label, interrupt, session: OnceCell::new() }
     }
 
     pub(crate) async fn session(&self) -> Result<&Session, Error> {
-        self.session
-            .get_or_try_init(|| Session::open(self.pool, &self.label, &self.interrupt))
-            .await
+        self.session.get_or_try_init(|| Session::open(self.pool, &self.label, &self.interrupt)).await
     }
 
     pub(crate) async fn close(&self) {
@@ -60,10 +53,7 @@ impl<'a> Monitor<'a> {
             output = work => output,
             () = self.observe(what, &blockers, tell) => unreachable!("it observes until it is dropped"),
         };
-        (
-            output,
-            blockers.into_inner().unwrap_or_else(PoisonError::into_inner),
-        )
+        (output, blockers.into_inner().unwrap_or_else(PoisonError::into_inner))
     }
 
     async fn observe(
@@ -75,29 +65,18 @@ impl<'a> Monitor<'a> {
         let started = Instant::now();
         // Before a lock timeout shorter than a second has struck.
         sleep(
-            INTERVAL.min(
-                what.lock_timeout
-                    .filter(|limit| !limit.is_zero())
-                    .map_or(INTERVAL, |limit| limit / 2),
-            ),
+            INTERVAL
+                .min(what.lock_timeout.filter(|limit| !limit.is_zero()).map_or(INTERVAL, |limit| limit / 2)),
         )
         .await;
         loop {
             let Activity { blockers: now, phase } = self.activity(what.label).await.unwrap_or_default();
             if !now.is_empty() {
-                blockers
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .clone_from(&now);
+                blockers.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&now);
             }
             let elapsed = started.elapsed();
             if elapsed >= INTERVAL {
-                tell(&Progress::Running {
-                    version: what.version,
-                    elapsed,
-                    blockers: now,
-                    phase,
-                });
+                tell(&Progress::Running { version: what.version, elapsed, blockers: now, phase });
             }
             sleep(INTERVAL).await;
         }

@@ -10,18 +10,11 @@ use crate::harness::{App, MigrationCli, SlowRequest, eventually};
 
 /// A member to keep to-dos.
 fn ada(app: &App) -> Value {
-    app.post("/members/", &json!({ "email": "Ada@example.org" }))
-        .expect(201)["id"]
-        .clone()
+    app.post("/members/", &json!({ "email": "Ada@example.org" })).expect(201)["id"].clone()
 }
 
 fn tasks(page: &Value) -> Vec<&str> {
-    page["todos"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|todo| todo["task"].as_str().unwrap())
-        .collect()
+    page["todos"].as_array().unwrap().iter().map(|todo| todo["task"].as_str().unwrap()).collect()
 }
 
 /// How many migrations an app applied when it started.
@@ -278,14 +271,8 @@ fn a_start_without_a_database_fails_and_keeps_the_password_to_itself() {
     let (code, stderr) = App::fail_to_start(NO_SERVER, &["--acquire-timeout", "1"]);
 
     assert_eq!(code, Some(1), "{stderr}");
-    assert!(
-        stderr.contains("error: ") && stderr.contains("127.0.0.1"),
-        "{stderr}"
-    );
-    assert!(
-        !stderr.contains("hunter2") && !stderr.contains("panicked"),
-        "{stderr}"
-    );
+    assert!(stderr.contains("error: ") && stderr.contains("127.0.0.1"), "{stderr}");
+    assert!(!stderr.contains("hunter2") && !stderr.contains("panicked"), "{stderr}");
 }
 
 #[test]
@@ -296,10 +283,7 @@ fn a_start_on_an_address_that_is_taken_fails_and_names_it() {
     let (code, stderr) = App::fail_to_start("sqlite::memory:", &["--address", &address]);
 
     assert_eq!(code, Some(1), "{stderr}");
-    assert!(
-        stderr.contains(&format!("error: cannot listen on {address}")),
-        "{stderr}"
-    );
+    assert!(stderr.contains(&format!("error: cannot listen on {address}")), "{stderr}");
     assert!(stderr.contains("in use"), "{stderr}");
 }
 
@@ -349,11 +333,7 @@ fn an_env_file_names_the_database() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("test.env");
     let database = dir.path().join("named.sqlite");
-    std::fs::write(
-        &file,
-        format!("DATABASE_URL=\"sqlite://{}?mode=rwc\"\n", database.display()),
-    )
-    .unwrap();
+    std::fs::write(&file, format!("DATABASE_URL=\"sqlite://{}?mode=rwc\"\n", database.display())).unwrap();
 
     let app = App::start_without_url(&["--env-file", file.to_str().unwrap()]);
 
@@ -377,6 +357,5 @@ fn a_database_in_memory_outlives_the_idle_timeout() {
 
     std::thread::sleep(std::time::Duration::from_millis(2500));
 
-    app.post("/todos/", &json!({ "member_id": member, "task": "remember" }))
-        .expect(201);
+    app.post("/todos/", &json!({ "member_id": member, "task": "remember" })).expect(201);
 }

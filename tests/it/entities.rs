@@ -18,10 +18,7 @@ async fn catalog(db: &impl ConnectionTrait, table: &str) -> Vec<String> {
     let mut found = Vec::new();
     for sql in [columns, keys] {
         let sql = sql.replace("{table}", table);
-        let rows = db
-            .query_all_raw(Statement::from_string(db.get_database_backend(), sql))
-            .await
-            .unwrap();
+        let rows = db.query_all_raw(Statement::from_string(db.get_database_backend(), sql)).await.unwrap();
         found.extend(rows.iter().map(|row| row.try_get_by_index::<String>(0).unwrap()));
     }
     found
@@ -53,12 +50,8 @@ async fn make_the_tables_of_the_entities(db: &impl ConnectionTrait) {
     db.execute_unprepared("DROP TABLE todos").await.unwrap();
     db.execute_unprepared("DROP TABLE members").await.unwrap();
     let schema = Schema::new(db.get_database_backend());
-    db.execute(&schema.create_table_from_entity(member::Entity))
-        .await
-        .unwrap();
-    db.execute(&schema.create_table_from_entity(todo::Entity))
-        .await
-        .unwrap();
+    db.execute(&schema.create_table_from_entity(member::Entity)).await.unwrap();
+    db.execute(&schema.create_table_from_entity(todo::Entity)).await.unwrap();
 }
 
 async fn catalogs(db: &impl ConnectionTrait) -> [Vec<String>; 2] {

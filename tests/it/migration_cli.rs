@@ -149,31 +149,18 @@ fn no_password_is_ever_printed() {
     // Nobody listens on port 1.
     let cli = MigrationCli::on("postgresql://tozo:hunter2@127.0.0.1:1/tozo?connect_timeout=1");
 
-    for args in [
-        &["up"][..],
-        &["status"],
-        &["version"],
-        &["--help"],
-        &["up", "--help"],
-    ] {
+    for args in [&["up"][..], &["status"], &["version"], &["--help"], &["up", "--help"]] {
         let outcome = cli.run(args);
         let printed = outcome.stdout + &outcome.stderr;
         assert!(!printed.contains("hunter2"), "{args:?}: {printed}");
     }
-    let wrong = MigrationCli::on("postgresql://tozo:hunter2@[")
-        .run(&["up"])
-        .failed(1);
+    let wrong = MigrationCli::on("postgresql://tozo:hunter2@[").run(&["up"]).failed(1);
     assert!(!wrong.contains("hunter2"), "{wrong}");
 }
 
 #[test]
 fn a_server_that_is_not_there_is_an_error_with_its_address() {
-    let complaint = MigrationCli::on("postgresql://tozo:hunter2@127.0.0.1:1/tozo")
-        .run(&["up"])
-        .failed(1);
+    let complaint = MigrationCli::on("postgresql://tozo:hunter2@127.0.0.1:1/tozo").run(&["up"]).failed(1);
 
-    assert!(
-        complaint.starts_with("error: ") && complaint.contains("127.0.0.1"),
-        "{complaint}"
-    );
+    assert!(complaint.starts_with("error: ") && complaint.contains("127.0.0.1"), "{complaint}");
 }

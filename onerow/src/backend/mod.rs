@@ -1,10 +1,7 @@
 //! What differs between the databases. The only place that asks which one it is.
 
 // What one backend reads, makes or finds, another may not.
-#![cfg_attr(
-    not(all(feature = "postgres", feature = "sqlite")),
-    allow(dead_code, unused_imports, unused_mut)
-)]
+#![cfg_attr(not(all(feature = "postgres", feature = "sqlite")), allow(dead_code, unused_imports, unused_mut))]
 
 #[cfg(feature = "postgres")]
 mod postgres;
@@ -59,11 +56,7 @@ impl Settings {
     /// In the whole milliseconds that the databases take, and within their range; 0 only for 0, which means no limit.
     fn lock_timeout_milliseconds(&self) -> i32 {
         let milliseconds = i32::try_from(self.lock_timeout.as_millis()).unwrap_or(i32::MAX);
-        if self.lock_timeout.is_zero() {
-            0
-        } else {
-            milliseconds.max(1)
-        }
+        if self.lock_timeout.is_zero() { 0 } else { milliseconds.max(1) }
     }
 }
 
@@ -197,9 +190,7 @@ pub(crate) fn of(pool: &DatabaseConnection) -> Result<&'static dyn Backend, Erro
         DatabaseBackend::Postgres => Ok(&postgres::Postgres),
         #[cfg(feature = "sqlite")]
         DatabaseBackend::Sqlite => Ok(&sqlite::Sqlite),
-        other => Err(Error::UnknownScheme {
-            scheme: format!("{other:?}"),
-        }),
+        other => Err(Error::UnknownScheme { scheme: format!("{other:?}") }),
     }
 }
 
@@ -208,28 +199,20 @@ pub(crate) async fn connect(options: ConnectOptions) -> Result<DatabaseConnectio
     // SeaORM's own complaint about a bad URL repeats it, password included, so it never gets one. The rest of it is the
     // driver's to parse: a path of SQLite need not be a URL's.
     let Some((scheme, _)) = options.get_url().split_once(':') else {
-        return Err(Error::InvalidUrl {
-            reason: "it does not begin with a scheme and a colon".into(),
-        });
+        return Err(Error::InvalidUrl { reason: "it does not begin with a scheme and a colon".into() });
     };
     match scheme {
         #[cfg(feature = "postgres")]
         "postgres" | "postgresql" => postgres::Postgres.connect(options).await,
         #[cfg(not(feature = "postgres"))]
-        scheme @ ("postgres" | "postgresql") => Err(Error::DriverMissing {
-            scheme: scheme.into(),
-            feature: "postgres",
-        }),
+        scheme @ ("postgres" | "postgresql") => {
+            Err(Error::DriverMissing { scheme: scheme.into(), feature: "postgres" })
+        }
         #[cfg(feature = "sqlite")]
         "sqlite" => sqlite::Sqlite.connect(options).await,
         #[cfg(not(feature = "sqlite"))]
-        scheme @ "sqlite" => Err(Error::DriverMissing {
-            scheme: scheme.into(),
-            feature: "sqlite",
-        }),
-        scheme => Err(Error::UnknownScheme {
-            scheme: scheme.into(),
-        }),
+        scheme @ "sqlite" => Err(Error::DriverMissing { scheme: scheme.into(), feature: "sqlite" }),
+        scheme => Err(Error::UnknownScheme { scheme: scheme.into() }),
     }
 }
 

@@ -45,9 +45,7 @@ impl Backend for Postgres {
         let pool = SqlxPostgresConnector::connect(options)
             .with_subscriber(NoSubscriber::default())
             .await
-            .map_err(|error| Error::InvalidUrl {
-                reason: reason(&error),
-            })?;
+            .map_err(|error| Error::InvalidUrl { reason: reason(&error) })?;
         if !lazy {
             first_connection(pool.get_postgres_connection_pool()).await?;
         }
@@ -63,9 +61,7 @@ impl Backend for Postgres {
     }
 
     async fn fetch_texts(&self, pool: &DatabaseConnection, sql: &str) -> Result<Vec<Option<String>>, DbErr> {
-        let rows = sqlx::raw_sql(AssertSqlSafe(sql))
-            .fetch_all(pool.get_postgres_connection_pool())
-            .await;
+        let rows = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(pool.get_postgres_connection_pool()).await;
         // The simple protocol answers in text, whatever the type.
         let texts = rows.and_then(|rows| rows.iter().map(|row| row.try_get_unchecked(0)).collect());
         texts.map_err(query_error)
@@ -84,19 +80,10 @@ impl Backend for Postgres {
             // and a statement prepared before a migration may "change result type" after it.
             .statement_cache_capacity(0);
         let pool = pool.options().clone();
-        let pool = pool
-            .min_connections(0)
-            .max_connections(1)
-            .idle_timeout(None)
-            .max_lifetime(None);
+        let pool = pool.min_connections(0).max_connections(1).idle_timeout(None).max_lifetime(None);
         let pool = pool.test_before_acquire(false).connect_lazy_with(options);
         let server_version = first_connection(&pool).await?.server_version_num().unwrap_or(0);
-        Ok(Session {
-            backend: &Self,
-            pool: pool.into(),
-            server_version,
-            interrupt,
-        })
+        Ok(Session { backend: &Self, pool: pool.into(), server_version, interrupt })
     }
 
     async fn prepare_worker(&self, worker: &Session) -> Result<(), DbErr> {
@@ -124,8 +111,7 @@ impl Backend for Postgres {
         match self.fetch_texts(pool, &look).await?.pop().flatten() {
             Some(found) if found == "valid" => return Ok(()),
             Some(invalid) => {
-                pool.execute_unprepared(&format!("DROP INDEX CONCURRENTLY {invalid}"))
-                    .await?;
+                pool.execute_unprepared(&format!("DROP INDEX CONCURRENTLY {invalid}")).await?;
             }
             None => (),
         }
@@ -133,18 +119,14 @@ impl Backend for Postgres {
         pool.execute_unprepared(&create).await?;
         match self.fetch_texts(pool, &look).await?.pop().flatten() {
             Some(found) if found == "valid" => Ok(()),
-            _ => Err(DbErr::Migration(format!(
-                "the index {name} is not valid after it was built"
-            ))),
+            _ => Err(DbErr::Migration(format!("the index {name} is not valid after it was built"))),
         }
     }
 
     async fn begin(&self, session: &Session) -> Result<DatabaseTransaction, DbErr> {
         let transaction = session.pool.begin().await?;
         // For the catalog too: who makes the same table may be stopped in the middle of it.
-        transaction
-            .execute_unprepared("SET LOCAL lock_timeout = 1000")
-            .await?;
+        transaction.execute_unprepared("SET LOCAL lock_timeout = 1000").await?;
         Ok(transaction)
     }
 
@@ -216,10 +198,7 @@ impl Backend for Postgres {
              WHERE s.application_name = '{label}'"
         );
         let blockers = sessions(session, blockers).await?;
-        let phase = rows(session, phase)
-            .await?
-            .first()
-            .and_then(|row| row.try_get(0).ok());
+        let phase = rows(session, phase).await?.first().and_then(|row| row.try_get(0).ok());
         Ok(Activity { blockers, phase })
     }
 
@@ -277,14 +256,8 @@ async fn first_connection(pool: &PgPool) -> Result<PoolConnection<sqlx::Postgres
 
 /// Host, port and database, for a message.
 fn name(options: &PgConnectOptions) -> String {
-    let host = options
-        .get_socket()
-        .map_or(options.get_host().into(), |path| path.display().to_string());
-    format!(
-        "{host}:{}/{}",
-        options.get_port(),
-        options.get_database().unwrap_or(options.get_username())
-    )
+    let host = options.get_socket().map_or(options.get_host().into(), |path| path.display().to_string());
+    format!("{host}:{}/{}", options.get_port(), options.get_database().unwrap_or(options.get_username()))
 }
 
 /// Why a URL does not parse, without the URL.
@@ -358,25 +331,13 @@ async fn sessions(session: &Session, sql: String) -> Result<Vec<ServerSession>, 
     let read = |row: PgRow| {
         let seconds: f64 = row.try_get(2)?;
         let since = Duration::try_from_secs_f64(seconds).unwrap_or_default();
-        Ok(ServerSession {
-            pid: row.try_get(0)?,
-            application_name: row.try_get(1)?,
-            since,
-        })
+        Ok(ServerSession { pid: row.try_get(0)?, application_name: row.try_get(1)?, since })
     };
-    rows(session, sql)
-        .await?
-        .into_iter()
-        .map(read)
-        .collect::<Result<_, _>>()
-        .map_err(query_error)
+    rows(session, sql).await?.into_iter().map(read).collect::<Result<_, _>>().map_err(query_error)
 }
 
 /// The simple protocol again: outside a transaction a proxy may give each message of the other to another session.
 async fn rows(session: &Session, sql: String) -> Result<Vec<PgRow>, DbErr> {
     let pool = session.pool.get_postgres_connection_pool();
-    sqlx::raw_sql(AssertSqlSafe(sql))
-        .fetch_all(pool)
-        .await
-        .map_err(query_error)
+    sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(pool).await.map_err(query_error)
 }

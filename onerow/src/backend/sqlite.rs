@@ -40,9 +40,7 @@ impl Backend for Sqlite {
         let name = match parsed {
             Ok(parsed) => parsed.get_filename().display().to_string(),
             Err(error) => {
-                return Err(Error::InvalidUrl {
-                    reason: error.to_string(),
-                });
+                return Err(Error::InvalidUrl { reason: error.to_string() });
             }
         };
         match Storage::of(options.get_url()) {
@@ -51,15 +49,11 @@ impl Backend for Sqlite {
             Storage::Memory => drop(options.idle_timeout(None).max_lifetime(None)),
             Storage::Private => {
                 let reason = "each connection to it would get an empty database of its own";
-                return Err(Error::InvalidUrl {
-                    reason: reason.into(),
-                });
+                return Err(Error::InvalidUrl { reason: reason.into() });
             }
         }
         // Unheard, as its span holds the options, and with them the key of an encrypted file.
-        let connected = SqlxSqliteConnector::connect(options)
-            .with_subscriber(NoSubscriber::default())
-            .await;
+        let connected = SqlxSqliteConnector::connect(options).with_subscriber(NoSubscriber::default()).await;
         connected.map_err(|error| connect_error(self.fault(&error), name, error))
     }
 
@@ -85,9 +79,7 @@ impl Backend for Sqlite {
     }
 
     async fn fetch_texts(&self, pool: &DatabaseConnection, sql: &str) -> Result<Vec<Option<String>>, DbErr> {
-        let rows = sqlx::raw_sql(AssertSqlSafe(sql))
-            .fetch_all(pool.get_sqlite_connection_pool())
-            .await;
+        let rows = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(pool.get_sqlite_connection_pool()).await;
         let texts = rows.and_then(|rows| rows.iter().map(|row| row.try_get_unchecked(0)).collect());
         texts.map_err(query_error)
     }
@@ -102,26 +94,15 @@ impl Backend for Sqlite {
         let pool = pool.get_sqlite_connection_pool();
         let options = SqliteConnectOptions::clone(&pool.connect_options());
         let pool = pool.options().clone();
-        let pool = pool
-            .min_connections(0)
-            .max_connections(1)
-            .idle_timeout(None)
-            .max_lifetime(None);
-        let pool = pool
-            .test_before_acquire(false)
-            .connect_lazy_with(options.statement_cache_capacity(0));
+        let pool = pool.min_connections(0).max_connections(1).idle_timeout(None).max_lifetime(None);
+        let pool = pool.test_before_acquire(false).connect_lazy_with(options.statement_cache_capacity(0));
         let asked = Arc::clone(&interrupt);
         let mut connection = pool.acquire().await.map_err(failed)?;
         let mut handle = connection.lock_handle().await.map_err(failed)?;
         handle.set_progress_handler(INSTRUCTIONS, move || !asked.load(Ordering::Relaxed));
         drop(handle);
         drop(connection);
-        Ok(Session {
-            backend: &Self,
-            pool: pool.into(),
-            server_version: 0,
-            interrupt,
-        })
+        Ok(Session { backend: &Self, pool: pool.into(), server_version: 0, interrupt })
     }
 
     async fn prepare_worker(&self, _: &Session) -> Result<(), DbErr> {
@@ -143,10 +124,7 @@ impl Backend for Sqlite {
         // IMMEDIATE takes the write lock now: a transaction that reads first, and writes after somebody else has
         // written, can never go on.
         let immediate = Some(SqliteTransactionMode::Immediate);
-        let options = TransactionOptions {
-            sqlite_transaction_mode: immediate,
-            ..Default::default()
-        };
+        let options = TransactionOptions { sqlite_transaction_mode: immediate, ..Default::default() };
         session.pool.begin_with_options(options).await
     }
 
@@ -159,10 +137,7 @@ impl Backend for Sqlite {
     ) -> Result<Option<DatabaseTransaction>, DbErr> {
         // Foreign keys before `BEGIN`, since SQLite ignores it inside a transaction; and off, since rebuilding a parent
         // table deletes its children otherwise (https://sqlite.org/lang_altertable.html#otheralter).
-        session
-            .pool
-            .execute_unprepared("PRAGMA foreign_keys = OFF; PRAGMA busy_timeout = 0")
-            .await?;
+        session.pool.execute_unprepared("PRAGMA foreign_keys = OFF; PRAGMA busy_timeout = 0").await?;
         let transaction = self.begin(session).await?;
         // Not a SELECT: on a read-only database `BEGIN IMMEDIATE` succeeds, and only a write is refused.
         let touch = format!("UPDATE {table} SET version = version WHERE version = {version}");
@@ -175,9 +150,7 @@ impl Backend for Sqlite {
             0 => i32::MAX,
             milliseconds => milliseconds,
         };
-        transaction
-            .execute_unprepared(&format!("PRAGMA busy_timeout = {milliseconds}"))
-            .await?;
+        transaction.execute_unprepared(&format!("PRAGMA busy_timeout = {milliseconds}")).await?;
         Ok(Some(transaction))
     }
 
@@ -219,12 +192,7 @@ impl Backend for Sqlite {
         path.push("-onerow-lock");
         // Not the database's own file: closing it would drop SQLite's locks on it, all over the process
         // (https://sqlite.org/howtocorrupt.html#_posix_advisory_locks_canceled_by_a_separate_thread_doing_close_).
-        OpenOptions::new()
-            .create(true)
-            .write(true)
-            .truncate(false)
-            .open(path)
-            .map(Some)
+        OpenOptions::new().create(true).write(true).truncate(false).open(path).map(Some)
     }
 
     async fn holder(&self, _: &Session, _: &str) -> Option<ServerSession> {

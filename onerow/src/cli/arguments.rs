@@ -35,9 +35,8 @@ pub struct DatabaseArgs {
 pub fn parse<P: Parser>() -> P {
     // The variables have to be there when clap looks for them, so the file's name is found by a parse of its own.
     let first = P::command().ignore_errors(true).try_get_matches();
-    let file = first
-        .ok()
-        .and_then(|matches| matches.try_get_one::<PathBuf>("env_file").ok().flatten().cloned());
+    let file =
+        first.ok().and_then(|matches| matches.try_get_one::<PathBuf>("env_file").ok().flatten().cloned());
     if let Some(file) = file
         && let Err(reason) = load(&file)
     {
@@ -63,11 +62,7 @@ pub fn init_tracing() {
 
 pub(super) fn init_tracing_at(default: &str) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // An app that has set up its own keeps it.
-    let _ = subscriber
-        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
-        .try_init();
+    let _ = subscriber.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).try_init();
 }

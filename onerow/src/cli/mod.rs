@@ -83,10 +83,7 @@ pub fn run(registry: Registry) -> ExitCode {
     let cli: Cli = parse();
     // What onerow and the driver have to say is printed from the progress and the error.
     arguments::init_tracing_at("error,onerow=off,sqlx=off");
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => return output::failed(&format!("error: cannot start the runtime: {error}")),

@@ -55,24 +55,16 @@ impl Output {
     pub(super) fn report(&self, report: &Report) {
         self.json(report);
         if report.applied.is_empty() {
-            self.text(&format!(
-                "nothing to do: the database is at version {}",
-                report.version
-            ));
+            self.text(&format!("nothing to do: the database is at version {}", report.version));
         } else {
-            self.text(&format!(
-                "from version {} to version {}",
-                report.initial, report.version
-            ));
+            self.text(&format!("from version {} to version {}", report.initial, report.version));
         }
     }
 
     pub(super) fn status(&self, status: &Status) {
         self.json(status);
         let mut table = Table::new();
-        table
-            .load_style(presets::NOTHING)
-            .set_header(["migration", "state", "description"]);
+        table.load_style(presets::NOTHING).set_header(["migration", "state", "description"]);
         for migration in &status.migrations {
             let state = if migration.applied { "applied" } else { "pending" };
             table.add_row([&migration.name(), state, &migration.description]);
@@ -106,10 +98,7 @@ fn summary(status: &Status) -> String {
         format!("the database is at version {version}, ahead of this build, whose last migration is {latest}")
     } else if status.is_pending() {
         let next = migration::name(version + 1);
-        format!(
-            "the database is at version {version}; {} pending, the next is {next}",
-            latest - version
-        )
+        format!("the database is at version {version}; {} pending, the next is {next}", latest - version)
     } else {
         format!("the database is at version {version}, up to date")
     }

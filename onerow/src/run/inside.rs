@@ -89,11 +89,7 @@ impl Run<'_> {
             (claim, outcome.map_err(Undone::Alone))
         };
         let outcome = match outcome {
-            Ok(applied) => self
-                .advance(&claim, number)
-                .await
-                .map(|()| applied)
-                .map_err(Undone::WithAll),
+            Ok(applied) => self.advance(&claim, number).await.map(|()| applied).map_err(Undone::WithAll),
             Err(undone) => Err(undone),
         };
         (claim, outcome)
@@ -107,23 +103,20 @@ impl Run<'_> {
         parentless: &mut Option<Parentless>,
     ) -> Result<Applied, Undone> {
         let with_all = |failure| Undone::WithAll(Rejected::new(number, failure));
-        let savepoint = claim
-            .begin()
-            .await
-            .map_err(|error| with_all(Failure::Commit(error)))?;
+        let savepoint = claim.begin().await.map_err(|error| with_all(Failure::Commit(error)))?;
         let (savepoint, outcome) = self.perform_in(savepoint, number).await;
-        let after = self.session.backend.parentless(&savepoint).await;
         let rejected = match outcome {
-            Ok(applied) => match more(parentless.as_ref(), after.as_ref()) {
-                None => {
-                    let released = savepoint.commit().await;
-                    *parentless = after;
-                    return released
-                        .map(|()| applied)
-                        .map_err(|_| with_all(Failure::EndedTransaction));
+            Ok(applied) => {
+                let after = self.session.backend.parentless(&savepoint).await;
+                match more(parentless.as_ref(), after.as_ref()) {
+                    None => {
+                        *parentless = after;
+                        let released = savepoint.commit().await;
+                        return released.map(|()| applied).map_err(|_| with_all(Failure::EndedTransaction));
+                    }
+                    Some(failure) => Rejected::new(number, failure),
                 }
-                Some(failure) => Rejected::new(number, failure),
-            },
+            }
             Err(rejected) => rejected,
         };
         match savepoint.rollback().await {
@@ -190,10 +183,7 @@ impl Run<'_> {
                 Err(_) => break,
             }
         }
-        Err(Error::CommitInDoubt {
-            migration: last,
-            source: error.clone(),
-        })
+        Err(Error::CommitInDoubt { migration: last, source: error.clone() })
     }
 
     /// To read the row would be a guess, for the server may still be at the commit; to claim it waits for that.
@@ -203,11 +193,7 @@ impl Run<'_> {
             return Ok(false);
         }
         // It has moved: on, or back where a crash of the server took earlier commits along that were not on disk.
-        Ok(self
-            .read()
-            .await?
-            .version()
-            .is_some_and(|version| version >= last))
+        Ok(self.read().await?.version().is_some_and(|version| version >= last))
     }
 }
 
@@ -218,12 +204,7 @@ impl Run<'_> {
 fn more(before: Option<&Parentless>, after: Option<&Parentless>) -> Option<Failure> {
     let (before, after) = (before?, after?);
     after.iter().find_map(|(key, rows)| {
-        let rows = rows
-            .checked_sub(before.get(key).copied().unwrap_or(0))
-            .filter(|rows| *rows > 0)?;
-        Some(Failure::ForeignKeys {
-            rows,
-            table: key.0.clone(),
-        })
+        let rows = rows.checked_sub(before.get(key).copied().unwrap_or(0)).filter(|rows| *rows > 0)?;
+        Some(Failure::ForeignKeys { rows, table: key.0.clone() })
     })
 }

@@ -71,13 +71,7 @@ impl Run<'_> {
             outcome = self.perform(&db, number, None) => outcome,
             error = lost(held) => Err(Rejected::new(number, Failure::ClaimLost(error))),
         };
-        if matches!(
-            &outcome,
-            Err(Rejected {
-                failure: Failure::ClaimLost(_),
-                ..
-            })
-        ) {
+        if matches!(&outcome, Err(Rejected { failure: Failure::ClaimLost(_), .. })) {
             self.end_statements().await;
         }
         if let Some(worker) = self.worker.take() {

@@ -26,26 +26,12 @@ impl Run<'_> {
             target: self.target,
         });
         let label = self.label(number);
-        let what = Watched {
-            version: number,
-            label: &label,
-            lock_timeout,
-        };
-        let (outcome, blockers) = self
-            .monitor
-            .watch(steps(migration, db), &what, |step| self.tell(step))
-            .await;
+        let what = Watched { version: number, label: &label, lock_timeout };
+        let (outcome, blockers) =
+            self.monitor.watch(steps(migration, db), &what, |step| self.tell(step)).await;
         match outcome {
-            Ok(()) => Ok(Applied {
-                version: number,
-                description,
-                elapsed: started.elapsed(),
-            }),
-            Err(failure) => Err(Rejected {
-                migration: number,
-                failure,
-                blockers,
-            }),
+            Ok(()) => Ok(Applied { version: number, description, elapsed: started.elapsed() }),
+            Err(failure) => Err(Rejected { migration: number, failure, blockers }),
         }
     }
 }
@@ -64,6 +50,5 @@ async fn steps(migration: &dyn MigrationTrait, db: &Database) -> Result<(), Fail
 
 fn message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(ToString::to_string);
-    text.or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "without a message".into())
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "without a message".into())
 }

@@ -43,11 +43,7 @@ impl Wait<'_> {
         let waited = self.started.elapsed();
         let left = self.run.options.wait_timeout.saturating_sub(waited);
         if left.is_zero() {
-            return Err(Error::WaitTimeout {
-                waited,
-                version: self.run.version,
-                holder,
-            });
+            return Err(Error::WaitTimeout { waited, version: self.run.version, holder });
         }
         if self.told.is_none_or(|told| told.elapsed() >= TELL) {
             self.run.tell(&Progress::Waiting { holder, waited });
@@ -60,12 +56,7 @@ impl Wait<'_> {
 
 impl Run<'_> {
     fn wait(&self) -> Wait<'_> {
-        Wait {
-            run: self,
-            started: Instant::now(),
-            told: None,
-            pauses: pauses(POLL),
-        }
+        Wait { run: self, started: Instant::now(), told: None, pauses: pauses(POLL) }
     }
 
     /// Reads the version, once nobody shuts readers out.

@@ -25,22 +25,10 @@ pub struct TestDatabase {
     // Dropped in this order: the pool lets go of the database before that is removed.
     database: Database,
     url: String,
-    home: Home,
+    _removed_when_dropped: Option<Box<dyn Send + Sync>>,
 }
 
-/// What is removed with the test.
-enum Home {
-    #[cfg(feature = "sqlite")]
-    Memory,
-    #[cfg(feature = "sqlite")]
-    File {
-        _removed_when_dropped: tempfile::TempDir,
-    },
-    #[cfg(feature = "postgres")]
-    Server {
-        _removed_when_dropped: postgres::OnServer,
-    },
-}
+const IN_MEMORY: &str = "sqlite::memory:";
 
 impl TestDatabase {
     /// An SQLite file in a directory of its own.
@@ -52,13 +40,7 @@ impl TestDatabase {
         let dir = tempfile::Builder::new().prefix("onerow-sqlite.").tempdir();
         let dir = dir.unwrap_or_else(|error| panic!("cannot make a directory for an SQLite file: {error}"));
         let url = format!("sqlite://{}?mode=rwc", dir.path().join("test.sqlite").display());
-        Self::open(
-            url,
-            Home::File {
-                _removed_when_dropped: dir,
-            },
-        )
-        .await
+        Self::open(url, Some(Box::new(dir))).await
     }
 
     /// An SQLite database in memory, with its pool of one connection.
@@ -67,7 +49,7 @@ impl TestDatabase {
     /// When SQLite refuses.
     #[cfg(feature = "sqlite")]
     pub async fn sqlite_memory() -> Self {
-        Self::open("sqlite::memory:".into(), Home::Memory).await
+        Self::open(IN_MEMORY.into(), None).await
     }
 
     /// A database on the server that `TEST_POSTGRES_URL` names, or on a throwaway server that all tests of this
@@ -77,22 +59,13 @@ impl TestDatabase {
     /// When there is no server, or it refuses. The message says what to install or to set.
     #[cfg(feature = "postgres")]
     pub async fn postgres() -> Self {
-        let home = postgres::OnServer::create().await;
-        Self::open(
-            home.url(),
-            Home::Server {
-                _removed_when_dropped: home,
-            },
-        )
-        .await
+        let on_server = postgres::OnServer::create().await;
+        Self::open(on_server.url(), Some(Box::new(on_server))).await
     }
 
-    async fn open(url: String, home: Home) -> Self {
-        Self {
-            database: connect(&url).await,
-            url,
-            home,
-        }
+    async fn open(url: String, removed_when_dropped: Option<Box<dyn Send + Sync>>) -> Self {
+        let database = connect(&url).await;
+        Self { database, url, _removed_when_dropped: removed_when_dropped }
     }
 
     /// Where it is, for a program under test that takes a `DATABASE_URL`.
@@ -106,9 +79,8 @@ impl TestDatabase {
     /// # Panics
     /// When the database refuses, and for one in memory: that cannot be reached a second time.
     pub async fn connect(&self) -> Database {
-        #[cfg(feature = "sqlite")]
         assert!(
-            !matches!(self.home, Home::Memory),
+            self.url != IN_MEMORY,
             "a second pool on sqlite::memory: is another, empty database; take TestDatabase::sqlite()"
         );
         connect(&self.url).await
@@ -143,9 +115,7 @@ impl Deref for TestDatabase {
 }
 
 async fn connect(url: &str) -> Database {
-    Database::connect(url)
-        .await
-        .unwrap_or_else(|error| panic!("{}", error.explain()))
+    Database::connect(url).await.unwrap_or_else(|error| panic!("{}", error.explain()))
 }
 
 #[cfg(feature = "postgres")]
@@ -195,9 +165,7 @@ mod postgres {
             let dropped = thread::spawn(move || {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
                 let runtime = runtime.map_err(|error| error.to_string())?;
-                runtime
-                    .block_on(execute(&server, &sql))
-                    .map_err(|error| error.explain().to_string())
+                runtime.block_on(execute(&server, &sql)).map_err(|error| error.explain().to_string())
             });
             // No panic: one in a test that already does would abort the others.
             if let Ok(Err(error)) = dropped.join() {
@@ -253,18 +221,12 @@ mod tests {
     #[async_trait]
     impl MigrationTrait for Makes {
         async fn migrate(&self, db: &Database) -> Result<(), DbErr> {
-            db.execute_unprepared(&format!("CREATE TABLE {} (id INTEGER)", self.0))
-                .await
-                .map(drop)
+            db.execute_unprepared(&format!("CREATE TABLE {} (id INTEGER)", self.0)).await.map(drop)
         }
     }
 
     fn registry() -> Registry {
-        Registry::new(vec![
-            Box::new(Makes("first")),
-            Box::new(Makes("second")),
-            Box::new(Makes("third")),
-        ])
+        Registry::new(vec![Box::new(Makes("first")), Box::new(Makes("second")), Box::new(Makes("third"))])
     }
 
     on_every_backend! {
@@ -293,13 +255,7 @@ mod tests {
     async fn a_file_goes_with_its_directory() {
         let db = TestDatabase::sqlite().await;
         db.up_to(&registry(), 2).await.unwrap();
-        let dir = db
-            .url()
-            .trim_start_matches("sqlite://")
-            .rsplit_once('/')
-            .unwrap()
-            .0
-            .to_owned();
+        let dir = db.url().trim_start_matches("sqlite://").rsplit_once('/').unwrap().0.to_owned();
         assert!(std::path::Path::new(&dir).exists());
         drop(db);
         assert!(!std::path::Path::new(&dir).exists());
@@ -324,9 +280,6 @@ mod tests {
         let _unfinished = other.begin().await.unwrap();
         let url = db.url().to_owned();
         drop(db);
-        assert!(matches!(
-            Database::connect(url).await,
-            Err(Error::NoSuchDatabase { .. })
-        ));
+        assert!(matches!(Database::connect(url).await, Err(Error::NoSuchDatabase { .. })));
     }
 }

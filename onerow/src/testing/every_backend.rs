@@ -46,22 +46,15 @@ impl Backend {
         }
         // Not `eprintln!`: the test harness keeps what that prints to itself when the test passes.
         let current = thread::current();
-        let _ = writeln!(
-            io::stderr(),
-            "left out by {VARIABLE}={list}: {}",
-            current.name().unwrap_or("a test")
-        );
+        let _ =
+            writeln!(io::stderr(), "left out by {VARIABLE}={list}: {}", current.name().unwrap_or("a test"));
         false
     }
 }
 
 /// The backends of a list of names; all of them for an empty list.
 fn names(list: &str) -> Vec<Backend> {
-    let names: Vec<_> = list
-        .split(',')
-        .map(str::trim)
-        .filter(|name| !name.is_empty())
-        .collect();
+    let names: Vec<_> = list.split(',').map(str::trim).filter(|name| !name.is_empty()).collect();
     if names.is_empty() {
         return Backend::ALL.into();
     }
@@ -92,6 +85,7 @@ fn names(list: &str) -> Vec<Backend> {
 ///         assert_eq!(done.rows_affected(), 0);
 ///     }
 /// }
+/// # fn main() {}
 /// ```
 #[macro_export]
 macro_rules! on_every_backend {
@@ -192,10 +186,7 @@ where
     if !backend.is_wanted() {
         return;
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.unwrap_or_else(|error| panic!("cannot start a tokio runtime: {error}"));
     runtime.block_on(async { specification(make().await).await });
 }

@@ -30,9 +30,7 @@ pub(super) fn bin_dir() -> Result<PathBuf, ServerError> {
 
 /// The directory itself, or the one that its links lead to: a link to `initdb` may stand where `psql` has none.
 fn server_dir(dir: &Path) -> Option<PathBuf> {
-    let complete = ["initdb", "postgres"]
-        .iter()
-        .all(|program| dir.join(program).is_file());
+    let complete = ["initdb", "postgres"].iter().all(|program| dir.join(program).is_file());
     let initdb = complete.then(|| dir.join("initdb").canonicalize().ok())??;
     Some(initdb.parent()?.to_owned())
 }
@@ -45,11 +43,7 @@ fn debian_dirs() -> Vec<PathBuf> {
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
         .collect();
     versions.sort_unstable();
-    versions
-        .iter()
-        .rev()
-        .map(|version| format!("/usr/lib/postgresql/{version}/bin").into())
-        .collect()
+    versions.iter().rev().map(|version| format!("/usr/lib/postgresql/{version}/bin").into()).collect()
 }
 
 fn pg_config_dir() -> Option<PathBuf> {

@@ -42,6 +42,7 @@
 //!         assert_eq!(db.execute_unprepared(lowered).await.unwrap().rows_affected(), 1);
 //!     }
 //! }
+//! # fn main() {}
 //! ```
 //!
 //! | variable | what it does |

@@ -35,11 +35,7 @@ const SETTINGS: &[(&str, &str)] = &[
 const NO_REPLICATION: &[(&str, &str)] = &[("wal_level", "minimal"), ("max_wal_senders", "0")];
 
 /// UTF-8 that knows upper from lower case beyond ASCII, as the servers of a real installation do.
-const LOCALE: &str = if cfg!(target_os = "linux") {
-    "C.UTF-8"
-} else {
-    "en_US.UTF-8"
-};
+const LOCALE: &str = if cfg!(target_os = "linux") { "C.UTF-8" } else { "en_US.UTF-8" };
 
 /// Another process can take a port between our finding it free and PostgreSQL's binding it.
 const PORTS_TRIED: u32 = 5;
@@ -115,10 +111,7 @@ impl PostgresServer {
     /// The URL of a database on this server, for its superuser.
     #[must_use]
     pub fn url(&self, database: &str) -> String {
-        format!(
-            "postgres://postgres:{}@127.0.0.1:{}/{database}",
-            self.password, self.port
-        )
+        format!("postgres://postgres:{}@127.0.0.1:{}/{database}", self.password, self.port)
     }
 
     /// The TCP port, the same for the server's whole life.
@@ -153,10 +146,8 @@ impl PostgresServer {
     ///
     /// When a connection's process dies like that, PostgreSQL ends all the others and recovers by itself.
     pub fn kill_nine(&self, pid: i32) -> Result<(), ServerError> {
-        kill(Pid::from_raw(pid), Signal::SIGKILL).map_err(|errno| ServerError::Kill {
-            pid,
-            source: errno.into(),
-        })
+        kill(Pid::from_raw(pid), Signal::SIGKILL)
+            .map_err(|errno| ServerError::Kill { pid, source: errno.into() })
     }
 
     /// Stops the server, if it is running, and starts it again on the same port. Returns when it accepts connections.
@@ -178,13 +169,7 @@ impl PostgresServer {
         let supervisor = Supervisor::start(&bin_dir)?;
         let dir = supervisor.dir().to_owned();
         let password = random_hex().map_err(ServerError::Files)?;
-        Ok(Self {
-            supervisor: Mutex::new(supervisor),
-            bin_dir,
-            dir,
-            port: 0,
-            password,
-        })
+        Ok(Self { supervisor: Mutex::new(supervisor), bin_dir, dir, port: 0, password })
     }
 
     fn init_database(&self) -> Result<(), ServerError> {
@@ -314,13 +299,7 @@ mod tests {
     /// Runs SQL through the socket, which asks for no password.
     fn psql(server: &PostgresServer, sql: &str) -> Output {
         Command::new(server.bin_dir().join("psql"))
-            .args([
-                "--no-psqlrc",
-                "--tuples-only",
-                "--no-align",
-                "--username",
-                "postgres",
-            ])
+            .args(["--no-psqlrc", "--tuples-only", "--no-align", "--username", "postgres"])
             .args(["--port", &server.port().to_string(), "--host"])
             .arg(&server.dir)
             .args(["--command", sql])
@@ -330,11 +309,7 @@ mod tests {
 
     fn answer(server: &PostgresServer, sql: &str) -> String {
         let output = psql(server, sql);
-        assert!(
-            output.status.success(),
-            "{sql}: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
+        assert!(output.status.success(), "{sql}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     }
 
@@ -354,11 +329,7 @@ mod tests {
     #[test]
     fn a_dropped_server_is_gone_with_its_files() {
         let server = PostgresServer::start().unwrap();
-        let (pid, dir, port) = (
-            server.postmaster_pid().unwrap(),
-            server.dir.clone(),
-            server.port(),
-        );
+        let (pid, dir, port) = (server.postmaster_pid().unwrap(), server.dir.clone(), server.port());
         drop(server);
         assert!(!runs(pid));
         assert!(!dir.exists());
@@ -378,20 +349,12 @@ mod tests {
     /// This test program again, at the test below and no other.
     fn start_in_another_process() -> (std::process::Child, i32, PathBuf) {
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args([
-                "--ignored",
-                "--exact",
-                "--nocapture",
-                "testing::server::tests::start_and_hang",
-            ])
+            .args(["--ignored", "--exact", "--nocapture", "testing::server::tests::start_and_hang"])
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
         let output = io::BufRead::lines(io::BufReader::new(child.stdout.take().unwrap()));
-        let line = output
-            .map_while(Result::ok)
-            .find(|line| line.contains("postmaster="))
-            .unwrap();
+        let line = output.map_while(Result::ok).find(|line| line.contains("postmaster=")).unwrap();
         let mut words = line.rsplit("postmaster=").next().unwrap().split(' ');
         let pid = words.next().unwrap().parse().unwrap();
         (child, pid, words.next().unwrap().into())
@@ -401,11 +364,7 @@ mod tests {
     #[ignore = "the process that another test starts and kills"]
     fn start_and_hang() {
         let server = PostgresServer::start().unwrap();
-        println!(
-            "postmaster={} {}",
-            server.postmaster_pid().unwrap(),
-            server.dir.display()
-        );
+        println!("postmaster={} {}", server.postmaster_pid().unwrap(), server.dir.display());
         thread::sleep(Duration::from_mins(1));
     }
 
@@ -434,10 +393,7 @@ mod tests {
         let server = PostgresServer::start().unwrap();
         let connect = |url: &str| {
             let psql = server.bin_dir().join("psql");
-            Command::new(psql)
-                .args(["--no-password", "--command", "SELECT 1", url])
-                .output()
-                .unwrap()
+            Command::new(psql).args(["--no-password", "--command", "SELECT 1", url]).output().unwrap()
         };
         let url = server.url("postgres");
         assert!(connect(&url).status.success());
@@ -452,21 +408,14 @@ mod tests {
         assert_eq!(answer(&standby, "SELECT count(*) FROM before"), "0");
 
         answer(&server, "CREATE TABLE after (id INTEGER)");
-        wait_until("the new table arrives", || {
-            psql(&standby, "SELECT FROM after").status.success()
-        });
+        wait_until("the new table arrives", || psql(&standby, "SELECT FROM after").status.success());
         let refused = psql(&standby, "INSERT INTO before VALUES (1)");
         assert!(String::from_utf8_lossy(&refused.stderr).contains("read-only transaction"));
     }
 
     #[test]
     fn a_setting_that_postgresql_refuses_is_shown_with_its_reason() {
-        let error = PostgresServer::start_with(&[("max_connections", "many")])
-            .err()
-            .unwrap();
-        assert!(
-            error.to_string().contains("invalid value for parameter"),
-            "{error}"
-        );
+        let error = PostgresServer::start_with(&[("max_connections", "many")]).err().unwrap();
+        assert!(error.to_string().contains("invalid value for parameter"), "{error}");
     }
 }

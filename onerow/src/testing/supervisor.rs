@@ -31,12 +31,7 @@ impl Supervisor {
         let mut child = command(bin_dir)?.spawn().map_err(ServerError::Supervisor)?;
         let commands = child.stdin.take();
         let answers = child.stdout.take().ok_or_else(gone)?;
-        let mut supervisor = Self {
-            child,
-            commands,
-            answers: BufReader::new(answers),
-            dir: PathBuf::new(),
-        };
+        let mut supervisor = Self { child, commands, answers: BufReader::new(answers), dir: PathBuf::new() };
         supervisor.dir = supervisor.read_line()?.into();
         Ok(supervisor)
     }
@@ -54,10 +49,7 @@ impl Supervisor {
             return Ok(());
         }
         let output = std::fs::read(self.dir.join("output")).map_err(ServerError::Supervisor)?;
-        Err(ServerError::Failed {
-            operation,
-            output: String::from_utf8_lossy(&output).trim().to_owned(),
-        })
+        Err(ServerError::Failed { operation, output: String::from_utf8_lossy(&output).trim().to_owned() })
     }
 
     fn read_line(&mut self) -> Result<String, ServerError> {
@@ -97,10 +89,7 @@ fn command(bin_dir: &Path) -> Result<Command, ServerError> {
     }
     if Uid::effective().is_root() {
         // PostgreSQL refuses to run as root.
-        let postgres = User::from_name("postgres")
-            .ok()
-            .flatten()
-            .ok_or(ServerError::NoUser)?;
+        let postgres = User::from_name("postgres").ok().flatten().ok_or(ServerError::NoUser)?;
         command.uid(postgres.uid.as_raw()).gid(postgres.gid.as_raw());
     }
     Ok(command)

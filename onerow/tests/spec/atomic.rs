@@ -29,39 +29,20 @@ async fn is_untouched(db: &TestDatabase) {
     assert_eq!(version(&**db).await, 0);
     assert!(!has_table(db, "more").await);
     assert!(!db.schema().has_column("items", "due").await.unwrap());
-    assert_eq!(
-        number(&**db, "SELECT count(*) FROM items WHERE task IN ('a', 'b')").await,
-        2
-    );
+    assert_eq!(number(&**db, "SELECT count(*) FROM items WHERE task IN ('a', 'b')").await, 2);
 }
 
 async fn a_corrected_run_finishes(db: &TestDatabase) {
     let report = registry([base(), change()]).up(db).await.unwrap();
     assert_eq!((report.initial, report.version), (0, 1));
-    assert_eq!(
-        number(
-            &**db,
-            "SELECT count(*) FROM items WHERE task = 'changed' AND due IS NULL"
-        )
-        .await,
-        1
-    );
+    assert_eq!(number(&**db, "SELECT count(*) FROM items WHERE task = 'changed' AND due IS NULL").await, 1);
 }
 
 async fn fails(db: &TestDatabase, second: Sql) -> Failure {
     let error = registry([base(), second]).up(db).await.unwrap_err();
     let text = error.to_string();
-    assert_eq!(
-        text,
-        "migration m0001 failed and was rolled back; the database is at version 0"
-    );
-    let Error::MigrationFailed {
-        migration: 1,
-        version: Some(0),
-        rolled_back: true,
-        failure,
-    } = error
-    else {
+    assert_eq!(text, "migration m0001 failed and was rolled back; the database is at version 0");
+    let Error::MigrationFailed { migration: 1, version: Some(0), rolled_back: true, failure } = error else {
         panic!("{error:?}")
     };
     failure

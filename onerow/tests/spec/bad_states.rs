@@ -33,12 +33,7 @@ async fn connecting(url: &str) -> Error {
 
 #[tokio::test]
 async fn a_url_that_does_not_parse() {
-    for url in [
-        "",
-        "nonsense",
-        &format!("postgres://u:{PASSWORD}@host:port/x"),
-        "sqlite://x?mode=no",
-    ] {
+    for url in ["", "nonsense", &format!("postgres://u:{PASSWORD}@host:port/x"), "sqlite://x?mode=no"] {
         let error = connecting(url).await;
         assert!(matches!(error, Error::InvalidUrl { .. }), "{url}: {error:?}");
     }
@@ -47,10 +42,7 @@ async fn a_url_that_does_not_parse() {
 #[tokio::test]
 async fn an_unknown_scheme() {
     let error = connecting(&format!("oracle://u:{PASSWORD}@host/x")).await;
-    assert!(
-        matches!(&error, Error::UnknownScheme { scheme } if scheme == "oracle"),
-        "{error:?}"
-    );
+    assert!(matches!(&error, Error::UnknownScheme { scheme } if scheme == "oracle"), "{error:?}");
 }
 
 #[tokio::test]
@@ -73,10 +65,7 @@ async fn a_wrong_password() {
     if !Backend::Postgres.is_wanted() {
         return;
     }
-    let url = format!(
-        "postgres://postgres:{PASSWORD}@127.0.0.1:{}/postgres",
-        server().port()
-    );
+    let url = format!("postgres://postgres:{PASSWORD}@127.0.0.1:{}/postgres", server().port());
     let error = connecting(&url).await;
     assert!(matches!(error, Error::AuthenticationFailed { .. }), "{error:?}");
 }
@@ -146,16 +135,9 @@ async fn a_read_only_file() {
     assert!(matches!(error, Error::ReadOnly { .. }), "{error:?}");
 
     logged(1).up(&db).await.unwrap();
-    assert_eq!(
-        logged(1).up(&read_only).await.unwrap().version,
-        0,
-        "nothing to do needs no right to write"
-    );
+    assert_eq!(logged(1).up(&read_only).await.unwrap().version, 0, "nothing to do needs no right to write");
     let error = logged(2).up(&read_only).await.unwrap_err();
-    assert!(
-        matches!(error, Error::ReadOnly { version: Some(0), .. }),
-        "{error:?}"
-    );
+    assert!(matches!(error, Error::ReadOnly { version: Some(0), .. }), "{error:?}");
     assert!(!has_table(&db, "t1").await);
 }
 
@@ -165,25 +147,15 @@ async fn a_read_only_standby() {
         return;
     }
     let primary = Database::connect(server().url("postgres")).await.unwrap();
-    primary
-        .execute_unprepared("CREATE DATABASE replicated")
-        .await
-        .unwrap();
+    primary.execute_unprepared("CREATE DATABASE replicated").await.unwrap();
     let db = Database::connect(server().url("replicated")).await.unwrap();
     logged(1).up(&db).await.unwrap();
     let standby = server().base_backup_standby().unwrap();
 
     let replica = Database::connect(standby.url("replicated")).await.unwrap();
-    assert_eq!(
-        logged(1).up(&replica).await.unwrap().version,
-        0,
-        "nothing to do needs no right to write"
-    );
+    assert_eq!(logged(1).up(&replica).await.unwrap().version, 0, "nothing to do needs no right to write");
     let error = logged(2).up(&replica).await.unwrap_err();
-    assert!(
-        matches!(error, Error::ReadOnly { version: Some(0), .. }),
-        "{error:?}"
-    );
+    assert!(matches!(error, Error::ReadOnly { version: Some(0), .. }), "{error:?}");
 
     let empty = Database::connect(standby.url("template1")).await.unwrap();
     let error = logged(1).up(&empty).await.unwrap_err();
@@ -200,14 +172,8 @@ async fn no_right_to_create_the_table_or_to_move_the_version() {
     admin.execute_unprepared(&role).await.unwrap();
     admin.execute_unprepared("CREATE DATABASE guarded").await.unwrap();
     let owner = Database::connect(server().url("guarded")).await.unwrap();
-    owner
-        .execute_unprepared("REVOKE CREATE ON SCHEMA public FROM public")
-        .await
-        .unwrap();
-    let url = format!(
-        "postgres://reader:{PASSWORD}@127.0.0.1:{}/guarded",
-        server().port()
-    );
+    owner.execute_unprepared("REVOKE CREATE ON SCHEMA public FROM public").await.unwrap();
+    let url = format!("postgres://reader:{PASSWORD}@127.0.0.1:{}/guarded", server().port());
     let reader = Database::connect(url).await.unwrap();
 
     let error = logged(1).up(&reader).await.unwrap_err();
@@ -215,20 +181,10 @@ async fn no_right_to_create_the_table_or_to_move_the_version() {
     assert!(!has_table(&owner, "schema_migration").await);
 
     logged(1).up(&owner).await.unwrap();
-    owner
-        .execute_unprepared("GRANT SELECT ON schema_migration TO reader")
-        .await
-        .unwrap();
-    assert_eq!(
-        logged(1).up(&reader).await.unwrap().version,
-        0,
-        "nothing to do needs no more than to read"
-    );
+    owner.execute_unprepared("GRANT SELECT ON schema_migration TO reader").await.unwrap();
+    assert_eq!(logged(1).up(&reader).await.unwrap().version, 0, "nothing to do needs no more than to read");
     let error = logged(2).up(&reader).await.unwrap_err();
-    assert!(
-        matches!(error, Error::PermissionDenied { version: Some(0), .. }),
-        "{error:?}"
-    );
+    assert!(matches!(error, Error::PermissionDenied { version: Some(0), .. }), "{error:?}");
 }
 
 /// Keeps every span and event, of whatever level, as text.

@@ -31,11 +31,7 @@ impl Proxy {
         let server = PostgresServer::start().unwrap();
         let url = server.url("postgres");
         let password = url.split(['@', ':']).nth(2).unwrap();
-        let port = TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let directory = TempDir::new().unwrap();
         let configuration = directory.path().join("pgbouncer.ini");
         let text = format!(
@@ -48,27 +44,16 @@ impl Proxy {
         let mut command = Command::new("pgbouncer");
         if Uid::effective().is_root() {
             // It refuses to run as root, and drops to this user itself.
-            let user = User::from_name("postgres")
-                .unwrap()
-                .expect("a user postgres to run pgbouncer as");
+            let user = User::from_name("postgres").unwrap().expect("a user postgres to run pgbouncer as");
             for path in [directory.path(), &configuration] {
                 chown(path, Some(user.uid.as_raw()), Some(user.gid.as_raw())).unwrap();
             }
             command.args(["--user", "postgres"]);
         }
-        let process = command
-            .arg("--quiet")
-            .arg(&configuration)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn();
+        let process =
+            command.arg("--quiet").arg(&configuration).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
         let process = process.unwrap_or_else(|error| panic!("pgbouncer: {error}; apt-get install pgbouncer"));
-        let proxy = Self {
-            server,
-            process,
-            port,
-            _directory: directory,
-        };
+        let proxy = Self { server, process, port, _directory: directory };
         for _ in 0..100 {
             if TcpStream::connect(("127.0.0.1", port)).is_ok() {
                 return proxy;
@@ -79,9 +64,7 @@ impl Proxy {
     }
 
     async fn database(&self) -> Database {
-        Database::connect(format!("postgres://postgres@127.0.0.1:{}/postgres", self.port))
-            .await
-            .unwrap()
+        Database::connect(format!("postgres://postgres@127.0.0.1:{}/postgres", self.port)).await.unwrap()
     }
 }
 
@@ -144,9 +127,7 @@ async fn eight_runners_behind_a_proxy_apply_each_migration_once() {
     let mut runs = Vec::new();
     for _ in 0..8 {
         let app = proxy.database().await;
-        runs.push(tokio::spawn(async move {
-            logged(50).up(&app).await.map(|report| report.version)
-        }));
+        runs.push(tokio::spawn(async move { logged(50).up(&app).await.map(|report| report.version) }));
     }
     for run in runs {
         assert_eq!(run.await.unwrap().unwrap(), 49);
@@ -165,14 +146,7 @@ async fn a_migration_that_fails_behind_a_proxy_leaves_nothing() {
     let broken = Sql::new(["CREATE TABLE items (id INTEGER)", "SELECT nothing"]);
     let error = registry([broken]).up(&app).await.unwrap_err();
     assert!(
-        matches!(
-            error,
-            onerow::Error::MigrationFailed {
-                version: Some(-1),
-                rolled_back: true,
-                ..
-            }
-        ),
+        matches!(error, onerow::Error::MigrationFailed { version: Some(-1), rolled_back: true, .. }),
         "{error:?}"
     );
     let direct = Database::connect(proxy.server.url("postgres")).await.unwrap();

@@ -20,11 +20,7 @@ struct Look(Arc<Mutex<Vec<String>>>);
 #[async_trait]
 impl MigrationTrait for Look {
     async fn migrate(&self, db: &Database) -> Result<(), DbErr> {
-        for setting in [
-            "application_name",
-            "lock_timeout",
-            "client_connection_check_interval",
-        ] {
+        for setting in ["application_name", "lock_timeout", "client_connection_check_interval"] {
             let value = text(db, &format!("SELECT current_setting('{setting}')")).await;
             self.0.lock().unwrap().push(value);
         }
@@ -41,20 +37,13 @@ async fn the_server_shows_which_migration_runs_and_the_pool_keeps_its_own_settin
     let before = text(&*db, "SELECT current_setting('lock_timeout')").await;
     let seen = Arc::default();
     let registry = Registry::new(vec![Box::new(Look(Arc::clone(&seen)))]);
-    registry
-        .up(&db)
-        .lock_timeout(Duration::from_millis(1234))
-        .await
-        .unwrap();
+    registry.up(&db).lock_timeout(Duration::from_millis(1234)).await.unwrap();
 
     let seen = seen.lock().unwrap().clone();
     assert!(seen[0].starts_with("onerow m0000 "), "{seen:?}");
     assert_eq!(seen[1..], ["1234ms", "1s"]);
     assert_eq!(text(&*db, "SELECT current_setting('lock_timeout')").await, before);
-    assert_ne!(
-        text(&*db, "SELECT current_setting('application_name')").await,
-        seen[0]
-    );
+    assert_ne!(text(&*db, "SELECT current_setting('application_name')").await, seen[0]);
 }
 
 #[tokio::test]
@@ -114,11 +103,7 @@ struct Recursive;
 #[async_trait]
 impl MigrationTrait for Recursive {
     async fn migrate(&self, db: &Database) -> Result<(), DbErr> {
-        logged(1)
-            .up(db)
-            .await
-            .map(drop)
-            .map_err(|error| DbErr::Custom(error.to_string()))
+        logged(1).up(db).await.map(drop).map_err(|error| DbErr::Custom(error.to_string()))
     }
 }
 
@@ -145,10 +130,8 @@ async fn a_migration_may_set_the_search_path() {
         return;
     }
     let db = TestDatabase::postgres().await;
-    let dump = Sql::new([
-        "SELECT set_config('search_path', '', false)",
-        "CREATE TABLE public.dumped (id INTEGER)",
-    ]);
+    let dump =
+        Sql::new(["SELECT set_config('search_path', '', false)", "CREATE TABLE public.dumped (id INTEGER)"]);
     let next = Sql::new(["ALTER TABLE dumped ADD COLUMN task TEXT"]);
     assert_eq!(registry([dump, next]).up(&db).await.unwrap().version, 1);
 }

@@ -9,12 +9,8 @@ use crate::support::{Sql, logged, number, registry};
 
 /// A server that counts its flushes: they are real, and none of them is the server's own idea.
 fn server() -> PostgresServer {
-    let settings = [
-        ("fsync", "on"),
-        ("track_wal_io_timing", "on"),
-        ("wal_writer_delay", "10s"),
-        ("autovacuum", "off"),
-    ];
+    let settings =
+        [("fsync", "on"), ("track_wal_io_timing", "on"), ("wal_writer_delay", "10s"), ("autovacuum", "off")];
     PostgresServer::start_with(&settings).unwrap()
 }
 
@@ -39,10 +35,7 @@ async fn the_log_is_flushed_no_more_often_for_a_hundred_migrations_than_for_ten(
     logged(111).up(&db).await.unwrap();
     let hundred = flushes(&db).await - before - ten;
     assert!(ten >= 1, "nothing was flushed, or nothing counted");
-    assert!(
-        hundred <= ten + 5,
-        "{ten} flushes for 10 migrations, {hundred} for 100"
-    );
+    assert!(hundred <= ten + 5, "{ten} flushes for 10 migrations, {hundred} for 100");
 }
 
 #[tokio::test]
@@ -51,21 +44,13 @@ async fn what_came_before_a_failure_or_a_migration_outside_a_transaction_is_on_d
         return;
     }
     let server = server();
-    for last in [
-        Sql::new(["SELECT nothing"]),
-        Sql::new(["SELECT nothing"]).outside_transaction(),
-    ] {
+    for last in [Sql::new(["SELECT nothing"]), Sql::new(["SELECT nothing"]).outside_transaction()] {
         let db = Database::connect(server.url("postgres")).await.unwrap();
-        db.execute_unprepared("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
-            .await
-            .unwrap();
+        db.execute_unprepared("DROP SCHEMA public CASCADE; CREATE SCHEMA public").await.unwrap();
         let migrations =
             (0..5).map(|number| Sql::new([]).statement(format!("CREATE TABLE t{number} (id INTEGER)")));
         let error = registry(migrations.chain([last])).up(&db).await.unwrap_err();
-        assert!(
-            matches!(error, onerow::Error::MigrationFailed { version: Some(4), .. }),
-            "{error:?}"
-        );
+        assert!(matches!(error, onerow::Error::MigrationFailed { version: Some(4), .. }), "{error:?}");
         drop(db);
 
         // What is not on disk is lost.

@@ -21,19 +21,13 @@ fn items() -> Sql {
 
 /// Needs the table to itself.
 fn change() -> Sql {
-    Sql::new([
-        "CREATE TABLE before_the_lock (id INTEGER)",
-        "ALTER TABLE items ADD COLUMN task TEXT",
-    ])
+    Sql::new(["CREATE TABLE before_the_lock (id INTEGER)", "ALTER TABLE items ADD COLUMN task TEXT"])
 }
 
 /// Holds what [`change`] needs: on PostgreSQL the table's lock, on SQLite what a reader does.
 async fn hold(db: &Database) -> sea_orm::DatabaseTransaction {
     let transaction = db.begin().await.unwrap();
-    transaction
-        .execute_unprepared("SELECT count(*) FROM items")
-        .await
-        .unwrap();
+    transaction.execute_unprepared("SELECT count(*) FROM items").await.unwrap();
     transaction
 }
 
@@ -112,11 +106,7 @@ async fn a_migration_may_wait_longer_for_a_lock_than_the_run_does() {
             *retries.lock().unwrap() += 1;
         }
     };
-    let run = registry
-        .up(&other)
-        .lock_timeout(SHORT)
-        .on_progress(tell)
-        .into_future();
+    let run = registry.up(&other).lock_timeout(SHORT).on_progress(tell).into_future();
     let release = async {
         tokio::time::sleep(SHORT * 5).await;
         holder.rollback().await.unwrap();

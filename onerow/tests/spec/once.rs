@@ -133,8 +133,7 @@ struct Large(std::sync::Mutex<Option<tokio::sync::oneshot::Sender<()>>>);
 #[async_trait]
 impl MigrationTrait for Large {
     async fn migrate(&self, db: &Database) -> Result<(), DbErr> {
-        db.execute_unprepared("CREATE TABLE large (id INTEGER, text TEXT)")
-            .await?;
+        db.execute_unprepared("CREATE TABLE large (id INTEGER, text TEXT)").await?;
         let insert = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000)
                       INSERT INTO large SELECT i, replace(CAST(i + 10000 AS TEXT) || ' ', ' ', '0123456789')
                           || '0123456789012345678901234567890123456789012345678901234567890123456789' FROM n";

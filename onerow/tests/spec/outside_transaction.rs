@@ -9,10 +9,7 @@ use onerow::{
 use crate::support::{Sql, number, registry, version};
 
 fn items() -> Sql {
-    Sql::new([
-        "CREATE TABLE items (id INTEGER PRIMARY KEY, task TEXT)",
-        "INSERT INTO items VALUES (1, 'a')",
-    ])
+    Sql::new(["CREATE TABLE items (id INTEGER PRIMARY KEY, task TEXT)", "INSERT INTO items VALUES (1, 'a')"])
 }
 
 struct Index;
@@ -87,13 +84,9 @@ async fn an_invalid_index_that_a_cut_off_build_left_is_built_anew() {
     }
     let db = TestDatabase::postgres().await;
     registry([items()]).up(&db).await.unwrap();
-    db.execute_unprepared("INSERT INTO items VALUES (2, 'a')")
-        .await
-        .unwrap();
+    db.execute_unprepared("INSERT INTO items VALUES (2, 'a')").await.unwrap();
     let unique = "CREATE UNIQUE INDEX CONCURRENTLY items_task ON items (task)";
-    db.execute_unprepared(unique)
-        .await
-        .expect_err("the rows are not unique");
+    db.execute_unprepared(unique).await.expect_err("the rows are not unique");
     let valid = "SELECT count(*) FROM pg_index WHERE indexrelid = to_regclass('items_task') AND indisvalid";
     assert_eq!(number(&*db, valid).await, 0);
 
@@ -110,19 +103,11 @@ async fn while_an_index_waits_for_a_writer_its_phase_and_the_writer_are_told() {
     registry([items()]).up(&db).await.unwrap();
     let writer = db.connect().await;
     let writing = writer.begin().await.unwrap();
-    writing
-        .execute_unprepared("INSERT INTO items VALUES (2, 'b')")
-        .await
-        .unwrap();
+    writing.execute_unprepared("INSERT INTO items VALUES (2, 'b')").await.unwrap();
     let (told, waits) = tokio::sync::oneshot::channel();
     let told = std::sync::Mutex::new(Some(told));
     let tell = |step: &Progress| {
-        if let Progress::Running {
-            version: 1,
-            blockers,
-            phase: Some(phase),
-            ..
-        } = step
+        if let Progress::Running { version: 1, blockers, phase: Some(phase), .. } = step
             && let Some(told) = told.lock().unwrap().take()
         {
             told.send((blockers.clone(), phase.clone())).unwrap();
@@ -153,10 +138,7 @@ async fn an_index_is_built_where_transactions_keep_their_snapshot_by_default() {
     db.execute_unprepared(strict).await.unwrap();
     let app = db.connect().await;
     let registry = with_index();
-    let run = tokio::time::timeout(
-        std::time::Duration::from_secs(30),
-        registry.up(&app).into_future(),
-    );
+    let run = tokio::time::timeout(std::time::Duration::from_secs(30), registry.up(&app).into_future());
     assert_eq!(run.await.expect("it hangs").unwrap().version, 2);
 }
 
@@ -174,20 +156,12 @@ async fn a_migration_whose_claim_is_lost_is_ended_and_the_next_run_finishes() {
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
         }
         tokio::time::sleep(std::time::Duration::from_millis(200)).await;
-        db.execute_unprepared(&format!("SELECT pg_terminate_backend(pid) {claim}"))
-            .await
-            .unwrap();
+        db.execute_unprepared(&format!("SELECT pg_terminate_backend(pid) {claim}")).await.unwrap();
     };
     let (run, ()) = tokio::join!(registry.up(&db).into_future(), end_the_claim);
     let error = run.unwrap_err();
-    let lost = matches!(
-        &error,
-        Error::MigrationFailed {
-            failure: Failure::ClaimLost(_),
-            rolled_back: false,
-            ..
-        }
-    );
+    let lost =
+        matches!(&error, Error::MigrationFailed { failure: Failure::ClaimLost(_), rolled_back: false, .. });
     assert!(lost, "{error:?}");
     let left = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'onerow m0001%' AND state = 'active'
                 AND datname = current_database()";

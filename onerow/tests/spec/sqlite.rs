@@ -31,24 +31,10 @@ fn rebuild_of_parents() -> Sql {
 
 async fn keeps_the_children(db: TestDatabase) {
     let db = &*db;
-    registry([parents_and_children(), rebuild_of_parents()])
-        .up(db)
-        .await
-        .unwrap();
-    assert_eq!(
-        number(
-            db,
-            "SELECT count(*) FROM children JOIN parents ON parents.id = parent_id"
-        )
-        .await,
-        3
-    );
+    registry([parents_and_children(), rebuild_of_parents()]).up(db).await.unwrap();
+    assert_eq!(number(db, "SELECT count(*) FROM children JOIN parents ON parents.id = parent_id").await, 3);
     // And the app's own connection enforces them still.
-    assert!(
-        db.execute_unprepared("INSERT INTO children VALUES (30, 3)")
-            .await
-            .is_err()
-    );
+    assert!(db.execute_unprepared("INSERT INTO children VALUES (30, 3)").await.is_err());
 }
 
 #[tokio::test]
@@ -83,23 +69,11 @@ async fn a_migration_that_leaves_a_child_without_its_parent_is_rolled_back() {
     }
     let db = TestDatabase::sqlite().await;
     let careless = Sql::new(["DELETE FROM parents WHERE id = 1"]);
-    let error = registry([parents_and_children(), careless])
-        .up(&db)
-        .await
-        .unwrap_err();
-    let Error::MigrationFailed {
-        migration: 1,
-        version: Some(0),
-        failure,
-        ..
-    } = error
-    else {
+    let error = registry([parents_and_children(), careless]).up(&db).await.unwrap_err();
+    let Error::MigrationFailed { migration: 1, version: Some(0), failure, .. } = error else {
         panic!("{error:?}")
     };
-    assert!(
-        matches!(&failure, Failure::ForeignKeys { rows: 2, table } if table == "children"),
-        "{failure}"
-    );
+    assert!(matches!(&failure, Failure::ForeignKeys { rows: 2, table } if table == "children"), "{failure}");
     assert_eq!(number(&*db, "SELECT count(*) FROM parents").await, 2);
 }
 
@@ -111,13 +85,8 @@ async fn a_child_that_had_no_parent_before_does_not_stop_a_migration() {
     }
     let db = TestDatabase::sqlite().await;
     registry([parents_and_children()]).up(&db).await.unwrap();
-    db.execute_unprepared("PRAGMA foreign_keys = OFF; INSERT INTO children VALUES (30, 3)")
-        .await
-        .unwrap();
-    registry([parents_and_children(), rebuild_of_parents()])
-        .up(&db)
-        .await
-        .unwrap();
+    db.execute_unprepared("PRAGMA foreign_keys = OFF; INSERT INTO children VALUES (30, 3)").await.unwrap();
+    registry([parents_and_children(), rebuild_of_parents()]).up(&db).await.unwrap();
     assert_eq!(version(&*db).await, 1);
 }
 
@@ -148,12 +117,7 @@ async fn write_ahead_logging_works_beside_an_app_that_reads() {
 
 /// The header of the file counts the transactions that wrote to it (<https://sqlite.org/fileformat.html#file_change_counter>).
 fn transactions(db: &TestDatabase) -> u32 {
-    let path = db
-        .url()
-        .trim_start_matches("sqlite://")
-        .split('?')
-        .next()
-        .unwrap();
+    let path = db.url().trim_start_matches("sqlite://").split('?').next().unwrap();
     let header = std::fs::read(path).unwrap();
     u32::from_be_bytes(header[24..28].try_into().unwrap())
 }
@@ -183,31 +147,15 @@ async fn a_database_that_is_full_names_the_migration_that_filled_it() {
     for _ in 0..200 {
         fills = fills.statement(format!("INSERT INTO filled VALUES ('{}')", "x".repeat(2000)));
     }
-    let error = registry([
-        parents_and_children(),
-        Sql::new(["CREATE TABLE small (id INTEGER)"]),
-        fills,
-    ])
-    .up(&db)
-    .await
-    .unwrap_err();
-    let Error::MigrationFailed {
-        migration: 2,
-        version: Some(found),
-        ..
-    } = &error
-    else {
+    let error = registry([parents_and_children(), Sql::new(["CREATE TABLE small (id INTEGER)"]), fills])
+        .up(&db)
+        .await
+        .unwrap_err();
+    let Error::MigrationFailed { migration: 2, version: Some(found), .. } = &error else {
         panic!("{error:?}")
     };
-    assert!(
-        error.explain().to_string().contains("database or disk is full"),
-        "{}",
-        error.explain()
-    );
-    assert!(
-        db.schema().has_table("small").await.unwrap() == (*found == 1),
-        "{error}"
-    );
+    assert!(error.explain().to_string().contains("database or disk is full"), "{}", error.explain());
+    assert!(db.schema().has_table("small").await.unwrap() == (*found == 1), "{error}");
 }
 
 #[tokio::test]
@@ -232,17 +180,10 @@ async fn without_a_lock_timeout_a_commit_waits_for_a_reader_as_long_as_it_takes(
     let db = TestDatabase::sqlite().await;
     logged(1).up(&db).await.unwrap();
     let reader = db.begin().await.unwrap();
-    reader
-        .execute_unprepared("SELECT count(*) FROM log")
-        .await
-        .unwrap();
+    reader.execute_unprepared("SELECT count(*) FROM log").await.unwrap();
     let other = db.connect().await;
     let registry = logged(2);
-    let run = registry
-        .up(&other)
-        .lock_timeout(Duration::ZERO)
-        .max_tries(1)
-        .into_future();
+    let run = registry.up(&other).lock_timeout(Duration::ZERO).max_tries(1).into_future();
     let release = async {
         tokio::time::sleep(Duration::from_millis(800)).await;
         reader.rollback().await.unwrap();
@@ -260,15 +201,9 @@ async fn a_migration_outside_a_transaction_is_ended_when_the_run_is_told_to_stop
     let endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n";
     let registry = registry([Sql::new([endless]).outside_transaction()]);
     let stop = tokio::time::sleep(Duration::from_millis(300));
-    let run = tokio::time::timeout(
-        Duration::from_secs(30),
-        registry.up(&db).cancel_on(stop).into_future(),
-    );
+    let run = tokio::time::timeout(Duration::from_secs(30), registry.up(&db).cancel_on(stop).into_future());
     let error = run.await.expect("it waits for the statement").unwrap_err();
-    assert!(
-        matches!(error, Error::Cancelled { version: Some(-1) }),
-        "{error:?}"
-    );
+    assert!(matches!(error, Error::Cancelled { version: Some(-1) }), "{error:?}");
 }
 
 #[tokio::test]
@@ -277,10 +212,7 @@ async fn a_path_need_not_be_a_url() {
         return;
     }
     let directory = tempfile::tempdir().unwrap();
-    let url = format!(
-        "sqlite://{}/my database.sqlite?mode=rwc",
-        directory.path().display()
-    );
+    let url = format!("sqlite://{}/my database.sqlite?mode=rwc", directory.path().display());
     let db = Database::connect(url).await.unwrap();
     assert_eq!(logged(1).up(&db).await.unwrap().version, 0);
 }

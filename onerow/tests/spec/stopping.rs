@@ -36,10 +36,7 @@ impl MigrationTrait for Minute {
 }
 
 fn with_a_long_one() -> Registry {
-    Registry::new(vec![
-        Box::new(Sql::new(["CREATE TABLE items (id INTEGER)"])),
-        Box::new(Minute),
-    ])
+    Registry::new(vec![Box::new(Sql::new(["CREATE TABLE items (id INTEGER)"])), Box::new(Minute)])
 }
 
 const EXECUTING: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
@@ -126,10 +123,7 @@ async fn the_server_ends_the_statement_of_a_killed_runner_in_and_outside_a_trans
         kill(Pid::from_raw(runner.id().cast_signed()), Signal::SIGKILL).unwrap();
         runner.wait().unwrap();
         until(&db, false).await;
-        registry([Sql::new(["CREATE TABLE items (id INTEGER)"])])
-            .up(&db)
-            .await
-            .unwrap();
+        registry([Sql::new(["CREATE TABLE items (id INTEGER)"])]).up(&db).await.unwrap();
     }
 }
 
@@ -149,17 +143,11 @@ async fn the_statement_that_a_killed_runner_left_is_waited_for_before_its_migrat
     let told = Mutex::new(None);
     let registry = registry([Sql::new(["VACUUM"]).outside_transaction()]);
     let tell = |step: &Progress| {
-        if let Progress::Waiting {
-            holder: Some(holder), ..
-        } = step
-        {
+        if let Progress::Waiting { holder: Some(holder), .. } = step {
             *told.lock().unwrap() = Some(holder.application_name.clone());
         }
     };
     registry.up(&db).on_progress(tell).await.unwrap();
-    assert_eq!(
-        told.into_inner().unwrap().as_deref(),
-        Some("onerow m0000 0badcafe")
-    );
+    assert_eq!(told.into_inner().unwrap().as_deref(), Some("onerow m0000 0badcafe"));
     assert!(orphan.is_finished());
 }

@@ -19,10 +19,7 @@ pub struct Sql {
 
 impl Sql {
     pub fn new<const N: usize>(statements: [&str; N]) -> Self {
-        Self {
-            migrate: statements.map(str::to_owned).into(),
-            ..Self::default()
-        }
+        Self { migrate: statements.map(str::to_owned).into(), ..Self::default() }
     }
 
     pub fn statement(mut self, statement: String) -> Self {
@@ -73,9 +70,7 @@ impl MigrationTrait for Sql {
 }
 
 pub fn registry(migrations: impl IntoIterator<Item = Sql>) -> Registry {
-    let boxed = migrations
-        .into_iter()
-        .map(|migration| Box::new(migration) as Box<dyn MigrationTrait>);
+    let boxed = migrations.into_iter().map(|migration| Box::new(migration) as Box<dyn MigrationTrait>);
     Registry::new(boxed.collect())
 }
 
@@ -84,43 +79,29 @@ pub fn logged(count: usize) -> Registry {
     registry((0..count).map(|number| {
         let mut migration = Sql::new([]);
         if number == 0 {
-            migration
-                .migrate
-                .push("CREATE TABLE log (number INTEGER NOT NULL)".into());
+            migration.migrate.push("CREATE TABLE log (number INTEGER NOT NULL)".into());
         }
-        migration
-            .migrate
-            .push(format!("CREATE TABLE t{number} (id INTEGER PRIMARY KEY)"));
-        migration
-            .migrate
-            .push(format!("INSERT INTO log VALUES ({number})"));
+        migration.migrate.push(format!("CREATE TABLE t{number} (id INTEGER PRIMARY KEY)"));
+        migration.migrate.push(format!("INSERT INTO log VALUES ({number})"));
         migration
     }))
 }
 
 /// The first column of the first row.
 pub async fn number(db: &impl ConnectionTrait, sql: &str) -> i64 {
-    try_number(db, sql)
-        .await
-        .unwrap_or_else(|error| panic!("{sql}: {error}"))
+    try_number(db, sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"))
 }
 
 pub async fn try_number(db: &impl ConnectionTrait, sql: &str) -> Result<i64, DbErr> {
     let sql = format!("SELECT CAST(({sql}) AS BIGINT) AS number");
-    let row = db
-        .query_one_raw(Statement::from_string(db.get_database_backend(), sql))
-        .await?;
-    row.ok_or_else(|| DbErr::Custom("no row".into()))?
-        .try_get("", "number")
+    let row = db.query_one_raw(Statement::from_string(db.get_database_backend(), sql)).await?;
+    row.ok_or_else(|| DbErr::Custom("no row".into()))?.try_get("", "number")
 }
 
 /// The first column of the first row.
 pub async fn text(db: &impl ConnectionTrait, sql: &str) -> String {
     let sql = format!("SELECT ({sql}) AS text");
-    let row = db
-        .query_one_raw(Statement::from_string(db.get_database_backend(), sql))
-        .await
-        .unwrap();
+    let row = db.query_one_raw(Statement::from_string(db.get_database_backend(), sql)).await.unwrap();
     row.unwrap().try_get("", "text").unwrap()
 }
 
@@ -157,11 +138,7 @@ fn process(db: &TestDatabase, variables: &[(&str, &str)]) -> Child {
 pub fn all_succeed(runners: Vec<Child>) {
     for runner in runners {
         let output = runner.wait_with_output().unwrap();
-        assert!(
-            output.status.success(),
-            "{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 }
 
@@ -175,17 +152,9 @@ async fn a_runner_process() {
     } else {
         let outside_transaction = env::var("RUNNER_OUTSIDE").is_ok_and(|outside| !outside.is_empty());
         let sql = Sql::default().statement(env::var("RUNNER_SQL").unwrap());
-        registry([Sql {
-            outside_transaction,
-            ..sql
-        }])
+        registry([Sql { outside_transaction, ..sql }])
     };
-    let db = Database::connect(url)
-        .await
-        .unwrap_or_else(|error| panic!("{}", error.explain()));
-    let report = registry
-        .up(&db)
-        .await
-        .unwrap_or_else(|error| panic!("{}", error.explain()));
+    let db = Database::connect(url).await.unwrap_or_else(|error| panic!("{}", error.explain()));
+    let report = registry.up(&db).await.unwrap_or_else(|error| panic!("{}", error.explain()));
     assert_eq!(report.version, registry.latest());
 }

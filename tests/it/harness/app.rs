@@ -63,10 +63,7 @@ impl App {
     /// What `--help` prints.
     pub fn help(database_url: &str) -> String {
         let dir = tempfile::tempdir().unwrap();
-        let output = Self::command(dir.path(), Some(database_url))
-            .arg("--help")
-            .output()
-            .unwrap();
+        let output = Self::command(dir.path(), Some(database_url)).arg("--help").output().unwrap();
         assert_eq!(output.status.code(), Some(0));
         String::from_utf8(output.stdout).unwrap()
     }
@@ -88,17 +85,8 @@ impl App {
             .spawn()
             .unwrap();
         let log = process.stderr.take().map(Log::of);
-        let http = Agent::config_builder()
-            .http_status_as_error(false)
-            .timeout_global(Some(PATIENCE))
-            .build();
-        Self {
-            process,
-            log,
-            address: ([127, 0, 0, 1], 0).into(),
-            http: http.into(),
-            dir,
-        }
+        let http = Agent::config_builder().http_status_as_error(false).timeout_global(Some(PATIENCE)).build();
+        Self { process, log, address: ([127, 0, 0, 1], 0).into(), http: http.into(), dir }
     }
 
     fn until_it_listens(mut self) -> Self {
@@ -140,9 +128,7 @@ impl App {
 
     /// Sends a body as JSON, whatever it is.
     pub fn request(&self, method: &str, path: &str, body: Option<&str>) -> Answer {
-        let request = http::Request::builder()
-            .method(method)
-            .uri(format!("http://{}{path}", self.address));
+        let request = http::Request::builder().method(method).uri(format!("http://{}{path}", self.address));
         let response = match body {
             Some(body) => {
                 let request = request.header("content-type", "application/json");
@@ -192,11 +178,7 @@ impl Answer {
             "" => Value::Null,
             text => serde_json::from_str(text).unwrap_or_else(|_| panic!("not JSON: {text}")),
         };
-        Self {
-            status: response.status().as_u16(),
-            body,
-            headers: response.headers().clone(),
-        }
+        Self { status: response.status().as_u16(), body, headers: response.headers().clone() }
     }
 
     /// The body of an answer with this status.

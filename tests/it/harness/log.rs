@@ -35,10 +35,7 @@ impl Log {
             let ended = self.reader.is_finished();
             let text = self.text();
             let found = text.lines().find(|line| line.contains(needle)).map(str::to_owned);
-            assert!(
-                found.is_some() || !ended,
-                "the program ended without `{needle}`:\n{text}"
-            );
+            assert!(found.is_some() || !ended, "the program ended without `{needle}`:\n{text}");
             found
         })
     }

@@ -33,10 +33,7 @@ pub struct Outcome {
 impl MigrationCli {
     /// In an empty directory, with an empty environment.
     pub fn new() -> Self {
-        Self {
-            dir: tempfile::tempdir().unwrap(),
-            env: Vec::new(),
-        }
+        Self { dir: tempfile::tempdir().unwrap(), env: Vec::new() }
     }
 
     /// With `DATABASE_URL` in the environment.
@@ -70,28 +67,15 @@ impl MigrationCli {
 
     /// Starts a run that is not waited for.
     pub fn start(&self, args: &[&str]) -> Running {
-        let mut process = self
-            .command(args)
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut process = self.command(args).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let log = Log::of(process.stderr.take().unwrap());
-        Running {
-            process,
-            log: Some(log),
-        }
+        Running { process, log: Some(log) }
     }
 
     fn command(&self, args: &[&str]) -> Command {
-        let binary = BINARY
-            .as_ref()
-            .unwrap_or_else(|reason| panic!("`migration` does not build: {reason}"));
+        let binary = BINARY.as_ref().unwrap_or_else(|reason| panic!("`migration` does not build: {reason}"));
         let mut command = program(binary, self.dir.path());
-        command
-            .envs(self.env.iter().cloned())
-            .args(args)
-            .stdin(Stdio::null());
+        command.envs(self.env.iter().cloned()).args(args).stdin(Stdio::null());
         command
     }
 }
@@ -152,15 +136,7 @@ static BINARY: LazyLock<Result<PathBuf, String>> = LazyLock::new(|| {
         }
     }
     let build = build
-        .args([
-            "build",
-            "--package",
-            "migration",
-            "--bin",
-            "migration",
-            "--message-format",
-            "json",
-        ])
+        .args(["build", "--package", "migration", "--bin", "migration", "--message-format", "json"])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
         .map_err(|error| error.to_string())?;
