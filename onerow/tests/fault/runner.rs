@@ -1,0 +1,153 @@
+//! This program again, as a process that applies the migrations and can be killed.
+
+use std::{
+    env,
+    os::unix::process::ExitStatusExt,
+    process::{ExitCode, Output, Stdio},
+    time::Duration,
+};
+
+use onerow::{Error, Progress, Registry, prelude::*};
+use tokio::{
+    process::{Child, Command},
+    time::timeout,
+};
+
+use crate::{place::Place, subject::Subject};
+
+const URL: &str = "FAULT_RUNNER";
+const SUBJECT: &str = "FAULT_SUBJECT";
+const HOP: &str = "FAULT_HOP";
+
+/// A run that takes longer hangs.
+pub const LIMIT: Duration = Duration::from_mins(1);
+
+/// What a runner process is told to do.
+pub struct Order {
+    url: String,
+    subject: Subject,
+    /// How many migrations to apply in each of several runs; all in one where it is too large for two.
+    hop: i32,
+}
+
+impl Order {
+    /// What this process is told, if it is a runner.
+    pub fn from_environment() -> Option<Self> {
+        let url = env::var(URL).ok()?;
+        let read = |name| env::var(name).unwrap_or_else(|error| panic!("{name}: {error}"));
+        Some(Self {
+            url,
+            subject: read(SUBJECT).parse().unwrap_or_else(|error| panic!("{error}")),
+            hop: read(HOP).parse().unwrap_or_else(|error| panic!("{error}")),
+        })
+    }
+
+    pub async fn obey(self) -> ExitCode {
+        match self.run().await {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("{}", error.explain());
+                ExitCode::FAILURE
+            }
+        }
+    }
+
+    /// Prints the version of each migration as soon as it is told to be applied.
+    async fn run(self) -> Result<(), Error> {
+        let db = Database::connect(self.url).await?;
+        let registry: Registry = self.subject.registry();
+        let tell = |step: &Progress| {
+            if let Progress::Applied(applied) = step {
+                println!("{}", applied.version);
+            }
+        };
+        if self.hop < self.subject.last() {
+            let mut version = registry.status(&db).await?.version;
+            while version + self.hop < self.subject.last() {
+                let up = registry.up(&db).to(version + self.hop).on_progress(tell);
+                version = up.await?.version;
+            }
+        }
+        registry.up(&db).on_progress(tell).await?;
+        db.disconnect().await
+    }
+}
+
+/// A runner process; killed when it is dropped.
+pub struct Runner(Child);
+
+impl Runner {
+    /// Starts a process that applies all there is to apply.
+    pub fn start(place: &Place, subject: Subject) -> Self {
+        Self::start_hopping(place, subject, i32::MAX / 2)
+    }
+
+    /// Starts a process that does so in several runs, of so many migrations each.
+    pub fn start_hopping(place: &Place, subject: Subject, hop: i32) -> Self {
+        let program = env::current_exe().unwrap_or_else(|error| panic!("{error}"));
+        let child = Command::new(program)
+            .env(URL, &place.url)
+            .env(SUBJECT, subject.to_string())
+            .env(HOP, hop.to_string())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn();
+        Self(child.unwrap_or_else(|error| panic!("cannot start a runner: {error}")))
+    }
+
+    /// SIGKILL, which may come too late.
+    pub async fn kill(mut self) -> End {
+        let killed = self.0.start_kill();
+        killed.unwrap_or_else(|error| panic!("cannot kill a runner: {error}"));
+        self.end().await
+    }
+
+    /// What it came to. Panics if it does not end.
+    pub async fn end(self) -> End {
+        let output = timeout(LIMIT, self.0.wait_with_output()).await;
+        let output = output.unwrap_or_else(|_| panic!("a runner hangs: it has not ended in {LIMIT:?}"));
+        End(output.unwrap_or_else(|error| panic!("cannot wait for a runner: {error}")))
+    }
+
+    /// Waits for its end, which must be a success.
+    pub async fn succeed(self) -> End {
+        let end = self.end().await;
+        end.assert_success();
+        end
+    }
+}
+
+/// How a runner ended.
+pub struct End(Output);
+
+impl End {
+    /// Whether SIGKILL found it alive.
+    pub fn was_killed(&self) -> bool {
+        self.0.status.signal() == Some(9)
+    }
+
+    pub fn assert_success(&self) {
+        assert!(
+            self.0.status.success(),
+            "a runner that nobody killed failed, {}\n{}",
+            self.0.status,
+            String::from_utf8_lossy(&self.0.stderr)
+        );
+    }
+
+    /// The last version that it told to be applied.
+    pub fn told(&self) -> Option<i32> {
+        // Without a last line that was cut off.
+        let complete = self.0.stdout.iter().rposition(|byte| *byte == b'\n')?;
+        let text = String::from_utf8_lossy(&self.0.stdout[..complete]);
+        text.lines().last()?.parse().ok()
+    }
+
+    /// All the versions that it told to be applied.
+    pub fn applied(&self) -> Vec<i32> {
+        let text = String::from_utf8_lossy(&self.0.stdout);
+        text.lines().flat_map(str::parse).collect()
+    }
+}

@@ -1,0 +1,152 @@
+//! A run inside this process, where its error can be looked at.
+
+use std::{
+    ops::RangeInclusive,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use onerow::{Database, Error, Progress, Report, Up};
+use sea_orm::ConnectOptions;
+use tokio::{
+    task::JoinHandle,
+    time::{sleep, timeout},
+};
+
+use crate::{place::Place, runner::LIMIT, state, subject::Subject};
+
+/// A run on a task of its own.
+pub struct Running {
+    task: JoinHandle<Result<Report, Error>>,
+    heard: Arc<Mutex<Vec<Progress>>>,
+}
+
+/// How it ended.
+pub struct Ending {
+    pub outcome: Result<Report, Error>,
+    pub heard: Vec<Progress>,
+}
+
+impl Running {
+    /// Connects and applies all there is.
+    pub fn start(options: impl Into<ConnectOptions>, subject: Subject) -> Self {
+        Self::start_with(options, subject, |up| up)
+    }
+
+    /// Connects and applies what there is, with these options of the run.
+    pub fn start_with(
+        options: impl Into<ConnectOptions>,
+        subject: Subject,
+        configure: impl FnOnce(Up<'_>) -> Up<'_> + Send + 'static,
+    ) -> Self {
+        let heard: Arc<Mutex<Vec<Progress>>> = Arc::default();
+        let (options, steps) = (options.into(), Arc::clone(&heard));
+        let task = tokio::spawn(async move {
+            let db = Database::connect(options).await?;
+            let registry = subject.registry();
+            let hear = move |step: &Progress| locked(&steps).push(step.clone());
+            let outcome = configure(registry.up(&db).on_progress(hear)).await;
+            // Where the connection is broken this fails, and that is not of interest.
+            let _ = db.disconnect().await;
+            outcome
+        });
+        Self { task, heard }
+    }
+
+    /// Waits until the run tells such a step; false if it ends before.
+    pub async fn hears(&self, wanted: impl Fn(&Progress) -> bool) -> bool {
+        while !self.is_over() {
+            if locked(&self.heard).iter().any(&wanted) {
+                return true;
+            }
+            sleep(Duration::from_millis(10)).await;
+        }
+        false
+    }
+
+    pub fn is_over(&self) -> bool {
+        self.task.is_finished()
+    }
+
+    /// Panics if it does not end.
+    pub async fn end(self) -> Ending {
+        let joined = timeout(LIMIT, self.task).await;
+        let joined = joined.unwrap_or_else(|_| panic!("a run hangs: it has not ended in {LIMIT:?}"));
+        let outcome = joined.unwrap_or_else(|error| panic!("a run panicked: {error}"));
+        let heard = std::mem::take(&mut *locked(&self.heard));
+        Ending { outcome, heard }
+    }
+}
+
+impl Ending {
+    /// The versions that it told to be applied.
+    pub fn applied(&self) -> Vec<i32> {
+        let of = |step: &Progress| match step {
+            Progress::Applied(applied) => Some(applied.version),
+            _ => None,
+        };
+        self.heard.iter().filter_map(of).collect()
+    }
+
+    /// The version, of a run that succeeded.
+    pub fn version(&self) -> i32 {
+        match &self.outcome {
+            Ok(report) => report.version,
+            Err(error) => panic!("up failed\n{}", error.explain()),
+        }
+    }
+
+    /// Panics if the run or its error tells another version than the database holds.
+    pub fn assert_truthful(&self, found: i32) {
+        let told = match &self.outcome {
+            Ok(report) => Some(report.version..=report.version),
+            Err(error) => told(error),
+        };
+        let Some(told) = told else { return };
+        assert!(
+            told.contains(&found),
+            "the database is at version {found}, and the run tells {told:?}\n{}",
+            self.explain()
+        );
+    }
+
+    /// Panics unless the version that the run told at its success has outlived the server. Until then a run does not
+    /// wait for its commits to reach the disk, so an error may tell a version that is lost with the server.
+    pub fn assert_lasting(&self, found: i32) {
+        if self.outcome.is_ok() {
+            self.assert_truthful(found);
+        }
+    }
+
+    pub fn explain(&self) -> String {
+        match &self.outcome {
+            Ok(report) => format!("{report:?}"),
+            Err(error) => error.explain().to_string(),
+        }
+    }
+}
+
+/// The versions at one of which the database is, by what an error tells.
+fn told(error: &Error) -> Option<RangeInclusive<i32>> {
+    match error {
+        Error::CommitInDoubt { migration, .. } => Some(migration - 1..=*migration),
+        Error::WaitTimeout { version, .. }
+        | Error::MigrationFailed { version, .. }
+        | Error::Database { version, .. }
+        | Error::Cancelled { version }
+        | Error::ReadOnly { version, .. }
+        | Error::PermissionDenied { version, .. } => version.map(|version| version..=version),
+        _ => None,
+    }
+}
+
+/// Applies the rest, without a fault, and checks the last version.
+pub async fn finish(place: &Place, subject: Subject) {
+    let ending = Running::start(place.url.as_str(), subject).end().await;
+    assert_eq!(ending.version(), subject.last());
+    state::check_finished(place, subject).await;
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,95 @@
+//! What a scenario is, and what one round of it is handed.
+
+use std::time::{Duration, Instant};
+
+use fastrand::Rng;
+use onerow::prelude::async_trait;
+
+use crate::{
+    place::{Kind, Place, World},
+    runner::Runner,
+    subject::Subject,
+    tally::Tally,
+};
+
+/// A kind of fault on a kind of database.
+#[async_trait]
+pub trait Scenario: Send {
+    /// A sentence.
+    fn name(&self) -> &'static str;
+
+    fn kind(&self) -> Kind;
+
+    /// How many of every thousand faults on its backend.
+    fn share(&self) -> usize;
+
+    /// How many rounds at least, however few faults are asked for.
+    fn least_rounds(&self) -> usize {
+        1
+    }
+
+    /// Whether each fault takes so long that the short run does without.
+    fn is_slow(&self) -> bool {
+        false
+    }
+
+    /// How many rounds at most; known once the first is done.
+    fn most_rounds(&self) -> usize {
+        usize::MAX
+    }
+
+    /// Attacks an empty database, once or several times, checks it each time, and has it brought to the last version.
+    async fn round(&mut self, round: &mut Round<'_>);
+
+    /// What all rounds together have to have shown.
+    fn conclude(&self) {}
+}
+
+/// One database's story.
+pub struct Round<'a> {
+    pub world: &'a World,
+    /// Counted from 0.
+    pub number: usize,
+    /// Seeded with the seed, the scenario and the round's number.
+    pub rng: Rng,
+    pub tally: &'a mut Tally,
+}
+
+impl Round<'_> {
+    /// An empty database.
+    pub async fn place(&self, kind: Kind) -> Place {
+        self.world.place(kind).await
+    }
+
+    /// Counts a fault, at the version that the database held after it.
+    pub fn count(&mut self, was_hit: bool, version: i32) {
+        self.tally.count(was_hit, version);
+    }
+
+    /// A moment of what is left of a run, when a whole one takes so long.
+    pub fn moment(&mut self, whole: Duration, subject: Subject, version: i32) -> Duration {
+        let left = f64::from(subject.last() - version) / f64::from(subject.count);
+        // A tenth for what every run has: to start, to connect, and to make the version's table.
+        whole.mul_f64(self.rng.f64() * (0.1 + left))
+    }
+}
+
+/// How long a run takes, measured when it is first asked for.
+#[derive(Default)]
+pub struct Pace(Vec<((Subject, i32), Duration)>);
+
+impl Pace {
+    /// Of a runner process.
+    pub async fn of(&mut self, world: &World, kind: Kind, subject: Subject, hop: i32) -> Duration {
+        let known = self.0.iter().find(|(what, _)| *what == (subject, hop));
+        if let Some((_, pace)) = known {
+            return *pace;
+        }
+        let place = world.place(kind).await;
+        let started = Instant::now();
+        Runner::start_hopping(&place, subject, hop).succeed().await;
+        let measured = started.elapsed();
+        self.0.push(((subject, hop), measured));
+        measured
+    }
+}

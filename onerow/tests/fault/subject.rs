@@ -1,0 +1,152 @@
+//! The migrations under fire: each changes schema and data in a way that shows if it took effect twice, half or not.
+
+use std::{collections::BTreeSet, fmt, str::FromStr};
+
+use onerow::prelude::*;
+
+/// The name of the index that the migration outside a transaction builds.
+const INDEX: &str = "wide_note";
+
+/// A registry, small enough to be handed to another process as text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Subject {
+    /// How many migrations.
+    pub count: i32,
+    /// Which of them builds an index, outside a transaction; it does nothing else.
+    pub index_at: Option<i32>,
+    /// How many rows the index is built on.
+    pub rows: u32,
+    /// From which on they change data alone.
+    pub light_from: i32,
+}
+
+impl Subject {
+    pub const PLAIN: Self = Self { count: 200, index_at: None, rows: 10, light_from: i32::MAX };
+    /// Rows enough for a build of a good part of a run.
+    pub const INDEXED: Self = Self { count: 200, index_at: Some(100), rows: 100_000, light_from: i32::MAX };
+    /// Few messages, of every kind.
+    pub const SHORT: Self = Self { count: 6, index_at: Some(3), rows: 100, light_from: i32::MAX };
+    /// Almost all of which fits a page of the server's log: what fills one is written soon, whoever asks for it.
+    pub const LIGHT: Self = Self { count: 25, index_at: None, rows: 10, light_from: 1 };
+
+    pub fn last(self) -> i32 {
+        self.count - 1
+    }
+
+    pub fn registry(self) -> Registry {
+        let step = |number| Box::new(Step { number, subject: self }) as Box<dyn MigrationTrait>;
+        Registry::new((0..self.count).map(step).collect())
+    }
+
+    /// The migrations that leave a table and a row in `ledger`, up to this version.
+    pub fn entered(self, version: i32) -> impl Iterator<Item = i32> {
+        (0..=version).filter(move |number| Some(*number) != self.index_at)
+    }
+
+    /// The tables that are there at this version.
+    pub fn tables(self, version: i32) -> BTreeSet<String> {
+        if version < 0 {
+            return BTreeSet::new();
+        }
+        let dropped: BTreeSet<_> = (0..=version).filter_map(dropped_by).collect();
+        let made =
+            self.entered(version).filter(|number| *number < self.light_from && !dropped.contains(number));
+        let common = ["ledger", "counter", "wide"].map(str::to_owned);
+        made.map(|number| format!("t{number}")).chain(common).collect()
+    }
+
+    /// The columns that the migrations up to this version have added to `wide`.
+    pub fn columns(self, version: i32) -> BTreeSet<String> {
+        self.entered(version)
+            .filter(|number| *number < self.light_from && adds_a_column(*number))
+            .map(|number| format!("c{number}"))
+            .collect()
+    }
+
+    fn statements(self, number: i32) -> Vec<String> {
+        let mut statements = Vec::new();
+        if number == 0 {
+            statements.extend([
+                "CREATE TABLE ledger (number INTEGER NOT NULL)".into(),
+                "CREATE TABLE counter (value INTEGER NOT NULL)".into(),
+                "INSERT INTO counter VALUES (0)".into(),
+                "CREATE TABLE wide (id INTEGER PRIMARY KEY, note TEXT)".into(),
+                format!(
+                    "INSERT INTO wide (id, note)
+                     WITH RECURSIVE n(id) AS (SELECT 1 UNION ALL SELECT id + 1 FROM n WHERE id < {})
+                     SELECT id, 'note ' || id FROM n",
+                    self.rows
+                ),
+            ]);
+        }
+        statements.extend([
+            format!("INSERT INTO ledger VALUES ({number})"),
+            "UPDATE counter SET value = value + 1".into(),
+        ]);
+        if number >= self.light_from {
+            return statements;
+        }
+        statements.push(format!("CREATE TABLE t{number} (id INTEGER PRIMARY KEY)"));
+        if adds_a_column(number) {
+            statements.push(format!("ALTER TABLE wide ADD COLUMN c{number} INTEGER"));
+        }
+        if let Some(earlier) = dropped_by(number) {
+            statements.push(format!("DROP TABLE t{earlier}"));
+        }
+        statements
+    }
+}
+
+fn adds_a_column(number: i32) -> bool {
+    number % 5 == 0
+}
+
+fn dropped_by(number: i32) -> Option<i32> {
+    (number > 0 && number % 7 == 0).then_some(number - 3)
+}
+
+struct Step {
+    number: i32,
+    subject: Subject,
+}
+
+#[async_trait]
+impl MigrationTrait for Step {
+    fn transactional(&self) -> bool {
+        Some(self.number) != self.subject.index_at
+    }
+
+    async fn migrate(&self, db: &Database) -> Result<(), DbErr> {
+        if !self.transactional() {
+            return create_index(db, INDEX, "wide", "note").await;
+        }
+        for statement in self.subject.statements(self.number) {
+            db.execute_unprepared(&statement).await?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let index_at = self.index_at.unwrap_or(-1);
+        write!(f, "{},{index_at},{},{}", self.count, self.rows, self.light_from)
+    }
+}
+
+impl FromStr for Subject {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let numbers: Vec<i32> = text.split(',').flat_map(str::parse).collect();
+        let [count, index_at, rows, light_from] = numbers[..] else {
+            return Err(format!("{text:?} is not four numbers"));
+        };
+        Ok(Self {
+            count,
+            index_at: (index_at >= 0).then_some(index_at),
+            rows: rows.unsigned_abs(),
+            light_from,
+        })
+    }
+}

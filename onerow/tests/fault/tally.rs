@@ -1,0 +1,90 @@
+//! What a scenario has counted; the summary table.
+
+use std::{collections::BTreeSet, fmt, time::Duration};
+
+/// The counts of one scenario.
+pub struct Tally {
+    pub scenario: &'static str,
+    pub backend: &'static str,
+    /// Those that hit something alive.
+    pub faults: usize,
+    late: usize,
+    pub rounds: usize,
+    versions: BTreeSet<i32>,
+    pub broken: usize,
+    pub elapsed: Duration,
+}
+
+impl Tally {
+    pub fn new(scenario: &'static str, backend: &'static str) -> Self {
+        Self {
+            scenario,
+            backend,
+            faults: 0,
+            late: 0,
+            rounds: 0,
+            versions: BTreeSet::new(),
+            broken: 0,
+            elapsed: Duration::ZERO,
+        }
+    }
+
+    /// One fault more, at the version that the database held after it.
+    pub fn count(&mut self, was_hit: bool, version: i32) {
+        if was_hit {
+            self.faults += 1;
+            self.versions.insert(version);
+        } else {
+            self.late += 1;
+        }
+    }
+
+    fn versions(&self) -> String {
+        match (self.versions.first(), self.versions.last()) {
+            (Some(first), Some(last)) => format!("{} of {first} to {last}", self.versions.len()),
+            _ => "none".into(),
+        }
+    }
+}
+
+/// Each scenario a row, and the sum of each backend.
+pub struct Summary<'a>(pub &'a [Tally]);
+
+impl fmt::Display for Summary<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "| scenario | backend | faults | came too late | databases finished | versions seen | invariants broken | duration |"
+        )?;
+        writeln!(f, "|---|---|--:|--:|--:|---|--:|--:|")?;
+        for tally in self.0 {
+            row(f, tally, tally.scenario, &tally.versions())?;
+        }
+        for prefix in ["postgres", "sqlite"] {
+            let mut sum = Tally::new("", prefix);
+            for tally in self.0.iter().filter(|tally| tally.backend.starts_with(prefix)) {
+                sum.faults += tally.faults;
+                sum.late += tally.late;
+                sum.rounds += tally.rounds;
+                sum.broken += tally.broken;
+                sum.elapsed += tally.elapsed;
+            }
+            row(f, &sum, "**all**", "")?;
+        }
+        Ok(())
+    }
+}
+
+fn row(f: &mut fmt::Formatter<'_>, tally: &Tally, name: &str, versions: &str) -> fmt::Result {
+    writeln!(
+        f,
+        "| {} | {} | {} | {} | {} | {versions} | {} | {:.0} s |",
+        name.replace('_', " "),
+        tally.backend,
+        tally.faults,
+        tally.late,
+        tally.rounds,
+        tally.broken,
+        tally.elapsed.as_secs_f64()
+    )
+}

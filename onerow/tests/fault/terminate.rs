@@ -1,0 +1,148 @@
+//! `pg_terminate_backend` on the runner's sessions.
+
+use std::time::Duration;
+
+use onerow::prelude::*;
+use tokio::time::{Instant, sleep};
+
+use crate::{
+    place::{Kind, Place, Server},
+    runner::LIMIT,
+    running::{self, Running},
+    scenario::{Pace, Round, Scenario},
+    state,
+    subject::Subject,
+};
+
+pub fn scenarios() -> Vec<Box<dyn Scenario>> {
+    vec![Box::new(AnySession::default()), Box::new(OfTwo(Victim::Lock)), Box::new(OfTwo(Victim::Worker))]
+}
+
+/// Whichever there are at a random moment.
+#[derive(Default)]
+struct AnySession {
+    pace: Pace,
+}
+
+#[async_trait]
+impl Scenario for AnySession {
+    fn name(&self) -> &'static str {
+        "the_sessions_of_the_runner_are_terminated"
+    }
+
+    fn kind(&self) -> Kind {
+        Kind::Postgres
+    }
+
+    fn share(&self) -> usize {
+        80
+    }
+
+    async fn round(&mut self, round: &mut Round<'_>) {
+        let subject = if round.number.is_multiple_of(2) { Subject::PLAIN } else { Subject::INDEXED };
+        let whole = self.pace.of(round.world, Kind::Postgres, subject, subject.count).await;
+        let (server, place) = (round.world.server().await, round.place(Kind::Postgres).await);
+        let mut version = -1;
+        while version < subject.last() {
+            let running = Running::start(place.url.as_str(), subject);
+            sleep(round.moment(whole, subject, version)).await;
+            let was_hit = terminate(server, &place, "true").await;
+            let ending = running.end().await;
+            version = state::check(&place, subject).await;
+            round.count(was_hit, version);
+            ending.assert_truthful(version);
+            if round.rng.bool() {
+                break;
+            }
+        }
+        running::finish(&place, subject).await;
+    }
+}
+
+/// Ends the sessions of the runner for which this holds; whether there was one.
+async fn terminate(server: &Server, place: &Place, condition: &str) -> bool {
+    let ended = server.sessions(place, "pg_terminate_backend(pid)", condition).await;
+    ended.iter().any(|ended| ended == "true")
+}
+
+/// One of the two sessions of a migration outside a transaction.
+struct OfTwo(Victim);
+
+#[derive(Clone, Copy)]
+enum Victim {
+    /// The one that holds the row.
+    Lock,
+    /// The one that builds the index.
+    Worker,
+}
+
+const LOCK: &str = "state = 'idle in transaction'";
+const WORKER: &str =
+    "state = 'active' AND query LIKE 'CREATE INDEX CONCURRENTLY%' AND wait_event_type = 'Lock'";
+
+/// What an index build waits for: it goes on for as long as we like.
+const BLOCKERS: [(&str, &str); 2] = [
+    ("a writer, before anything is built", "BEGIN; UPDATE wide SET note = note WHERE id = 1"),
+    ("an old snapshot, when all is built", "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT FROM ledger"),
+];
+
+#[async_trait]
+impl Scenario for OfTwo {
+    fn name(&self) -> &'static str {
+        match self.0 {
+            Victim::Lock => "the_session_that_holds_the_row_is_terminated_while_an_index_is_built",
+            Victim::Worker => "the_session_that_builds_an_index_is_terminated",
+        }
+    }
+
+    fn kind(&self) -> Kind {
+        Kind::Postgres
+    }
+
+    fn share(&self) -> usize {
+        30
+    }
+
+    async fn round(&mut self, round: &mut Round<'_>) {
+        let subject = Subject::SHORT;
+        let (server, place) = (round.world.server().await, round.place(Kind::Postgres).await);
+        let blocker = place.look().await;
+        let before = subject.index_at.map_or(-1, |at| at - 1);
+        let up = subject.registry().up(&blocker).to(before).await;
+        up.unwrap_or_else(|error| panic!("{}", error.explain()));
+        let (what, sql) = BLOCKERS[round.rng.usize(..BLOCKERS.len())];
+        let begun = blocker.execute_unprepared(sql).await;
+        begun.unwrap_or_else(|error| panic!("{what}: {error}"));
+
+        let running = Running::start(place.url.as_str(), subject);
+        wait_until_it_builds(server, &place).await;
+        sleep(Duration::from_millis(round.rng.u64(..100))).await;
+        let condition = match self.0 {
+            Victim::Lock => LOCK,
+            Victim::Worker => WORKER,
+        };
+        let was_hit = terminate(server, &place, condition).await;
+        // Another runner may come before the index is built: nothing holds the row if its session was terminated.
+        let second = round.rng.bool().then(|| Running::start(place.url.as_str(), subject));
+        sleep(Duration::from_millis(round.rng.u64(..100))).await;
+        let released = blocker.execute_unprepared("ROLLBACK").await;
+        released.unwrap_or_else(|error| panic!("{what}: {error}"));
+
+        let ending = running.end().await;
+        match second {
+            // The first's word is of a moment that has passed.
+            Some(second) => assert_eq!(second.end().await.version(), subject.last()),
+            None => ending.assert_truthful(state::check(&place, subject).await),
+        }
+        round.count(was_hit, state::check(&place, subject).await);
+        running::finish(&place, subject).await;
+    }
+}
+
+async fn wait_until_it_builds(server: &Server, place: &Place) {
+    let deadline = Instant::now() + LIMIT;
+    while server.sessions(place, "pid", WORKER).await.is_empty() {
+        assert!(Instant::now() < deadline, "no index is being built after {LIMIT:?}");
+        sleep(Duration::from_millis(10)).await;
+    }
+}
