@@ -157,14 +157,15 @@ pub enum Error {
     },
     /// Another runner held the version row for all of the [`wait_timeout`](crate::Up::wait_timeout).
     #[error(
-        "waited {waited:.0?} for another runner{}; the database is at version {version}",
-        .holder.as_ref().map(|holder| format!(", {holder}")).unwrap_or_default()
+        "waited {waited:.0?} for another runner{}{}",
+        .holder.as_ref().map(|holder| format!(", {holder}")).unwrap_or_default(),
+        now_at(*.version)
     )]
     WaitTimeout {
         /// How long this run waited.
         waited: Duration,
-        /// The version that the database holds.
-        version: i32,
+        /// The version that the database holds, where it could be read.
+        version: Option<i32>,
         /// Who holds the row, where the server tells.
         holder: Option<ServerSession>,
     },

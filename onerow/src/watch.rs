@@ -63,12 +63,12 @@ impl<'a> Monitor<'a> {
         tell: impl Fn(&Progress),
     ) {
         let started = Instant::now();
-        // Before a lock timeout shorter than a second has struck.
-        sleep(
-            INTERVAL
-                .min(what.lock_timeout.filter(|limit| !limit.is_zero()).map_or(INTERVAL, |limit| limit / 2)),
-        )
-        .await;
+        // Before a lock timeout shorter than a second strikes.
+        let first = match what.lock_timeout {
+            Some(limit) if !limit.is_zero() => INTERVAL.min(limit / 2),
+            _ => INTERVAL,
+        };
+        sleep(first).await;
         loop {
             let Activity { blockers: now, phase } = self.activity(what.label).await.unwrap_or_default();
             if !now.is_empty() {

@@ -40,18 +40,12 @@ struct Table(usize);
 #[async_trait]
 impl MigrationTrait for Table {
     async fn migrate(&self, db: &Database) -> Result<(), DbErr> {
-        db.execute_unprepared(&format!("CREATE TABLE t{} (id INTEGER)", self.0))
-            .await
-            .map(drop)
+        db.execute_unprepared(&format!("CREATE TABLE t{} (id INTEGER)", self.0)).await.map(drop)
     }
 }
 
 fn tables(count: usize) -> Registry {
-    Registry::new(
-        (0..count)
-            .map(|number| Box::new(Table(number)) as Box<dyn MigrationTrait>)
-            .collect(),
-    )
+    Registry::new((0..count).map(|number| Box::new(Table(number)) as Box<dyn MigrationTrait>).collect())
 }
 
 /// How many statements a run sends, and how many migrations it applies.

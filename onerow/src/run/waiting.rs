@@ -32,6 +32,8 @@ const TELL: Duration = Duration::from_secs(10);
 /// A wait for what another runner holds.
 struct Wait<'a> {
     run: &'a Run<'a>,
+    /// What the database holds meanwhile, where it could be read.
+    version: Option<i32>,
     started: Instant,
     told: Option<Instant>,
     pauses: ExponentialBackoff,
@@ -43,7 +45,7 @@ impl Wait<'_> {
         let waited = self.started.elapsed();
         let left = self.run.options.wait_timeout.saturating_sub(waited);
         if left.is_zero() {
-            return Err(Error::WaitTimeout { waited, version: self.run.version, holder });
+            return Err(Error::WaitTimeout { waited, version: self.version, holder });
         }
         if self.told.is_none_or(|told| told.elapsed() >= TELL) {
             self.run.tell(&Progress::Waiting { holder, waited });
@@ -56,7 +58,8 @@ impl Wait<'_> {
 
 impl Run<'_> {
     fn wait(&self) -> Wait<'_> {
-        Wait { run: self, started: Instant::now(), told: None, pauses: pauses(POLL) }
+        let version = Some(self.version);
+        Wait { run: self, version, started: Instant::now(), told: None, pauses: pauses(POLL) }
     }
 
     /// Reads the version, once nobody shuts readers out.
@@ -72,7 +75,7 @@ impl Run<'_> {
 
     /// Makes the table and the row where they are missing; the version that is there then.
     pub(super) async fn create_row(&self, mut found: Found) -> Result<i32, Error> {
-        let mut wait = self.wait();
+        let mut wait = Wait { version: None, ..self.wait() };
         loop {
             match found {
                 Found::Version(version) => return Ok(version),

@@ -105,7 +105,7 @@ on_every_backend! {
         let registry = logged(2);
         let error = registry.up(&db).wait_timeout(Duration::from_millis(300)).await.unwrap_err();
 
-        let onerow::Error::WaitTimeout { waited, version: 0, holder: who } = &error else { panic!("{error:?}") };
+        let onerow::Error::WaitTimeout { waited, version: Some(0), holder: who } = &error else { panic!("{error:?}") };
         assert!(*waited >= Duration::from_millis(300));
         // SQLite does not tell.
         assert_eq!(who.is_some(), db.get_database_backend() == DatabaseBackend::Postgres);
