@@ -139,7 +139,7 @@ impl Load {
     fn start(place: &Place) -> Self {
         let url = place.url.clone();
         Self(tokio::spawn(async move {
-            let db = crate::place::connect(&url, 1).await;
+            let db = crate::place::connect(&url).await;
             for id in (1..1000).cycle() {
                 let update = format!("UPDATE wide SET note = note || '.' WHERE id = {id}");
                 if db.execute_unprepared(&update).await.is_err() {

@@ -114,7 +114,7 @@ impl Place {
 
     /// One connection of an onlooker.
     pub async fn look(&self) -> Database {
-        connect(&self.url, 1).await
+        connect(&self.url).await
     }
 
     /// A statement of an onlooker.
@@ -164,7 +164,7 @@ impl Server {
     }
 
     async fn execute(&self, sql: &str) {
-        let db = connect(&self.postgres.url("postgres"), 1).await;
+        let db = connect(&self.postgres.url("postgres")).await;
         let done = db.execute_unprepared(sql).await;
         done.unwrap_or_else(|error| panic!("{sql}: {error}"));
         disconnect(db).await;
@@ -172,7 +172,7 @@ impl Server {
 
     /// The first column of what a query finds on the sessions `s` of this database.
     pub async fn sessions(&self, place: &Place, what: &str, condition: &str) -> Vec<String> {
-        let db = connect(&self.postgres.url("postgres"), 1).await;
+        let db = connect(&self.postgres.url("postgres")).await;
         let sql = format!(
             "SELECT {what} FROM pg_stat_activity s
              WHERE datname = '{}' AND application_name LIKE 'onerow %' AND ({condition})",
@@ -197,7 +197,7 @@ impl Server {
 
     /// The process id of the process that writes the log in the background.
     pub async fn log_writer(&self) -> String {
-        let db = connect(&self.postgres.url("postgres"), 1).await;
+        let db = connect(&self.postgres.url("postgres")).await;
         let sql = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'walwriter'";
         let found = texts(&db, sql).await;
         disconnect(db).await;
@@ -208,7 +208,7 @@ impl Server {
     /// all the other sessions: before that it would still accept new ones, and end them as well.
     pub async fn kill_process(&self, pid: &str) -> bool {
         let pid = pid.parse().unwrap_or_else(|error| panic!("pid {pid}: {error}"));
-        let db = connect(&self.postgres.url("postgres"), 1).await;
+        let db = connect(&self.postgres.url("postgres")).await;
         let witness = db.begin().await.unwrap_or_else(|error| panic!("{error}"));
         if self.postgres.kill_nine(pid).is_err() {
             return false;
@@ -228,7 +228,7 @@ impl Server {
     pub async fn recovered(&self) {
         let deadline = Instant::now() + RECOVERY;
         loop {
-            match Database::connect(options(&self.postgres.url("postgres"), 1)).await {
+            match Database::connect(options(&self.postgres.url("postgres"))).await {
                 Ok(db) => return disconnect(db).await,
                 Err(error) => assert!(Instant::now() < deadline, "{}", error.explain()),
             }
@@ -237,15 +237,16 @@ impl Server {
     }
 }
 
-fn options(url: &str, connections: u32) -> ConnectOptions {
+/// Of one connection.
+fn options(url: &str) -> ConnectOptions {
     let mut options = ConnectOptions::new(url);
-    options.max_connections(connections).sqlx_logging(false);
+    options.max_connections(1).sqlx_logging(false);
     options
 }
 
-/// A pool of so many connections, which has to open.
-pub async fn connect(url: &str, connections: u32) -> Database {
-    let db = Database::connect(options(url, connections)).await;
+/// A pool of one connection, which has to open.
+pub async fn connect(url: &str) -> Database {
+    let db = Database::connect(options(url)).await;
     db.unwrap_or_else(|error| panic!("{}", error.explain()))
 }
 

@@ -166,7 +166,9 @@ async fn run_all(settings: Settings, selected: Vec<Box<dyn Scenario>>) -> ExitCo
         tallies.extend(counted);
         ignored += left_out;
     }
-    println!("\n{}", Summary(&tallies));
+    if !tallies.is_empty() {
+        println!("\n{}", Summary(&tallies));
+    }
     conclude(&tallies, ignored, started.elapsed())
 }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use onerow::prelude::*;
+use sea_orm::{DatabaseTransaction, IsolationLevel};
 use tokio::time::{Instant, sleep};
 
 use crate::{
@@ -80,11 +81,14 @@ const LOCK: &str = "state = 'idle in transaction'";
 const WORKER: &str =
     "state = 'active' AND query LIKE 'CREATE INDEX CONCURRENTLY%' AND wait_event_type = 'Lock'";
 
-/// What an index build waits for: it goes on for as long as we like.
-const BLOCKERS: [(&str, &str); 2] = [
-    ("a writer, before anything is built", "BEGIN; UPDATE wide SET note = note WHERE id = 1"),
-    ("an old snapshot, when all is built", "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT FROM ledger"),
+const BLOCKERS: [(IsolationLevel, &str); 2] = [
+    // A writer, which is waited for before anything is built.
+    (IsolationLevel::ReadCommitted, "UPDATE wide SET note = note WHERE id = 1"),
+    // An old snapshot, when all is built and only has to be declared valid.
+    (IsolationLevel::RepeatableRead, "SELECT FROM ledger"),
 ];
+
+const SUBJECT: Subject = Subject::SHORT;
 
 #[async_trait]
 impl Scenario for OfTwo {
@@ -104,17 +108,9 @@ impl Scenario for OfTwo {
     }
 
     async fn round(&mut self, round: &mut Round<'_>) {
-        let subject = Subject::SHORT;
         let (server, place) = (round.world.server().await, round.place(Kind::Postgres).await);
-        let blocker = place.look().await;
-        let before = subject.index_at.map_or(-1, |at| at - 1);
-        let up = subject.registry().up(&blocker).to(before).await;
-        up.unwrap_or_else(|error| panic!("{}", error.explain()));
-        let (what, sql) = BLOCKERS[round.rng.usize(..BLOCKERS.len())];
-        let begun = blocker.execute_unprepared(sql).await;
-        begun.unwrap_or_else(|error| panic!("{what}: {error}"));
-
-        let running = Running::start(place.url.as_str(), subject);
+        let blocker = Blocker::begin(&place, round).await;
+        let running = Running::start(place.url.as_str(), SUBJECT);
         wait_until_it_builds(server, &place).await;
         sleep(Duration::from_millis(round.rng.u64(..100))).await;
         let condition = match self.0 {
@@ -123,19 +119,43 @@ impl Scenario for OfTwo {
         };
         let was_hit = terminate(server, &place, condition).await;
         // Another runner may come before the index is built: nothing holds the row if its session was terminated.
-        let second = round.rng.bool().then(|| Running::start(place.url.as_str(), subject));
+        let second = round.rng.bool().then(|| Running::start(place.url.as_str(), SUBJECT));
         sleep(Duration::from_millis(round.rng.u64(..100))).await;
-        let released = blocker.execute_unprepared("ROLLBACK").await;
-        released.unwrap_or_else(|error| panic!("{what}: {error}"));
+        blocker.end().await;
 
         let ending = running.end().await;
-        match second {
-            // The first's word is of a moment that has passed.
-            Some(second) => assert_eq!(second.end().await.version(), subject.last()),
-            None => ending.assert_truthful(state::check(&place, subject).await),
+        if let Some(second) = second {
+            // What the first tells is of a moment that has passed.
+            assert_eq!(second.end().await.version(), SUBJECT.last());
+        } else {
+            ending.assert_truthful(state::check(&place, SUBJECT).await);
         }
-        round.count(was_hit, state::check(&place, subject).await);
-        running::finish(&place, subject).await;
+        round.count(was_hit, state::check(&place, SUBJECT).await);
+        running::finish(&place, SUBJECT).await;
+    }
+}
+
+/// A transaction that an index build waits for, for as long as we like.
+struct Blocker(DatabaseTransaction);
+
+impl Blocker {
+    /// Begins it just before the migration that builds the index.
+    async fn begin(place: &Place, round: &mut Round<'_>) -> Self {
+        let db = place.look().await;
+        let before = SUBJECT.index_at.map_or(-1, |at| at - 1);
+        let up = SUBJECT.registry().up(&db).to(before).await;
+        up.unwrap_or_else(|error| panic!("{}", error.explain()));
+        let (isolation, sql) = BLOCKERS[round.rng.usize(..BLOCKERS.len())];
+        let begun = db.begin_with_config(Some(isolation), None).await;
+        let transaction = begun.unwrap_or_else(|error| panic!("{error}"));
+        let done = transaction.execute_unprepared(sql).await;
+        done.unwrap_or_else(|error| panic!("{sql}: {error}"));
+        Self(transaction)
+    }
+
+    async fn end(self) {
+        let ended = self.0.rollback().await;
+        ended.unwrap_or_else(|error| panic!("{error}"));
     }
 }
 
