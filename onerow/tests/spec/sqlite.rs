@@ -198,12 +198,15 @@ async fn a_migration_outside_a_transaction_is_ended_when_the_run_is_told_to_stop
         return;
     }
     let db = TestDatabase::sqlite().await;
-    let endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n";
+    let endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)
+                   SELECT count(*) FROM n, schema_migration";
     let registry = registry([Sql::new([endless]).outside_transaction()]);
     let stop = tokio::time::sleep(Duration::from_millis(300));
     let run = tokio::time::timeout(Duration::from_secs(30), registry.up(&db).cancel_on(stop).into_future());
     let error = run.await.expect("it waits for the statement").unwrap_err();
     assert!(matches!(error, Error::Cancelled { version: Some(-1) }), "{error:?}");
+    // A statement that went on would keep its read lock, and no commit would get past that.
+    db.execute_unprepared("CREATE TABLE free (id INTEGER)").await.unwrap();
 }
 
 #[tokio::test]

@@ -53,6 +53,8 @@ on_every_backend! {
         assert!(started.elapsed() < Duration::from_secs(30), "it waited for the statement");
         assert_eq!(version(&*db).await, 0);
         assert!(!has_table(&db, "minute").await);
+        // A statement that went on would keep SQLite's write lock.
+        db.execute_unprepared("CREATE TABLE free (id INTEGER)").await.unwrap();
         if db.get_database_backend() == DatabaseBackend::Postgres {
             assert_eq!(number(&*db, EXECUTING).await, 0);
         }
