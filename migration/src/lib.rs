@@ -17,6 +17,3 @@ mod m0002;
 pub fn registry() -> Registry {
     onerow::registry![m0000, m0001, m0002]
 }
-
-#[cfg(test)]
-mod rows;

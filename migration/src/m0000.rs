@@ -70,36 +70,29 @@ async fn index_todos_by_member(db: &Database) -> Result<(), DbErr> {
 #[cfg(test)]
 mod tests {
     use onerow::prelude::{sea_orm::SqlErr, *};
-    use onerow::testing::{TestDatabase, on_every_backend};
+    use onerow::testing::{Backend, TestDatabase, on_every_backend};
 
-    use crate::{registry, rows::texts};
+    use crate::registry;
 
-    async fn version_0(db: &TestDatabase) {
-        db.apply(&registry(), 0).await.unwrap();
-    }
-
-    async fn two_members_with_a_todo_each(db: &TestDatabase) {
-        for sql in [
-            "INSERT INTO members (email) VALUES ('ada@example.org'), ('grace@example.org')",
-            "INSERT INTO todos (member_id, task) SELECT id, 'write to ' || email FROM members",
-        ] {
-            db.execute_unprepared(sql).await.unwrap();
-        }
+    /// A database at version 0, with two members and a to-do of each.
+    async fn two_members_with_a_todo_each(backend: Backend) -> TestDatabase {
+        let db = backend.database_at(registry(), 0).await;
+        db.sql("INSERT INTO members (email) VALUES ('ada@example.org'), ('grace@example.org')").await;
+        db.sql("INSERT INTO todos (member_id, task) SELECT id, 'write to ' || email FROM members").await;
+        db
     }
 
     on_every_backend! {
-        async fn a_new_todo_is_open_and_knows_when_it_was_created(db: TestDatabase) {
-            version_0(&db).await;
-            two_members_with_a_todo_each(&db).await;
+        async fn a_new_todo_is_open_and_knows_when_it_was_created(backend: Backend) {
+            let db = two_members_with_a_todo_each(backend).await;
 
-            let open = texts(&db, "SELECT task FROM todos WHERE NOT complete AND due IS NULL AND created IS NOT NULL").await;
+            let dated = db.rows("SELECT task, complete, due FROM todos WHERE created IS NOT NULL ORDER BY id").await;
 
-            assert_eq!(open, ["write to ada@example.org", "write to grace@example.org"]);
+            assert_eq!(dated, ["write to ada@example.org|false|NULL", "write to grace@example.org|false|NULL"]);
         }
 
-        async fn an_email_in_other_letters_is_the_same_email(db: TestDatabase) {
-            version_0(&db).await;
-            two_members_with_a_todo_each(&db).await;
+        async fn an_email_in_other_letters_is_the_same_email(backend: Backend) {
+            let db = two_members_with_a_todo_each(backend).await;
 
             let duplicate = db.execute_unprepared("INSERT INTO members (email) VALUES ('Ada@Example.ORG')").await;
 
@@ -107,41 +100,35 @@ mod tests {
         }
 
         /// Beyond A to Z the two backends would disagree about case, so case counts on both.
-        async fn letters_beyond_ascii_are_told_apart_by_case(db: TestDatabase) {
-            version_0(&db).await;
+        async fn letters_beyond_ascii_are_told_apart_by_case(backend: Backend) {
+            let db = backend.database_at(registry(), 0).await;
 
-            db.execute_unprepared("INSERT INTO members (email) VALUES ('é@example.org'), ('É@example.org')")
-                .await
-                .unwrap();
+            db.sql("INSERT INTO members (email) VALUES ('é@example.org'), ('É@example.org')").await;
         }
 
-        async fn a_todo_needs_a_member(db: TestDatabase) {
-            version_0(&db).await;
+        async fn a_todo_needs_a_member(backend: Backend) {
+            let db = backend.database_at(registry(), 0).await;
 
             let orphan = db.execute_unprepared("INSERT INTO todos (member_id, task) VALUES (1, 'nobody does this')").await;
 
             assert!(matches!(orphan.unwrap_err().sql_err(), Some(SqlErr::ForeignKeyConstraintViolation(_))));
         }
 
-        async fn a_member_takes_their_todos_along(db: TestDatabase) {
-            version_0(&db).await;
-            two_members_with_a_todo_each(&db).await;
+        async fn a_member_takes_their_todos_along(backend: Backend) {
+            let db = two_members_with_a_todo_each(backend).await;
 
-            db.execute_unprepared("DELETE FROM members WHERE email = 'ada@example.org'").await.unwrap();
+            db.sql("DELETE FROM members WHERE email = 'ada@example.org'").await;
 
-            assert_eq!(texts(&db, "SELECT task FROM todos").await, ["write to grace@example.org"]);
+            assert_eq!(db.rows("SELECT task FROM todos").await, ["write to grace@example.org"]);
         }
 
-        async fn ids_are_never_used_again(db: TestDatabase) {
-            version_0(&db).await;
-            two_members_with_a_todo_each(&db).await;
+        async fn ids_are_never_used_again(backend: Backend) {
+            let db = two_members_with_a_todo_each(backend).await;
 
-            db.execute_unprepared("DELETE FROM todos").await.unwrap();
-            db.execute_unprepared("INSERT INTO todos (member_id, task) SELECT max(id), 'the third' FROM members")
-                .await
-                .unwrap();
+            db.sql("DELETE FROM todos").await;
+            db.sql("INSERT INTO todos (member_id, task) SELECT max(id), 'the third' FROM members").await;
 
-            assert_eq!(texts(&db, "SELECT task FROM todos WHERE id = 3").await, ["the third"]);
+            assert_eq!(db.rows("SELECT id, task FROM todos").await, ["3|the third"]);
         }
     }
 }

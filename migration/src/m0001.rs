@@ -23,33 +23,26 @@ impl MigrationTrait for Migration {
 
 #[cfg(test)]
 mod tests {
-    use onerow::prelude::*;
-    use onerow::testing::{TestDatabase, on_every_backend};
+    use onerow::testing::{Backend, on_every_backend};
 
-    use crate::{registry, rows::texts};
+    use crate::registry;
 
     on_every_backend! {
-        async fn the_members_of_before_have_no_one_time_passwords(db: TestDatabase) {
-            db.up_to(&registry(), 0).await.unwrap();
-            db.execute_unprepared("INSERT INTO members (email, password_hash) VALUES ('ada@example.org', 'hash')")
-                .await
-                .unwrap();
+        async fn the_members_of_before_have_no_one_time_passwords(backend: Backend) {
+            let db = backend.database_before(registry(), 1).await;
+            db.sql("INSERT INTO members (email, password_hash) VALUES ('ada@example.org', 'hash')").await;
 
-            db.apply(&registry(), 1).await.unwrap();
+            db.apply(1).keeping_every_row().await.unwrap();
 
-            let unprotected = "SELECT email || ' ' || password_hash FROM members
-                               WHERE totp_secret IS NULL AND last_totp IS NULL";
-            assert_eq!(texts(&db, unprotected).await, ["ada@example.org hash"]);
+            assert_eq!(db.rows("SELECT email, totp_secret, last_totp FROM members").await, ["ada@example.org|NULL|NULL"]);
         }
 
-        async fn a_member_can_turn_them_on(db: TestDatabase) {
-            db.up_to(&registry(), 0).await.unwrap();
-            db.execute_unprepared("INSERT INTO members (email) VALUES ('ada@example.org')").await.unwrap();
+        async fn a_member_can_turn_them_on(backend: Backend) {
+            let db = backend.database_at(registry(), 1).await;
 
-            db.apply(&registry(), 1).await.unwrap();
-            db.execute_unprepared("UPDATE members SET totp_secret = 'JBSWY3DP', last_totp = '000042'").await.unwrap();
+            db.sql("INSERT INTO members (email, totp_secret, last_totp) VALUES ('ada@example.org', 'JBSWY3DP', '000042')").await;
 
-            assert_eq!(texts(&db, "SELECT totp_secret || last_totp FROM members").await, ["JBSWY3DP000042"]);
+            assert_eq!(db.rows("SELECT totp_secret, last_totp FROM members").await, ["JBSWY3DP|000042"]);
         }
     }
 }

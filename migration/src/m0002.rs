@@ -63,88 +63,87 @@ async fn none_of(db: &Database, condition: &str, complaint: &str) -> Result<(), 
 #[cfg(test)]
 mod tests {
     use onerow::prelude::*;
-    use onerow::testing::{TestDatabase, on_every_backend};
+    use onerow::testing::{Apply, Backend, TestDatabase, on_every_backend};
 
     use super::Migration;
-    use crate::{registry, rows::texts};
+    use crate::registry;
 
-    /// A database at version 1 with these tasks, taken to version 2.
-    async fn migrated(db: &TestDatabase, tasks: &[&str]) {
-        db.up_to(&registry(), 1).await.unwrap();
-        db.execute_unprepared("INSERT INTO members (email) VALUES ('ada@example.org')").await.unwrap();
+    /// A database before this migration, with a member who has these tasks.
+    async fn with_tasks(backend: Backend, tasks: &[&str]) -> TestDatabase {
+        let db = backend.database_before(registry(), 2).await;
+        db.sql("INSERT INTO members (email) VALUES ('ada@example.org')").await;
         for task in tasks {
-            db.execute_unprepared(&format!(
-                "INSERT INTO todos (member_id, task) SELECT id, '{task}' FROM members"
-            ))
-            .await
-            .unwrap();
+            db.sql(&format!("INSERT INTO todos (member_id, task) SELECT id, '{task}' FROM members")).await;
         }
-        db.apply(&registry(), 2).await.unwrap();
+        db
+    }
+
+    /// The migration, which changes nothing but the text of a to-do.
+    fn migrate(db: &TestDatabase) -> Apply<'_> {
+        db.apply(2).keeping_every_row().except("todos.task")
     }
 
     /// Each to-do as `priority|task`.
     async fn todos(db: &TestDatabase) -> Vec<String> {
-        texts(db, "SELECT CAST(priority AS TEXT) || '|' || task FROM todos ORDER BY id").await
+        db.rows("SELECT priority, task FROM todos ORDER BY id").await
     }
 
     on_every_backend! {
-        async fn marks_become_the_priority_and_leave_the_text(db: TestDatabase) {
-            migrated(&db, &["water the plants", "! call the bank", "!! pay the rent", "!!!   run"]).await;
+        async fn marks_become_the_priority_and_leave_the_text(backend: Backend) {
+            let db = with_tasks(backend, &["water the plants", "! call the bank", "!! pay the rent", "!!!   run"]).await;
+
+            migrate(&db).await.unwrap();
 
             assert_eq!(todos(&db).await, ["0|water the plants", "1|call the bank", "2|pay the rent", "2|run"]);
         }
 
-        async fn what_only_looks_like_a_mark_stays_as_it_was_written(db: TestDatabase) {
+        async fn what_only_looks_like_a_mark_stays_as_it_was_written(backend: Backend) {
             let tasks = ["!important in the stylesheet", "!!!", "! ", "! !", "shout!", " ! indented", ""];
+            let db = with_tasks(backend, &tasks).await;
 
-            migrated(&db, &tasks).await;
+            db.apply(2).keeping_every_row().await.unwrap();
 
             assert_eq!(todos(&db).await, tasks.map(|task| format!("0|{task}")));
         }
 
-        async fn nothing_else_about_a_todo_changes(db: TestDatabase) {
-            db.up_to(&registry(), 1).await.unwrap();
-            db.execute_unprepared("INSERT INTO members (email) VALUES ('ada@example.org')").await.unwrap();
-            db.execute_unprepared(
-                "INSERT INTO todos (member_id, task, complete, due, created)
-                 SELECT id, '! call', TRUE, '2030-01-01 00:00:00+00:00', '2020-01-01 00:00:00+00:00' FROM members",
-            )
-            .await
-            .unwrap();
+        async fn nothing_else_about_a_todo_changes(backend: Backend) {
+            let db = with_tasks(backend, &["! call"]).await;
+            db.sql("UPDATE todos SET complete = TRUE, due = '2030-01-01 00:00:00+00:00', created = '2020-01-01 00:00:00+00:00'").await;
 
-            db.apply(&registry(), 2).await.unwrap();
+            migrate(&db).await.unwrap();
 
-            let kept = "SELECT task FROM todos WHERE complete
-                        AND due = '2030-01-01 00:00:00+00:00' AND created = '2020-01-01 00:00:00+00:00'";
-            assert_eq!(texts(&db, kept).await, ["call"]);
+            assert_eq!(todos(&db).await, ["1|call"]);
         }
 
-        async fn a_database_without_todos_is_migrated_too(db: TestDatabase) {
-            migrated(&db, &[]).await;
+        async fn a_database_without_todos_is_migrated_too(backend: Backend) {
+            let db = with_tasks(backend, &[]).await;
 
-            assert!(todos(&db).await.is_empty());
+            migrate(&db).await.unwrap();
         }
 
-        async fn a_priority_that_does_not_exist_is_refused(db: TestDatabase) {
-            migrated(&db, &["water the plants"]).await;
+        async fn a_priority_that_does_not_exist_is_refused(backend: Backend) {
+            let db = with_tasks(backend, &["water the plants"]).await;
+            migrate(&db).await.unwrap();
 
             for priority in ["-1", "3", "NULL"] {
                 db.execute_unprepared(&format!("UPDATE todos SET priority = {priority}")).await.unwrap_err();
             }
         }
 
-        async fn validate_notices_a_mark_that_was_left_behind(db: TestDatabase) {
-            migrated(&db, &["! call the bank"]).await;
-            db.execute_unprepared("UPDATE todos SET priority = 0, task = '! call the bank'").await.unwrap();
+        async fn validate_notices_a_mark_that_was_left_behind(backend: Backend) {
+            let db = with_tasks(backend, &["! call the bank"]).await;
+            migrate(&db).await.unwrap();
+            db.sql("UPDATE todos SET priority = 0, task = '! call the bank'").await;
 
             let error = Migration.validate(&db).await.unwrap_err();
 
             assert_eq!(error, DbErr::Migration("todo 1 is still marked in the text".to_owned()));
         }
 
-        async fn validate_notices_a_text_that_was_lost(db: TestDatabase) {
-            migrated(&db, &["!! pay the rent"]).await;
-            db.execute_unprepared("UPDATE todos SET task = ''").await.unwrap();
+        async fn validate_notices_a_text_that_was_lost(backend: Backend) {
+            let db = with_tasks(backend, &["!! pay the rent"]).await;
+            migrate(&db).await.unwrap();
+            db.sql("UPDATE todos SET task = ''").await;
 
             let error = Migration.validate(&db).await.unwrap_err();
 

@@ -1,6 +1,6 @@
 //! The handle that an app and its migrations share.
 
-use std::pin::Pin;
+use std::{fmt, pin::Pin, sync::Arc};
 
 use async_trait::async_trait;
 use futures_util::Stream;
@@ -19,7 +19,10 @@ use crate::{Error, backend};
 /// statements and raw SQL run on it alike. It is not `Clone`, so that no migration keeps the transaction it is handed: an
 /// app shares its pool with `Arc<Database>`.
 #[derive(Debug)]
-pub struct Database(Inner);
+pub struct Database {
+    inner: Inner,
+    listener: Listener,
+}
 
 #[derive(Debug)]
 enum Inner {
@@ -54,7 +57,7 @@ impl Database {
     /// It takes a reference, so that an app whose handlers share the pool can close it when they are done; what is asked
     /// of the pool afterwards is an error.
     pub async fn disconnect(&self) -> Result<(), Error> {
-        match &self.0 {
+        match &self.inner {
             Inner::Pool(pool) => pool.close_by_ref().await.map_err(Error::database),
             Inner::Transaction(_) => Err(Error::NotAPool),
         }
@@ -63,7 +66,7 @@ impl Database {
     /// sea-orm-migration's [`SchemaManager`] on this handle: `create_table`, `has_column` and the like.
     #[must_use]
     pub fn schema(&self) -> SchemaManager<'_> {
-        match &self.0 {
+        match &self.inner {
             Inner::Pool(pool) => SchemaManager::new(pool),
             Inner::Transaction(transaction) => SchemaManager::new(transaction),
         }
@@ -72,26 +75,31 @@ impl Database {
     /// Which database this is, for SQL that differs.
     #[must_use]
     pub fn get_database_backend(&self) -> DatabaseBackend {
-        match &self.0 {
+        match &self.inner {
             Inner::Pool(pool) => pool.get_database_backend(),
             Inner::Transaction(transaction) => ConnectionTrait::get_database_backend(transaction),
         }
     }
 
     pub(crate) fn pool(&self) -> Result<&DatabaseConnection, Error> {
-        match &self.0 {
+        match &self.inner {
             Inner::Pool(pool) => Ok(pool),
             Inner::Transaction(_) => Err(Error::NotAPool),
         }
     }
 
     pub(crate) fn from_transaction(transaction: DatabaseTransaction) -> Self {
-        Self(Inner::Transaction(transaction))
+        Self { inner: Inner::Transaction(transaction), listener: Listener::default() }
+    }
+
+    /// Has the listener hear of what SeaORM's own callback is not told; see [`Listener::attach`].
+    pub(crate) fn with_listener(self, listener: &Listener) -> Self {
+        Self { listener: listener.clone(), ..self }
     }
 
     /// Gives back what [`from_transaction`](Self::from_transaction) wrapped.
     pub(crate) fn into_transaction(self) -> DatabaseTransaction {
-        match self.0 {
+        match self.inner {
             Inner::Transaction(transaction) => transaction,
             Inner::Pool(_) => unreachable!("only what from_transaction made comes here"),
         }
@@ -101,14 +109,49 @@ impl Database {
 /// Adopts a pool that SeaORM opened; a run of migrations connects with the same options.
 impl From<DatabaseConnection> for Database {
     fn from(pool: DatabaseConnection) -> Self {
-        Self(Inner::Pool(pool))
+        Self { inner: Inner::Pool(pool), listener: Listener::default() }
+    }
+}
+
+/// Hears of the statements that fail: see [`on_failed_statement`](crate::Up::on_failed_statement).
+#[derive(Clone, Default)]
+pub(crate) struct Listener(Option<Callback>);
+
+type Callback = Arc<dyn Fn(&str) + Send + Sync>;
+
+impl Listener {
+    pub(crate) fn new(callback: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(callback)))
+    }
+
+    /// Listens to a connection, and to the transactions that are begun on it from now on. SeaORM's callback is told of
+    /// each statement but those of `execute_unprepared`.
+    pub(crate) fn attach(&self, connection: &mut DatabaseConnection) {
+        let Some(callback) = self.0.clone() else { return };
+        connection.set_metric_callback(move |info| {
+            if info.failed {
+                callback(&info.statement.to_string());
+            }
+        });
+    }
+
+    fn failed(&self, sql: &str) {
+        if let Some(callback) = &self.0 {
+            callback(sql);
+        }
+    }
+}
+
+impl fmt::Debug for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Listener").finish_non_exhaustive()
     }
 }
 
 /// Calls the same method on whichever of the two this is.
 macro_rules! delegate {
     ($self:ident.$method:ident($($argument:expr),*).await) => {
-        match &$self.0 {
+        match &$self.inner {
             Inner::Pool(pool) => pool.$method($($argument),*).await,
             Inner::Transaction(transaction) => transaction.$method($($argument),*).await,
         }
@@ -126,7 +169,8 @@ impl ConnectionTrait for Database {
     }
 
     async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
-        delegate!(self.execute_unprepared(sql).await)
+        let done = delegate!(self.execute_unprepared(sql).await);
+        done.inspect_err(|_| self.listener.failed(sql))
     }
 
     async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
@@ -197,7 +241,7 @@ impl StreamTrait for Database {
 
     fn stream_raw<'a>(&'a self, statement: Statement) -> BoxFuture<'a, Result<Self::Stream<'a>, DbErr>> {
         Box::pin(async move {
-            Ok(match &self.0 {
+            Ok(match &self.inner {
                 Inner::Pool(pool) => Box::pin(pool.stream_raw(statement).await?) as Self::Stream<'a>,
                 Inner::Transaction(transaction) => Box::pin(transaction.stream_raw(statement).await?),
             })

@@ -346,7 +346,7 @@ impl fmt::Display for Explanation<'_> {
 }
 
 /// The causes, outermost first, down to the words of the server.
-fn causes(error: &Error) -> Vec<String> {
+pub(crate) fn causes(error: &Error) -> Vec<String> {
     let mut causes = Vec::new();
     for cause in std::iter::successors(error.source(), |&cause| cause.source()) {
         if let Some(Failure::Migrate(error)) = cause.downcast_ref() {

@@ -1,6 +1,6 @@
 //! What a migration is.
 
-use std::time::Duration;
+use std::{any::Any, time::Duration};
 
 use sea_orm_migration::prelude::async_trait::async_trait;
 
@@ -35,7 +35,7 @@ use sea_orm::DbErr;
     message = "`{Self}` is not a migration",
     note = "a migration module holds `pub struct Migration;` and `#[async_trait] impl MigrationTrait for Migration`"
 )]
-pub trait MigrationTrait: Send + Sync {
+pub trait MigrationTrait: Any + Send + Sync {
     /// What the migration does, in a few words, for `status` and the logs. Empty by default.
     fn description(&self) -> &str {
         ""

@@ -3,7 +3,9 @@
 use std::{fmt, pin::Pin, time::Duration};
 
 use crate::{
-    Applied, Database, Error, Progress, Registry, run,
+    Applied, Database, Error, Progress, Registry,
+    database::Listener,
+    run,
     version::{self, Found},
 };
 
@@ -39,6 +41,7 @@ pub(crate) struct Options<'a> {
     pub(crate) lock_timeout: Duration,
     pub(crate) max_tries: u32,
     pub(crate) progress: Box<dyn Fn(&Progress) + Send + Sync + 'a>,
+    pub(crate) listener: Listener,
 }
 
 impl<'a> Up<'a> {
@@ -48,6 +51,7 @@ impl<'a> Up<'a> {
             lock_timeout: Duration::from_secs(5),
             max_tries: 10,
             progress: Box::new(|_| ()),
+            listener: Listener::default(),
         };
         Self { registry, db, options, target: None, cancel: None }
     }
@@ -86,6 +90,15 @@ impl<'a> Up<'a> {
     /// Calls back at each step of the run. The steps go to `tracing` in any case.
     pub fn on_progress(mut self, callback: impl Fn(&Progress) + Send + Sync + 'a) -> Self {
         self.options.progress = Box::new(callback);
+        self
+    }
+
+    /// Calls back with the SQL of each statement of a migration that the database refuses, its values filled in.
+    ///
+    /// For tests and for debugging: the SQL may hold what must not be logged, which is why no error repeats it. What a
+    /// migration runs by `execute_unprepared` on anything but the [`Database`] that it is handed is not heard of.
+    pub fn on_failed_statement(mut self, callback: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        self.options.listener = Listener::new(callback);
         self
     }
 

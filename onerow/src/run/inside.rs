@@ -132,7 +132,7 @@ impl Run<'_> {
         transaction: DatabaseTransaction,
         number: i32,
     ) -> (DatabaseTransaction, Result<Applied, Rejected>) {
-        let db = Database::from_transaction(transaction);
+        let db = Database::from_transaction(transaction).with_listener(&self.options.listener);
         let outcome = self.perform(&db, number, Some(self.lock_timeout(number))).await;
         (db.into_transaction(), outcome)
     }

@@ -75,7 +75,8 @@ impl<'a> Run<'a> {
     ) -> Result<Self, Error> {
         let id = format!("{:08x}", fastrand::u32(..));
         let interrupt = Arc::default();
-        let session = Session::open(pool, &format!("onerow {id}"), &interrupt).await?;
+        let mut session = Session::open(pool, &format!("onerow {id}"), &interrupt).await?;
+        options.listener.attach(&mut session.pool);
         let monitor = Monitor::new(pool, format!("onerow monitor {id}"), interrupt);
         Ok(Self {
             registry,

@@ -59,11 +59,12 @@ impl Run<'_> {
         number: i32,
         held: Option<&DatabaseTransaction>,
     ) -> Result<Result<Applied, Rejected>, Error> {
-        let worker = Session::open(self.pool, &self.label(number), &self.session.interrupt).await?;
+        let mut worker = Session::open(self.pool, &self.label(number), &self.session.interrupt).await?;
+        self.options.listener.attach(&mut worker.pool);
         if let Err(error) = worker.backend.prepare_worker(&worker).await {
             return Err(self.refused("prepare a connection", error).await);
         }
-        let db = Database::from(worker.pool.clone());
+        let db = Database::from(worker.pool.clone()).with_listener(&self.options.listener);
         // The run's, so that it is ended with it.
         self.worker = Some(worker);
         let outcome = tokio::select! {

@@ -1,71 +1,59 @@
 //! A database that lives as long as the test that asked for it.
 
-use std::ops::Deref;
+use std::{ops::Deref, panic::Location};
 
-use crate::{Database, Error, Registry, Report};
+use async_trait::async_trait;
+use sea_orm::{ConnectOptions, ConnectionTrait, DatabaseBackend, DbErr, ExecResult, QueryResult, Statement};
 
-/// An empty database of a test's own, removed when it is dropped, also by a panic.
+use super::{
+    apply::{Apply, ApplyError, apply},
+    place::Place,
+    rows::{Selected, select},
+    template::{self, Store},
+};
+use crate::{Database, Registry, backend};
+
+/// A database of a test's own, gone when it is dropped, also by a panic.
 ///
-/// It derefs to the pool, a [`Database`].
-///
-/// Making one panics where that cannot be done: that is how a test fails with the reason.
-///
-/// ```
-/// use onerow::testing::TestDatabase;
-///
-/// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() -> Result<(), onerow::Error> {
-/// let db = TestDatabase::sqlite().await;
-/// let report = onerow::Registry::new(vec![]).up(&db).await?;
-/// assert_eq!(report.version, -1);
-/// # Ok(())
-/// # }
-/// ```
+/// A [`Backend`](super::Backend) makes one, at the version that the test starts from. It derefs to the pool, a
+/// [`Database`], and runs entities and queries itself. [`apply`](Self::apply) and its like go on with the registry that it was
+/// made with.
 pub struct TestDatabase {
     // Dropped in this order: the pool lets go of the database before that is removed.
     database: Database,
+    _place: Place,
     url: String,
-    _removed_when_dropped: Option<Box<dyn Send + Sync>>,
+    registry: Registry,
 }
 
 const IN_MEMORY: &str = "sqlite::memory:";
 
 impl TestDatabase {
-    /// An SQLite file in a directory of its own.
-    ///
-    /// # Panics
-    /// When there is no room for it in the directory for temporary files.
-    #[cfg(feature = "sqlite")]
-    pub async fn sqlite() -> Self {
-        let dir = tempfile::Builder::new().prefix("onerow-sqlite.").tempdir();
-        let dir = dir.unwrap_or_else(|error| panic!("cannot make a directory for an SQLite file: {error}"));
-        let url = format!("sqlite://{}?mode=rwc", dir.path().join("test.sqlite").display());
-        Self::open(url, Some(Box::new(dir))).await
+    pub(super) async fn at(store: &dyn Store, registry: Registry, version: i32) -> Self {
+        let migrate = async |place: Place, version| {
+            let database = connect(&url(&place)).await;
+            apply(&registry, &database, version).await?;
+            database.disconnect().await?;
+            Ok(place)
+        };
+        let place = template::database_at(store, &registry, version, migrate).await;
+        let place =
+            place.unwrap_or_else(|error: ApplyError| panic!("no database at version {version}: {error}"));
+        Self::open(place, registry).await
     }
 
-    /// An SQLite database in memory, with its pool of one connection.
+    /// An empty SQLite database in memory, with its pool of one connection.
     ///
     /// # Panics
     /// When SQLite refuses.
     #[cfg(feature = "sqlite")]
-    pub async fn sqlite_memory() -> Self {
-        Self::open(IN_MEMORY.into(), None).await
+    pub async fn in_memory() -> Self {
+        Self::open(Place::Memory, Registry::new(Vec::new())).await
     }
 
-    /// A database on the server that `TEST_POSTGRES_URL` names, or on a throwaway server that all tests of this
-    /// process share, started when the first of them asks.
-    ///
-    /// # Panics
-    /// When there is no server, or it refuses. The message says what to install or to set.
-    #[cfg(feature = "postgres")]
-    pub async fn postgres() -> Self {
-        let on_server = postgres::OnServer::create().await;
-        Self::open(on_server.url(), Some(Box::new(on_server))).await
-    }
-
-    async fn open(url: String, removed_when_dropped: Option<Box<dyn Send + Sync>>) -> Self {
-        let database = connect(&url).await;
-        Self { database, url, _removed_when_dropped: removed_when_dropped }
+    async fn open(place: Place, registry: Registry) -> Self {
+        let url = url(&place);
+        Self { database: connect(&url).await, _place: place, url, registry }
     }
 
     /// Where it is, for a program under test that takes a `DATABASE_URL`.
@@ -81,29 +69,101 @@ impl TestDatabase {
     pub async fn connect(&self) -> Database {
         assert!(
             self.url != IN_MEMORY,
-            "a second pool on sqlite::memory: is another, empty database; take TestDatabase::sqlite()"
+            "a second pool on sqlite::memory: is another, empty database; take Backend::Sqlite.empty_database()"
         );
         connect(&self.url).await
     }
 
-    /// Applies the migrations up to this version: the state that a test of the next one starts from.
-    pub async fn up_to(&self, registry: &Registry, version: i32) -> Result<Report, Error> {
-        registry.up(self).to(version).await
+    /// The registry that it was made with; an empty one for [`empty_database`](super::Backend::empty_database).
+    #[must_use]
+    pub fn registry(&self) -> &Registry {
+        &self.registry
     }
 
-    /// Applies this one migration, on a database at the version before.
+    /// Applies this one migration.
+    ///
+    /// # Errors
+    /// [`ApplyError::Failed`] with the migration and its SQL, and [`ApplyError::OtherVersion`] when the database is not
+    /// at the version before: the test would then be of something else.
+    pub fn apply(&self, version: i32) -> Apply<'_> {
+        Apply::new(self, Some(version - 1), version)
+    }
+
+    /// Applies the migrations up to this version.
+    ///
+    /// # Errors
+    /// [`ApplyError::Failed`] with the migration and its SQL.
+    pub fn apply_up_to(&self, version: i32) -> Apply<'_> {
+        Apply::new(self, None, version)
+    }
+
+    /// Applies all migrations that are pending.
+    ///
+    /// # Errors
+    /// [`ApplyError::Failed`] with the migration and its SQL.
+    pub fn apply_the_rest(&self) -> Apply<'_> {
+        self.apply_up_to(self.registry.latest())
+    }
+
+    /// Runs SQL, several statements if need be, and tells how many rows it changed.
     ///
     /// # Panics
-    /// When the database is at any other version, because the test would then be of something else.
-    pub async fn apply(&self, registry: &Registry, version: i32) -> Result<(), Error> {
-        let (found, before) = (registry.status(self).await?.version, version - 1);
-        assert!(
-            found == before,
-            "apply(&registry, {version}) wants a database at version {before}, and this is at {found}: \
-             call up_to(&registry, {before}) first"
-        );
-        self.up_to(registry, version).await.map(drop)
+    /// When the database refuses, with the SQL. To see a refusal, use
+    /// [`execute_unprepared`](ConnectionTrait::execute_unprepared).
+    #[track_caller]
+    pub fn sql(&self, sql: &str) -> impl Future<Output = u64> {
+        let caller = Location::caller();
+        async move {
+            match self.database.execute_unprepared(sql).await {
+                Ok(done) => done.rows_affected(),
+                Err(error) => refused(&error, sql, caller),
+            }
+        }
     }
+
+    /// What SQL selects: a line for each row, its columns separated by `|`.
+    ///
+    /// The text is the same on each backend for what both know: `NULL`, `true` and `false`, numbers, text. Dates and times are
+    /// as the database writes them.
+    ///
+    /// # Panics
+    /// When the database refuses, with the SQL.
+    #[track_caller]
+    pub fn rows(&self, sql: &str) -> impl Future<Output = Vec<String>> {
+        let caller = Location::caller();
+        async move {
+            let pool = self.database.pool().unwrap_or_else(|error| panic!("{error}"));
+            match select(pool, sql).await {
+                Ok(Selected { rows, .. }) => rows.iter().map(|texts| texts.join("|")).collect(),
+                Err(error) => refused(&error, sql, caller),
+            }
+        }
+    }
+}
+
+/// A panic in an `async` function has its own line, not the caller's.
+fn refused(error: &DbErr, sql: &str, caller: &Location) -> ! {
+    panic!("{}\n  SQL: {sql}\n  at {caller}", backend::words(error))
+}
+
+fn url(place: &Place) -> String {
+    match place {
+        #[cfg(feature = "postgres")]
+        Place::Postgres(database) => super::postgres::Server::of_this_process().url_of(database),
+        #[cfg(feature = "sqlite")]
+        Place::File(file) => format!("sqlite://{}?mode=rwc", file.path().display()),
+        #[cfg(feature = "sqlite")]
+        Place::Memory => IN_MEMORY.into(),
+    }
+}
+
+async fn connect(url: &str) -> Database {
+    let mut options = ConnectOptions::new(url);
+    // What a test writes need not survive a loss of power.
+    #[cfg(feature = "sqlite")]
+    options
+        .map_sqlx_sqlite_opts(|options| options.synchronous(sea_orm::sqlx::sqlite::SqliteSynchronous::Off));
+    Database::connect(options).await.unwrap_or_else(|error| panic!("{}", error.explain()))
 }
 
 impl Deref for TestDatabase {
@@ -114,172 +174,29 @@ impl Deref for TestDatabase {
     }
 }
 
-async fn connect(url: &str) -> Database {
-    Database::connect(url).await.unwrap_or_else(|error| panic!("{}", error.explain()))
-}
-
-#[cfg(feature = "postgres")]
-mod postgres {
-    use std::{env, sync::LazyLock, thread};
-
-    use sea_orm::{ConnectOptions, ConnectionTrait};
-    use url::Url;
-
-    use crate::{
-        Database, Error,
-        testing::{PostgresServer, server},
-    };
-
-    const URL_VARIABLE: &str = "TEST_POSTGRES_URL";
-
-    /// A database among others on a server. The server may outlive us, and does where `TEST_POSTGRES_URL` names it.
-    pub(super) struct OnServer {
-        server: Url,
-        name: String,
+#[async_trait]
+impl ConnectionTrait for TestDatabase {
+    fn get_database_backend(&self) -> DatabaseBackend {
+        self.database.get_database_backend()
     }
 
-    impl OnServer {
-        pub(super) async fn create() -> Self {
-            let server = server();
-            let digits = server::random_hex().unwrap_or_else(|error| panic!("no random numbers: {error}"));
-            let name = format!("onerow_test_{digits}");
-            let created = execute(&server, &format!("CREATE DATABASE {name}")).await;
-            created
-                .unwrap_or_else(|error| panic!("cannot create a database to test on\n{}", error.explain()));
-            Self { server, name }
-        }
-
-        pub(super) fn url(&self) -> String {
-            let mut url = self.server.clone();
-            url.set_path(&self.name);
-            url.into()
-        }
+    async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
+        self.database.execute_raw(statement).await
     }
 
-    impl Drop for OnServer {
-        /// On a thread of its own, because the runtime of the test may have no other, and may not be entered twice.
-        fn drop(&mut self) {
-            // Forced: what the test left open on it is closed by the server.
-            let sql = format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name);
-            let server = self.server.clone();
-            let dropped = thread::spawn(move || {
-                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-                let runtime = runtime.map_err(|error| error.to_string())?;
-                runtime.block_on(execute(&server, &sql)).map_err(|error| error.explain().to_string())
-            });
-            // No panic: one in a test that already does would abort the others.
-            if let Ok(Err(error)) = dropped.join() {
-                eprintln!(
-                    "the database {} is left behind on {}\n{error}",
-                    self.name,
-                    self.server.authority()
-                );
-            }
-        }
+    async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
+        self.database.execute_unprepared(sql).await
     }
 
-    async fn execute(server: &Url, sql: &str) -> Result<(), Error> {
-        let mut options = ConnectOptions::new(server.as_str());
-        options.max_connections(1).sqlx_logging(false);
-        let database = Database::connect(options).await?;
-        database.execute_unprepared(sql).await.map_err(Error::database)?;
-        database.disconnect().await
+    async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
+        self.database.query_one_raw(statement).await
     }
 
-    fn server() -> Url {
-        let url = match env::var(URL_VARIABLE) {
-            Ok(url) if !url.is_empty() => url,
-            _ => shared_server().url("postgres"),
-        };
-        Url::parse(&url).unwrap_or_else(|error| panic!("{URL_VARIABLE} does not parse: {error}"))
+    async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
+        self.database.query_all_raw(statement).await
     }
 
-    fn shared_server() -> &'static PostgresServer {
-        static SERVER: LazyLock<Result<PostgresServer, String>> =
-            LazyLock::new(|| PostgresServer::start().map_err(|error| error.explain()));
-        match &*SERVER {
-            Ok(server) => server,
-            Err(reason) => panic!(
-                "no PostgreSQL server to test on\n  {reason}\n  \
-                 to test on a running one: {URL_VARIABLE}=postgres://user:password@host:5432/postgres\n  \
-                 to leave PostgreSQL out: ONEROW_TEST_BACKENDS=sqlite"
-            ),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use sea_orm::ConnectionTrait;
-
-    use super::*;
-    use crate::{MigrationTrait, on_every_backend, prelude::*};
-
-    /// A migration that makes a table of this name.
-    struct Makes(&'static str);
-
-    #[async_trait]
-    impl MigrationTrait for Makes {
-        async fn migrate(&self, db: &Database) -> Result<(), DbErr> {
-            db.execute_unprepared(&format!("CREATE TABLE {} (id INTEGER)", self.0)).await.map(drop)
-        }
-    }
-
-    fn registry() -> Registry {
-        Registry::new(vec![Box::new(Makes("first")), Box::new(Makes("second")), Box::new(Makes("third"))])
-    }
-
-    on_every_backend! {
-        async fn apply_applies_one_migration(db: TestDatabase) {
-            db.up_to(&registry(), 0).await.unwrap();
-            db.apply(&registry(), 1).await.unwrap();
-            assert!(db.schema().has_table("second").await.unwrap());
-            assert!(!db.schema().has_table("third").await.unwrap());
-        }
-
-        #[should_panic(expected = "wants a database at version 1, and this is at -1")]
-        async fn apply_refuses_to_apply_more_than_one(db: TestDatabase) {
-            let _ = db.apply(&registry(), 2).await;
-        }
-
-        async fn a_second_pool_sees_what_the_first_did(db: TestDatabase) {
-            db.up_to(&registry(), 0).await.unwrap();
-            let other = db.connect().await;
-            assert!(other.schema().has_table("first").await.unwrap());
-            other.disconnect().await.unwrap();
-        }
-    }
-
-    #[cfg(feature = "sqlite")]
-    #[tokio::test]
-    async fn a_file_goes_with_its_directory() {
-        let db = TestDatabase::sqlite().await;
-        db.up_to(&registry(), 2).await.unwrap();
-        let dir = db.url().trim_start_matches("sqlite://").rsplit_once('/').unwrap().0.to_owned();
-        assert!(std::path::Path::new(&dir).exists());
-        drop(db);
-        assert!(!std::path::Path::new(&dir).exists());
-    }
-
-    #[cfg(feature = "sqlite")]
-    #[tokio::test]
-    #[should_panic(expected = "take TestDatabase::sqlite()")]
-    async fn a_database_in_memory_has_no_second_pool() {
-        TestDatabase::sqlite_memory().await.connect().await;
-    }
-
-    /// In a runtime of one thread, which the drop keeps waiting, and with a connection in use.
-    #[cfg(feature = "postgres")]
-    #[tokio::test]
-    async fn a_database_on_a_server_is_dropped_with_connections_open() {
-        if !crate::testing::Backend::Postgres.is_wanted() {
-            return;
-        }
-        let db = TestDatabase::postgres().await;
-        let other = db.connect().await;
-        let _unfinished = other.begin().await.unwrap();
-        let url = db.url().to_owned();
-        drop(db);
-        assert!(matches!(Database::connect(url).await, Err(Error::NoSuchDatabase { .. })));
+    fn support_returning(&self) -> bool {
+        self.database.support_returning()
     }
 }

@@ -1,91 +1,35 @@
 //! One specification, run on every backend.
 
-use std::{
-    env,
-    io::{self, Write},
-    thread,
-};
-
-use super::TestDatabase;
-
-const VARIABLE: &str = "ONEROW_TEST_BACKENDS";
-
-/// A kind of database that tests run on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Backend {
-    /// A file.
-    Sqlite,
-    /// A server.
-    Postgres,
-}
-
-impl Backend {
-    const ALL: [Self; 2] = [Self::Sqlite, Self::Postgres];
-
-    /// Its name in `ONEROW_TEST_BACKENDS`.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Sqlite => "sqlite",
-            Self::Postgres => "postgres",
-        }
-    }
-
-    /// Whether `ONEROW_TEST_BACKENDS` lets the tests of this backend run; it prints which test it leaves out.
-    ///
-    /// For a test that only one backend has; [`on_every_backend!`](crate::on_every_backend) asks by itself.
-    ///
-    /// # Panics
-    /// When the variable holds a name that no backend has: a slip in it must not leave all of them out.
-    #[must_use]
-    pub fn is_wanted(self) -> bool {
-        let list = env::var(VARIABLE).unwrap_or_default();
-        if names(&list).contains(&self) {
-            return true;
-        }
-        // Not `eprintln!`: the test harness keeps what that prints to itself when the test passes.
-        let current = thread::current();
-        let _ =
-            writeln!(io::stderr(), "left out by {VARIABLE}={list}: {}", current.name().unwrap_or("a test"));
-        false
-    }
-}
-
-/// The backends of a list of names; all of them for an empty list.
-fn names(list: &str) -> Vec<Backend> {
-    let names: Vec<_> = list.split(',').map(str::trim).filter(|name| !name.is_empty()).collect();
-    if names.is_empty() {
-        return Backend::ALL.into();
-    }
-    let known = |name: &str| Backend::ALL.into_iter().find(|backend| backend.name() == name);
-    names
-        .into_iter()
-        .map(|name| {
-            known(name).unwrap_or_else(|| panic!("{VARIABLE} names {name:?}; known are: sqlite, postgres"))
-        })
-        .collect()
-}
+use super::{Backend, TestDatabase};
 
 /// Makes tests that run on every backend that is compiled in.
 ///
 /// Each function becomes a module of its name with the tests `sqlite` and `postgres`, which `cargo test` lists as
-/// `a_sentence::sqlite` and so on. The function gets an empty [`TestDatabase`](crate::testing::TestDatabase), and a
-/// tokio runtime of several threads. `#[ignore]` and `#[should_panic]` go to the tests, other attributes to the
-/// module.
+/// `a_sentence::sqlite` and so on. The function takes a [`Backend`](crate::testing::Backend), which makes databases at the
+/// version that the test starts from, or an empty [`TestDatabase`](crate::testing::TestDatabase). It runs on a tokio runtime of
+/// several threads. `#[ignore]` and `#[should_panic]` go to the tests, other attributes to the module.
 ///
 /// ```
-/// use onerow::{prelude::*, testing::TestDatabase};
+/// use onerow::testing::{Backend, TestDatabase};
 ///
 /// onerow::on_every_backend! {
-///     /// Zero rows are rows too.
 ///     async fn an_empty_update_changes_nothing(db: TestDatabase) {
-///         db.execute_unprepared("CREATE TABLE members (email TEXT)").await.unwrap();
-///         let done = db.execute_unprepared("UPDATE members SET email = ''").await.unwrap();
-///         assert_eq!(done.rows_affected(), 0);
+///         db.sql("CREATE TABLE members (email TEXT)").await;
+///         assert_eq!(db.sql("UPDATE members SET email = ''").await, 0);
+///     }
+///
+///     /// Each database is another one.
+///     async fn two_databases_do_not_see_each_other(backend: Backend) {
+///         let (one, other) = (backend.empty_database().await, backend.empty_database().await);
+///         one.sql("CREATE TABLE members (email TEXT)").await;
+///         other.sql("CREATE TABLE members (email TEXT)").await;
 ///     }
 /// }
-/// # fn main() {}
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// #     an_empty_update_changes_nothing::specification(Backend::Sqlite.empty_database().await).await;
+/// #     two_databases_do_not_see_each_other::specification(Backend::Sqlite).await;
+/// # }
 /// ```
 #[macro_export]
 macro_rules! on_every_backend {
@@ -118,22 +62,20 @@ macro_rules! __specification {
             use super::*;
 
             #[allow(dead_code)]
-            async fn specification($db: $database) $body
+            pub(super) async fn specification($db: $database) $body
 
             $crate::__with_sqlite! {
                 $($test)*
                 #[test]
                 fn sqlite() {
-                    use $crate::testing::{Backend, TestDatabase, run};
-                    run(Backend::Sqlite, TestDatabase::sqlite, specification);
+                    $crate::testing::run($crate::testing::Backend::Sqlite, specification);
                 }
             }
             $crate::__with_postgres! {
                 $($test)*
                 #[test]
                 fn postgres() {
-                    use $crate::testing::{Backend, TestDatabase, run};
-                    run(Backend::Postgres, TestDatabase::postgres, specification);
+                    $crate::testing::run($crate::testing::Backend::Postgres, specification);
                 }
             }
         }
@@ -174,21 +116,35 @@ macro_rules! __with_postgres {
     ($($item:tt)*) => {};
 }
 
-/// Runs a specification on a database of a backend, unless that is left out.
+/// What a specification asks for.
+pub trait Fixture: Sized {
+    /// Makes it.
+    fn on(backend: Backend) -> impl Future<Output = Self>;
+}
+
+impl Fixture for Backend {
+    async fn on(backend: Backend) -> Self {
+        backend
+    }
+}
+
+impl Fixture for TestDatabase {
+    async fn on(backend: Backend) -> Self {
+        backend.empty_database().await
+    }
+}
+
+/// Runs a specification on a backend, unless that is left out.
 ///
 /// # Panics
 /// When the specification does.
-pub fn run<M, S>(backend: Backend, make: impl FnOnce() -> M, specification: impl FnOnce(TestDatabase) -> S)
-where
-    M: Future<Output = TestDatabase>,
-    S: Future<Output = ()>,
-{
+pub fn run<F: Fixture, S: Future<Output = ()>>(backend: Backend, specification: impl FnOnce(F) -> S) {
     if !backend.is_wanted() {
         return;
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.unwrap_or_else(|error| panic!("cannot start a tokio runtime: {error}"));
-    runtime.block_on(async { specification(make().await).await });
+    runtime.block_on(async { specification(F::on(backend).await).await });
 }
 
 #[cfg(test)]
@@ -203,17 +159,5 @@ mod tests {
             db.url();
             panic!("as it should");
         }
-    }
-
-    #[test]
-    fn an_empty_list_is_all_backends() {
-        assert_eq!(names(""), Backend::ALL);
-        assert_eq!(names(" postgres , "), [Backend::Postgres]);
-    }
-
-    #[test]
-    #[should_panic(expected = "names \"postgresql\"; known are")]
-    fn a_slip_in_the_list_is_told() {
-        names("sqlite,postgresql");
     }
 }

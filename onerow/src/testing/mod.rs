@@ -1,8 +1,7 @@
-//! Throwaway databases, and one migration at a time: for unit tests of migrations. Unix only.
+//! Databases for tests, and one migration at a time. Unix only.
 //!
-//! A test of a migration brings a [`TestDatabase`] to the version before, adds rows, applies the one migration and
-//! looks at what became of them. [`on_every_backend!`](crate::on_every_backend) runs it on each backend that is
-//! compiled in:
+//! A test of a migration starts from the version before, adds rows, applies the one migration and looks at what became of
+//! them. [`on_every_backend!`](crate::on_every_backend) runs it on each backend that is compiled in:
 //!
 //! ```
 //! # mod m0000 {
@@ -25,45 +24,56 @@
 //! #         }
 //! #     }
 //! # }
-//! use onerow::{prelude::*, testing::TestDatabase};
+//! use onerow::testing::{Backend, on_every_backend};
 //!
-//! fn registry() -> Registry {
+//! fn registry() -> onerow::Registry {
 //!     onerow::registry![m0000, m0001]
 //! }
 //!
-//! onerow::on_every_backend! {
-//!     async fn m0001_lowers_the_case_of_addresses(db: TestDatabase) {
-//!         db.up_to(&registry(), 0).await.unwrap();
-//!         db.execute_unprepared("INSERT INTO members VALUES ('Ada@Example.org')").await.unwrap();
+//! on_every_backend! {
+//!     async fn addresses_are_in_lower_case(backend: Backend) {
+//!         let db = backend.database_before(registry(), 1).await;
+//!         db.sql("INSERT INTO members VALUES ('Ada@Example.org')").await;
 //!
-//!         db.apply(&registry(), 1).await.unwrap();
+//!         db.apply(1).await.unwrap();
 //!
-//!         let lowered = "UPDATE members SET email = email WHERE email = 'ada@example.org'";
-//!         assert_eq!(db.execute_unprepared(lowered).await.unwrap().rows_affected(), 1);
+//!         assert_eq!(db.rows("SELECT email FROM members").await, ["ada@example.org"]);
 //!     }
 //! }
-//! # fn main() {}
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() {
+//! #     addresses_are_in_lower_case::specification(Backend::Sqlite).await;
+//! # }
 //! ```
+//!
+//! `docs/testing.md` in the repository is the guide. The variables:
 //!
 //! | variable | what it does |
 //! |---|---|
-//! | `TEST_POSTGRES_URL` | the server to make databases on, as a user who may; without it a [`PostgresServer`] is started |
+//! | `TEST_POSTGRES_URL` | the server to make databases on, as a user who may; without it one is started and shared |
 //! | `POSTGRES_BIN_DIR` | the directory of PostgreSQL's programs, where they are not found |
 //! | `ONEROW_TEST_BACKENDS` | the backends to run on, such as `sqlite` or `sqlite,postgres`; without it all |
+//! | `TMPDIR` | where the files go, `/tmp` without it; one in memory, such as `/dev/shm`, is faster still |
 
+mod apply;
+mod backend;
 mod database;
 mod every_backend;
+mod place;
 #[cfg(feature = "postgres")]
-mod installed;
-#[cfg(feature = "postgres")]
-mod server;
-#[cfg(feature = "postgres")]
-mod supervisor;
+mod postgres;
+mod rows;
+mod rows_kept;
+mod scratch;
+#[cfg(feature = "sqlite")]
+mod sqlite;
+mod template;
 
+pub use apply::{Apply, ApplyError};
+pub use backend::Backend;
 pub use database::TestDatabase;
-pub use every_backend::Backend;
 #[cfg(feature = "postgres")]
-pub use server::{PostgresServer, ServerError};
+pub use postgres::{PostgresServer, ServerError};
 
 pub use crate::on_every_backend;
 

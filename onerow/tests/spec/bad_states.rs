@@ -128,7 +128,7 @@ async fn a_read_only_file() {
     if !Backend::Sqlite.is_wanted() {
         return;
     }
-    let db = TestDatabase::sqlite().await;
+    let db = Backend::Sqlite.empty_database().await;
     let url = db.url().split('?').next().unwrap().to_owned();
     let read_only = Database::connect(format!("{url}?mode=ro")).await.unwrap();
     let error = logged(1).up(&read_only).await.unwrap_err();

@@ -33,7 +33,7 @@ async fn the_server_shows_which_migration_runs_and_the_pool_keeps_its_own_settin
     if !Backend::Postgres.is_wanted() {
         return;
     }
-    let db = TestDatabase::postgres().await;
+    let db = Backend::Postgres.empty_database().await;
     let before = text(&*db, "SELECT current_setting('lock_timeout')").await;
     let seen = Arc::default();
     let registry = Registry::new(vec![Box::new(Look(Arc::clone(&seen)))]);
@@ -51,7 +51,7 @@ async fn no_session_of_a_run_is_left_on_the_server() {
     if !Backend::Postgres.is_wanted() {
         return;
     }
-    let db = TestDatabase::postgres().await;
+    let db = Backend::Postgres.empty_database().await;
     logged(3).up(&db).await.unwrap();
     let left = "SELECT count(*) FROM pg_stat_activity
                 WHERE datname = current_database() AND application_name LIKE 'onerow%'";
@@ -112,7 +112,7 @@ async fn a_schema_search_path_of_the_pool_holds_for_the_migrations() {
     if !Backend::Postgres.is_wanted() {
         return;
     }
-    let db = TestDatabase::postgres().await;
+    let db = Backend::Postgres.empty_database().await;
     db.execute_unprepared("CREATE SCHEMA apart").await.unwrap();
     let mut options = ConnectOptions::new(db.url());
     options.set_schema_search_path("apart");
@@ -129,7 +129,7 @@ async fn a_migration_may_set_the_search_path() {
     if !Backend::Postgres.is_wanted() {
         return;
     }
-    let db = TestDatabase::postgres().await;
+    let db = Backend::Postgres.empty_database().await;
     let dump =
         Sql::new(["SELECT set_config('search_path', '', false)", "CREATE TABLE public.dumped (id INTEGER)"]);
     let next = Sql::new(["ALTER TABLE dumped ADD COLUMN task TEXT"]);

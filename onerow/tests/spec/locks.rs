@@ -95,7 +95,7 @@ async fn a_migration_may_wait_longer_for_a_lock_than_the_run_does() {
     if !Backend::Postgres.is_wanted() {
         return;
     }
-    let db = TestDatabase::postgres().await;
+    let db = Backend::Postgres.empty_database().await;
     registry([items()]).up(&db).await.unwrap();
     let holder = hold(&db).await;
     let (other, retries) = (db.connect().await, Mutex::new(0));

@@ -82,7 +82,7 @@ async fn an_invalid_index_that_a_cut_off_build_left_is_built_anew() {
     if !Backend::Postgres.is_wanted() {
         return;
     }
-    let db = TestDatabase::postgres().await;
+    let db = Backend::Postgres.empty_database().await;
     registry([items()]).up(&db).await.unwrap();
     db.execute_unprepared("INSERT INTO items VALUES (2, 'a')").await.unwrap();
     let unique = "CREATE UNIQUE INDEX CONCURRENTLY items_task ON items (task)";
@@ -99,7 +99,7 @@ async fn while_an_index_waits_for_a_writer_its_phase_and_the_writer_are_told() {
     if !Backend::Postgres.is_wanted() {
         return;
     }
-    let db = TestDatabase::postgres().await;
+    let db = Backend::Postgres.empty_database().await;
     registry([items()]).up(&db).await.unwrap();
     let writer = db.connect().await;
     let writing = writer.begin().await.unwrap();
@@ -131,7 +131,7 @@ async fn an_index_is_built_where_transactions_keep_their_snapshot_by_default() {
     if !Backend::Postgres.is_wanted() {
         return;
     }
-    let db = TestDatabase::postgres().await;
+    let db = Backend::Postgres.empty_database().await;
     let strict =
         "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_isolation = serializable',
                   current_database()); END $$";
@@ -147,7 +147,7 @@ async fn a_migration_whose_claim_is_lost_is_ended_and_the_next_run_finishes() {
     if !Backend::Postgres.is_wanted() {
         return;
     }
-    let db = TestDatabase::postgres().await;
+    let db = Backend::Postgres.empty_database().await;
     let registry = registry([items(), Sql::new(["SELECT pg_sleep(60)"]).outside_transaction()]);
     let end_the_claim = async {
         let claim = "FROM pg_stat_activity WHERE datname = current_database()

@@ -40,14 +40,14 @@ async fn keeps_the_children(db: TestDatabase) {
 #[tokio::test]
 async fn rebuilding_a_parent_table_keeps_its_children() {
     if Backend::Sqlite.is_wanted() {
-        keeps_the_children(TestDatabase::sqlite().await).await;
+        keeps_the_children(Backend::Sqlite.empty_database().await).await;
     }
 }
 
 #[tokio::test]
 async fn rebuilding_a_parent_table_in_memory_keeps_its_children() {
     if Backend::Sqlite.is_wanted() {
-        keeps_the_children(TestDatabase::sqlite_memory().await).await;
+        keeps_the_children(TestDatabase::in_memory().await).await;
     }
 }
 
@@ -67,7 +67,7 @@ async fn a_migration_that_leaves_a_child_without_its_parent_is_rolled_back() {
     if !Backend::Sqlite.is_wanted() {
         return;
     }
-    let db = TestDatabase::sqlite().await;
+    let db = Backend::Sqlite.empty_database().await;
     let careless = Sql::new(["DELETE FROM parents WHERE id = 1"]);
     let error = registry([parents_and_children(), careless]).up(&db).await.unwrap_err();
     let Error::MigrationFailed { migration: 1, version: Some(0), failure, .. } = error else {
@@ -83,7 +83,7 @@ async fn a_child_that_had_no_parent_before_does_not_stop_a_migration() {
     if !Backend::Sqlite.is_wanted() {
         return;
     }
-    let db = TestDatabase::sqlite().await;
+    let db = Backend::Sqlite.empty_database().await;
     registry([parents_and_children()]).up(&db).await.unwrap();
     db.execute_unprepared("PRAGMA foreign_keys = OFF; INSERT INTO children VALUES (30, 3)").await.unwrap();
     registry([parents_and_children(), rebuild_of_parents()]).up(&db).await.unwrap();
@@ -103,7 +103,7 @@ async fn write_ahead_logging_works_beside_an_app_that_reads() {
     if !Backend::Sqlite.is_wanted() {
         return;
     }
-    let db = TestDatabase::sqlite().await;
+    let db = Backend::Sqlite.empty_database().await;
     db.execute_unprepared("PRAGMA journal_mode = WAL").await.unwrap();
     let other = db.connect().await;
     logged(2).up(&db).await.unwrap();
@@ -127,7 +127,7 @@ async fn a_hundred_migrations_are_gathered_in_few_transactions() {
     if !Backend::Sqlite.is_wanted() {
         return;
     }
-    let db = TestDatabase::sqlite().await;
+    let db = Backend::Sqlite.empty_database().await;
     logged(1).up(&db).await.unwrap();
     let before = transactions(&db);
     logged(101).up(&db).await.unwrap();
@@ -142,7 +142,7 @@ async fn a_database_that_is_full_names_the_migration_that_filled_it() {
     if !Backend::Sqlite.is_wanted() {
         return;
     }
-    let db = TestDatabase::sqlite().await;
+    let db = Backend::Sqlite.empty_database().await;
     let mut fills = Sql::new(["PRAGMA max_page_count = 30", "CREATE TABLE filled (text TEXT)"]);
     for _ in 0..200 {
         fills = fills.statement(format!("INSERT INTO filled VALUES ('{}')", "x".repeat(2000)));
@@ -163,7 +163,7 @@ async fn a_foreign_key_that_sqlite_cannot_check_does_not_stop_the_migration_that
     if !Backend::Sqlite.is_wanted() {
         return;
     }
-    let db = TestDatabase::sqlite().await;
+    let db = Backend::Sqlite.empty_database().await;
     let broken = Sql::new([
         "CREATE TABLE names (name TEXT)",
         "CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT REFERENCES names (name))",
@@ -177,7 +177,7 @@ async fn without_a_lock_timeout_a_commit_waits_for_a_reader_as_long_as_it_takes(
     if !Backend::Sqlite.is_wanted() {
         return;
     }
-    let db = TestDatabase::sqlite().await;
+    let db = Backend::Sqlite.empty_database().await;
     logged(1).up(&db).await.unwrap();
     let reader = db.begin().await.unwrap();
     reader.execute_unprepared("SELECT count(*) FROM log").await.unwrap();
@@ -197,7 +197,7 @@ async fn a_migration_outside_a_transaction_is_ended_when_the_run_is_told_to_stop
     if !Backend::Sqlite.is_wanted() {
         return;
     }
-    let db = TestDatabase::sqlite().await;
+    let db = Backend::Sqlite.empty_database().await;
     let endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)
                    SELECT count(*) FROM n, schema_migration";
     let registry = registry([Sql::new([endless]).outside_transaction()]);

@@ -119,7 +119,7 @@ async fn the_server_ends_the_statement_of_a_killed_runner_in_and_outside_a_trans
         return;
     }
     for outside in ["", "outside"] {
-        let db = TestDatabase::postgres().await;
+        let db = Backend::Postgres.empty_database().await;
         let mut runner = runner_of(&db, "SELECT pg_sleep(60)", outside);
         until(&db, true).await;
         kill(Pid::from_raw(runner.id().cast_signed()), Signal::SIGKILL).unwrap();
@@ -134,7 +134,7 @@ async fn the_statement_that_a_killed_runner_left_is_waited_for_before_its_migrat
     if !Backend::Postgres.is_wanted() {
         return;
     }
-    let db = TestDatabase::postgres().await;
+    let db = Backend::Postgres.empty_database().await;
     let orphan = db.connect().await;
     let orphan = tokio::spawn(async move {
         let sql = "SET application_name = 'onerow m0000 0badcafe'; SELECT pg_sleep(2)";

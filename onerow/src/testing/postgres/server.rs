@@ -18,11 +18,12 @@ use nix::{
 
 use super::{
     installed,
+    shared::Address,
     supervisor::{Supervisor, quoted},
 };
 
 /// What every server gets, before the settings its test asks for.
-const SETTINGS: &[(&str, &str)] = &[
+pub(super) const SETTINGS: &[(&str, &str)] = &[
     ("listen_addresses", "127.0.0.1"),
     // Two pools for each of many tests at once.
     ("max_connections", "300"),
@@ -85,6 +86,14 @@ impl PostgresServer {
         server.configure(settings)?;
         server.start_on_a_free_port()?;
         Ok(server)
+    }
+
+    /// Leaves the server to the processes that share it: it goes when the last has gone, and nobody came for so many
+    /// seconds.
+    pub(super) fn share(self, seconds: u32) -> Result<Address, ServerError> {
+        let supervisor = self.supervisor.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let supervisor = supervisor.share(seconds)?;
+        Ok(Address { dir: self.dir, port: self.port, supervisor })
     }
 
     /// Starts a read-only copy of this server that follows it: a hot standby.
@@ -266,7 +275,7 @@ pub enum ServerError {
 
 impl ServerError {
     /// The error, and on the next line its cause.
-    pub(super) fn explain(&self) -> String {
+    pub(in crate::testing) fn explain(&self) -> String {
         let cause = self.source().map(|cause| format!("\n  caused by: {cause}"));
         format!("{self}{}", cause.unwrap_or_default())
     }
@@ -281,7 +290,7 @@ fn free_port() -> io::Result<u16> {
 }
 
 /// 128 random bits, as 32 hexadecimal digits.
-pub(super) fn random_hex() -> io::Result<String> {
+pub(in crate::testing) fn random_hex() -> io::Result<String> {
     let mut bytes = [0; 16];
     File::open("/dev/urandom")?.read_exact(&mut bytes)?;
     Ok(format!("{:032x}", u128::from_ne_bytes(bytes)))
@@ -349,7 +358,7 @@ mod tests {
     /// This test program again, at the test below and no other.
     fn start_in_another_process() -> (std::process::Child, i32, PathBuf) {
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--ignored", "--exact", "--nocapture", "testing::server::tests::start_and_hang"])
+            .args(["--ignored", "--exact", "--nocapture", "testing::postgres::server::tests::start_and_hang"])
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();

@@ -11,7 +11,7 @@ use nix::unistd::{Uid, User};
 
 use super::ServerError;
 
-const SCRIPT: &str = include_str!("supervisor.sh");
+pub(super) const SCRIPT: &str = include_str!("supervisor.sh");
 
 /// A shell with a directory of its own, running as a user that PostgreSQL accepts.
 ///
@@ -23,6 +23,8 @@ pub(super) struct Supervisor {
     commands: Option<ChildStdin>,
     answers: BufReader<ChildStdout>,
     dir: PathBuf,
+    /// Whether it stays for others when this process goes.
+    shared: bool,
 }
 
 impl Supervisor {
@@ -31,7 +33,8 @@ impl Supervisor {
         let mut child = command(bin_dir)?.spawn().map_err(ServerError::Supervisor)?;
         let commands = child.stdin.take();
         let answers = child.stdout.take().ok_or_else(gone)?;
-        let mut supervisor = Self { child, commands, answers: BufReader::new(answers), dir: PathBuf::new() };
+        let mut supervisor =
+            Self { child, commands, answers: BufReader::new(answers), dir: PathBuf::new(), shared: false };
         supervisor.dir = supervisor.read_line()?.into();
         Ok(supervisor)
     }
@@ -52,6 +55,13 @@ impl Supervisor {
         Err(ServerError::Failed { operation, output: String::from_utf8_lossy(&output).trim().to_owned() })
     }
 
+    /// Has it serve whoever holds its door open, and give up when nobody has for so many seconds; tells its process id.
+    pub(super) fn share(mut self, seconds: u32) -> Result<u32, ServerError> {
+        self.run("sharing the server", &format!("share {seconds}"))?;
+        self.shared = true;
+        Ok(self.child.id())
+    }
+
     fn read_line(&mut self) -> Result<String, ServerError> {
         let mut line = String::new();
         match self.answers.read_line(&mut line) {
@@ -65,6 +75,9 @@ impl Supervisor {
 impl Drop for Supervisor {
     fn drop(&mut self) {
         drop(self.commands.take());
+        if self.shared {
+            return;
+        }
         // Waiting makes "removed" true when the drop returns. A failure to wait changes nothing about the removal.
         let _ = self.child.wait();
     }

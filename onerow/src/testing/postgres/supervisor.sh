@@ -5,6 +5,10 @@
 # returning, by a panic, by an abort, by `kill -9`. A command that is running then is finished first: nothing is
 # removed from under `initdb` half way.
 #
+# A server that several processes share is told `share`. From then on it takes no commands: it goes when the last of its
+# guests has, and nobody came for a while. A guest is a process that holds the named pipe `door` open for writing, which
+# ends with the process as the other pipe does.
+#
 # usage: sh -c "$(cat supervisor.sh)" supervisor BIN_DIR
 
 bin=$1
@@ -53,7 +57,27 @@ stop() {
     postmaster=
 }
 
+# Whether somebody came while the door was open: until the last guest has left, and for that many seconds at least.
+#
+# A guest writes the name of a file, and has come in when that is removed: after that the door does not close before the
+# guest is gone. One that writes just when it closes finds the door open once more, or the directory gone.
+open_door() {
+    came=
+    sleep "$1" >"$dir/door" &
+    while IFS= read -r guest; do
+        came=yes
+        rm -f "$dir/$guest"
+    done <"$dir/door"
+    [ -n "$came" ]
+}
+
+share() {
+    mkfifo "$dir/door" && shared=$1
+}
+
 clean() {
+    # First, so that no guest takes the end of its file for a welcome.
+    rm -f "$dir/door"
     stop QUIT
     # Orphans of a killed postmaster notice within a moment, and may write a file until then.
     for _ in 1 2 3 4 5 6 7 8 9 10; do
@@ -64,8 +88,14 @@ clean() {
 trap clean EXIT
 
 postmaster=
+shared=
 echo "$dir"
-while IFS= read -r command; do
+while [ -z "$shared" ] && IFS= read -r command; do
     eval "$command" >"$dir/output" 2>&1 </dev/null
     echo "$?" 2>/dev/null
 done
+if [ -n "$shared" ]; then
+    # Whoever waits for the end of the output of the first guest does not wait for this.
+    exec </dev/null >/dev/null 2>&1
+    while open_door "$shared"; do :; done
+fi

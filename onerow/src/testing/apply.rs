@@ -1,0 +1,142 @@
+//! Migrations applied to a test's database.
+
+use std::{
+    fmt,
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use super::{TestDatabase, rows_kept::Rows};
+use crate::{Database, Error, Registry, Report, error::causes};
+
+/// Applies migrations to a test's database when it is awaited; made by [`TestDatabase::apply`] and its like.
+#[must_use = "nothing is applied until it is awaited"]
+pub struct Apply<'a> {
+    db: &'a TestDatabase,
+    /// The version that the database has to be at, where that matters.
+    from: Option<i32>,
+    to: i32,
+    /// What may change, where rows are to be kept.
+    keeping: Option<Vec<String>>,
+}
+
+impl<'a> Apply<'a> {
+    pub(super) fn new(db: &'a TestDatabase, from: Option<i32>, to: i32) -> Self {
+        Self { db, from, to, keeping: None }
+    }
+
+    /// Sees that each row of each table is still there afterwards, and says the same in the columns that still are.
+    ///
+    /// Rows that are added are not looked at, nor are columns that are added or dropped. Name with [`except`](Self::except) what the
+    /// migration is there to change.
+    ///
+    /// # Errors
+    /// Awaiting it gives [`ApplyError::RowsChanged`].
+    pub fn keeping_every_row(mut self) -> Self {
+        self.keeping.get_or_insert_default();
+        self
+    }
+
+    /// Leaves out a column, named as `table.column`, or a table, of what [`keeping_every_row`](Self::keeping_every_row) looks at.
+    pub fn except(mut self, what: &str) -> Self {
+        self.keeping.get_or_insert_default().push(what.into());
+        self
+    }
+
+    async fn run(self) -> Result<Report, ApplyError> {
+        if let Some(wanted) = self.from {
+            let found = self.db.registry().status(self.db).await?.version;
+            if found != wanted {
+                return Err(ApplyError::OtherVersion { wanted, found });
+            }
+        }
+        let Some(changing) = &self.keeping else {
+            return apply(self.db.registry(), self.db, self.to).await;
+        };
+        let before = Rows::read(self.db).await?;
+        let report = apply(self.db.registry(), self.db, self.to).await?;
+        match before.changed(&Rows::read(self.db).await?, changing) {
+            None => Ok(report),
+            Some(changes) => Err(ApplyError::RowsChanged { changes }),
+        }
+    }
+}
+
+impl<'a> IntoFuture for Apply<'a> {
+    type Output = Result<Report, ApplyError>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send + 'a>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.run())
+    }
+}
+
+/// Applies the migrations up to this version; a failure has the SQL with it.
+pub(super) async fn apply(registry: &Registry, db: &Database, version: i32) -> Result<Report, ApplyError> {
+    let failed = Arc::new(Mutex::new(None));
+    let heard = Arc::clone(&failed);
+    let hear = move |sql: &str| *heard.lock().unwrap_or_else(PoisonError::into_inner) = Some(sql.to_owned());
+    let outcome = registry.up(db).to(version).on_failed_statement(hear).await;
+    outcome.map_err(|error| {
+        let statement = failed.lock().unwrap_or_else(PoisonError::into_inner).take();
+        ApplyError::Failed { statement, error }
+    })
+}
+
+/// Why migrations could not be applied to a test's database.
+///
+/// `Debug` prints the same as `Display`, so that `unwrap` in a test shows it as it is meant to be read.
+#[derive(thiserror::Error)]
+#[non_exhaustive]
+pub enum ApplyError {
+    /// A migration failed, or the database could not be reached.
+    #[error("{}{}", without_next_step(error), sql(statement.as_deref()))]
+    Failed {
+        /// The SQL that the database refused, if that is what failed and it was heard of: see
+        /// [`on_failed_statement`](crate::Up::on_failed_statement).
+        statement: Option<String>,
+        /// What the run gave.
+        #[source]
+        error: Error,
+    },
+    /// The test would be of another migration.
+    #[error("this applies migration {} alone, on a database at version {wanted}; it is at version {found}", wanted + 1)]
+    OtherVersion {
+        /// The version before the migration.
+        wanted: i32,
+        /// The version that the database is at.
+        found: i32,
+    },
+    /// Rows that were to be kept are gone, or say something else.
+    #[error("the migration did not keep every row:\n{changes}")]
+    RowsChanged {
+        /// For each table, `-` before a row that is no longer there, and `+` before those that were not.
+        changes: String,
+    },
+}
+
+impl From<Error> for ApplyError {
+    fn from(error: Error) -> Self {
+        Self::Failed { statement: None, error }
+    }
+}
+
+impl fmt::Debug for ApplyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+/// What to type next after a failed deployment is of no use in a test.
+fn without_next_step(error: &Error) -> String {
+    let mut text = error.to_string();
+    for cause in causes(error) {
+        text.push_str("\n  caused by: ");
+        text.push_str(&cause);
+    }
+    text
+}
+
+fn sql(statement: Option<&str>) -> String {
+    statement.map(|sql| format!("\n  SQL: {}", sql.trim().replace('\n', "\n  "))).unwrap_or_default()
+}
