@@ -53,7 +53,7 @@
 //! | `TEST_POSTGRES_URL` | the server to make databases on, as a user who may; without it one is started and shared |
 //! | `POSTGRES_BIN_DIR` | the directory of PostgreSQL's programs, where they are not found |
 //! | `ONEROW_TEST_BACKENDS` | the backends to run on, such as `sqlite` or `sqlite,postgres`; without it all |
-//! | `TMPDIR` | where the files go, `/tmp` without it; one in memory, such as `/dev/shm`, is faster still |
+//! | `TMPDIR` | where the files go; without it `/tmp`, and for PostgreSQL's `/dev/shm`, if 4 GiB are free there |
 
 mod apply;
 mod backend;

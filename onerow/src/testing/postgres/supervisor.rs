@@ -7,11 +7,21 @@ use std::{
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
 };
 
-use nix::unistd::{Uid, User};
+use nix::{
+    sys::statvfs::statvfs,
+    unistd::{Uid, User},
+};
 
 use super::ServerError;
 
 pub(super) const SCRIPT: &str = include_str!("supervisor.sh");
+
+/// Where files are kept in memory, on Linux. There, copying a database of 1,000 tables takes 0.12 s, and always does; on a
+/// disk (ext4, mounted with `discard`) it takes 0.5 s and up to 4 s, in which all other tests wait too.
+const MEMORY: &str = "/dev/shm";
+
+/// What has to be free there: many containers have 64 MiB.
+const ROOM: u64 = 4 << 30;
 
 /// A shell with a directory of its own, running as a user that PostgreSQL accepts.
 ///
@@ -97,6 +107,9 @@ fn command(bin_dir: &Path) -> Result<Command, ServerError> {
         // PostgreSQL's messages are read below, and `initdb` is quicker when it need not find out the time zone.
         .env("LC_ALL", "C")
         .env("TZ", "UTC");
+    if std::env::var_os("TMPDIR").is_none() && has_room(MEMORY) {
+        command.env("TMPDIR", MEMORY);
+    }
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"PG")) {
         command.env_remove(name);
     }
@@ -106,6 +119,15 @@ fn command(bin_dir: &Path) -> Result<Command, ServerError> {
         command.uid(postgres.uid.as_raw()).gid(postgres.gid.as_raw());
     }
     Ok(command)
+}
+
+fn has_room(dir: &str) -> bool {
+    statvfs(dir).is_ok_and(|found| {
+        // Both are as wide as a pointer, or as they are on that system.
+        #[allow(clippy::useless_conversion, clippy::unnecessary_cast)]
+        let free = u64::from(found.blocks_available()) * found.fragment_size() as u64;
+        free >= ROOM
+    })
 }
 
 fn gone() -> ServerError {
