@@ -3,9 +3,12 @@
 use std::{ops::Deref, panic::Location};
 
 use async_trait::async_trait;
-use sea_orm::{ConnectOptions, ConnectionTrait, DatabaseBackend, DbErr, ExecResult, QueryResult, Statement};
+use sea_orm::{
+    ConnectOptions, ConnectionTrait, DatabaseBackend, DbErr, EntityTrait, ExecResult, QueryResult, Statement,
+};
 
 use super::{
+    EntityDifference, Schema,
     apply::{Apply, ApplyError, apply},
     place::Place,
     rows::{Selected, select},
@@ -136,6 +139,34 @@ impl TestDatabase {
             match select(pool, sql).await {
                 Ok(Selected { rows, .. }) => rows.iter().map(|texts| texts.join("|")).collect(),
                 Err(error) => refused(&error, sql, caller),
+            }
+        }
+    }
+
+    /// Its schema as it is now.
+    ///
+    /// # Panics
+    /// When it cannot be read.
+    pub async fn read_schema(&self) -> Schema {
+        let schema = Schema::of(&self.database).await;
+        schema.unwrap_or_else(|error| panic!("the schema cannot be read: {}", backend::words(&error)))
+    }
+
+    /// Asserts that an entity describes its table: see [`EntityDifference`].
+    ///
+    /// # Panics
+    /// With the differences, a line each.
+    #[track_caller]
+    pub fn assert_matches_entity<E: EntityTrait>(&self, entity: E) -> impl Future<Output = ()> {
+        let caller = Location::caller();
+        async move {
+            let table = entity.table_name().to_owned();
+            match EntityDifference::of(&self.database, entity).await {
+                Ok(difference) if difference.is_empty() => (),
+                Ok(difference) => {
+                    panic!("the entity of {table} does not match its table\n{difference}\n  at {caller}")
+                }
+                Err(error) => panic!("the entity of {table}: {}\n  at {caller}", backend::words(&error)),
             }
         }
     }

@@ -64,6 +64,7 @@ mod place;
 mod postgres;
 mod rows;
 mod rows_kept;
+mod schema;
 mod scratch;
 #[cfg(feature = "sqlite")]
 mod sqlite;
@@ -74,6 +75,7 @@ pub use backend::Backend;
 pub use database::TestDatabase;
 #[cfg(feature = "postgres")]
 pub use postgres::{PostgresServer, ServerError};
+pub use schema::{Column, Difference, EntityDifference, Schema, Table};
 
 pub use crate::on_every_backend;
 

@@ -30,6 +30,8 @@ pub(super) const SETTINGS: &[(&str, &str)] = &[
     // These survive a killed server, only not a machine that loses power, and nothing here outlives the machine.
     ("fsync", "off"),
     ("full_page_writes", "off"),
+    // In files that go with the others; otherwise a server that was killed leaves them in /dev/shm.
+    ("dynamic_shared_memory_type", "mmap"),
 ];
 
 /// Without replication there is less to write. A test that wants a standby asks for `wal_level`.
