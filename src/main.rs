@@ -10,6 +10,7 @@
 //! | `extract`, `fields` | what a request may say |
 //! | `refusal` | the answer to a request that is not granted |
 //! | `error` | why the app could not start, or stop |
+//! | `test_app` | the routes on a database of a test's own |
 
 use std::process::ExitCode;
 
@@ -26,6 +27,8 @@ mod refusal;
 mod server;
 mod settings;
 mod signals;
+#[cfg(test)]
+mod test_app;
 mod todos;
 
 fn main() -> ExitCode {

@@ -57,7 +57,8 @@ pub async fn serve(
     }
 }
 
-fn router(db: Arc<Database>) -> Router {
+/// All routes, on this pool.
+pub fn router(db: Arc<Database>) -> Router {
     Router::new()
         .route("/control/ping/", get(ping))
         .route("/members/", post(members::create))

@@ -144,3 +144,72 @@ fn refuse_unknown_member(member_id: i64, error: DbErr) -> Refusal {
         _ => error.into(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use onerow::testing::{Backend, on_every_backend};
+    use serde_json::{Value, json};
+
+    use crate::test_app::TestApp;
+
+    /// The app, with a to-do for each of these tasks; the first is 1.
+    async fn with_todos(backend: Backend, tasks: &[&str]) -> TestApp {
+        let app = TestApp::on(backend).await;
+        app.db.sql("INSERT INTO members (email) VALUES ('ada@example.org')").await;
+        for task in tasks {
+            app.db.sql(&format!("INSERT INTO todos (member_id, task) VALUES (1, '{task}')")).await;
+        }
+        app
+    }
+
+    /// The tasks of a page, and where the next one begins.
+    async fn page(app: &TestApp, query: &str) -> (Vec<String>, Value) {
+        let page = app.get(&format!("/todos/?{query}")).await.expect(200);
+        let tasks = page["todos"].as_array().unwrap().iter();
+        (tasks.map(|todo| todo["task"].as_str().unwrap().to_owned()).collect(), page["next"].clone())
+    }
+
+    fn tasks<const N: usize>(tasks: [&str; N]) -> Vec<String> {
+        tasks.map(str::to_owned).into()
+    }
+
+    on_every_backend! {
+        /// Both backends answer alike, though PostgreSQL keeps microseconds and SQLite text.
+        async fn a_due_time_comes_back_in_utc_to_the_microsecond(backend: Backend) {
+            let app = TestApp::on(backend).await;
+            let member = app.member("ada@example.org").await;
+
+            for (sent, stored) in [
+                ("2030-01-01T00:30:00+02:00", "2029-12-31T22:30:00Z"),
+                ("2030-01-01T00:00:00.123456789Z", "2030-01-01T00:00:00.123456Z"),
+                ("2016-12-31T23:59:60Z", "2017-01-01T00:00:00Z"),
+                ("0000-01-01T00:00:00Z", "0000-01-01T00:00:00Z"),
+                ("9999-12-31T23:59:59.999999Z", "9999-12-31T23:59:59.999999Z"),
+            ] {
+                let todo = json!({ "member_id": member, "task": "wait", "due": sent });
+                let todo = app.post("/todos/", todo).await.expect(201);
+                assert_eq!(todo["due"], stored);
+                assert_eq!(app.get(&format!("/todos/{}/", todo["id"])).await.expect(200), todo);
+            }
+        }
+
+        async fn todos_are_listed_page_by_page(backend: Backend) {
+            let app = with_todos(backend, &["one", "two", "three", "four", "five"]).await;
+
+            assert_eq!(page(&app, "limit=2").await, (tasks(["one", "two"]), json!(2)));
+            assert_eq!(page(&app, "limit=2&after=2").await, (tasks(["three", "four"]), json!(4)));
+            assert_eq!(page(&app, "limit=2&after=4").await, (tasks(["five"]), Value::Null));
+            assert_eq!(page(&app, "limit=5").await.1, Value::Null);
+            assert_eq!(page(&app, "after=5").await, (tasks([]), Value::Null));
+        }
+
+        async fn the_list_can_be_narrowed_to_what_is_open_or_complete(backend: Backend) {
+            let app = with_todos(backend, &["one", "two", "three"]).await;
+            app.db.sql("UPDATE todos SET complete = TRUE WHERE id = 2").await;
+
+            assert_eq!(page(&app, "complete=false").await.0, tasks(["one", "three"]));
+            assert_eq!(page(&app, "complete=true").await.0, tasks(["two"]));
+            assert_eq!(page(&app, "complete=false&limit=1&after=1").await.0, tasks(["three"]));
+        }
+    }
+}

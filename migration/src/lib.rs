@@ -17,3 +17,22 @@ mod m0002;
 pub fn registry() -> Registry {
     onerow::registry![m0000, m0001, m0002]
 }
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect_file;
+    use onerow::testing::{Backend, on_every_backend};
+
+    use crate::registry;
+
+    on_every_backend! {
+        /// What all migrations come to, to read and to review. `UPDATE_EXPECT=1 cargo test -p migration` writes it.
+        async fn the_schema_is_the_one_in_the_repository(backend: Backend) {
+            let db = backend.database(registry()).await;
+
+            let schema = expect_file![format!("{}/schema.{}.txt", env!("CARGO_MANIFEST_DIR"), backend.name())];
+
+            schema.assert_eq(&format!("{}\n", db.read_schema().await));
+        }
+    }
+}

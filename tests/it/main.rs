@@ -2,6 +2,7 @@
 
 mod app;
 mod entities;
+mod guides;
 mod harness;
 mod migration_cli;
 mod stopping;

@@ -2,10 +2,7 @@
 
 use std::{ops::Deref, panic::Location};
 
-use async_trait::async_trait;
-use sea_orm::{
-    ConnectOptions, ConnectionTrait, DatabaseBackend, DbErr, EntityTrait, ExecResult, QueryResult, Statement,
-};
+use sea_orm::{ConnectOptions, ConnectionTrait, DbErr, EntityTrait};
 
 use super::{
     EntityDifference, Schema,
@@ -202,32 +199,5 @@ impl Deref for TestDatabase {
 
     fn deref(&self) -> &Database {
         &self.database
-    }
-}
-
-#[async_trait]
-impl ConnectionTrait for TestDatabase {
-    fn get_database_backend(&self) -> DatabaseBackend {
-        self.database.get_database_backend()
-    }
-
-    async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
-        self.database.execute_raw(statement).await
-    }
-
-    async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
-        self.database.execute_unprepared(sql).await
-    }
-
-    async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
-        self.database.query_one_raw(statement).await
-    }
-
-    async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
-        self.database.query_all_raw(statement).await
-    }
-
-    fn support_returning(&self) -> bool {
-        self.database.support_returning()
     }
 }

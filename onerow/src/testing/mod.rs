@@ -57,6 +57,7 @@
 
 mod apply;
 mod backend;
+mod connection;
 mod database;
 mod every_backend;
 mod place;

@@ -3,6 +3,7 @@
 mod app;
 mod log;
 mod migration_cli;
+mod project;
 mod slow_request;
 
 use std::{
@@ -14,6 +15,7 @@ use std::{
 
 pub use app::App;
 pub use migration_cli::MigrationCli;
+pub use project::Project;
 pub use slow_request::SlowRequest;
 
 /// What takes longer hangs.
