@@ -267,6 +267,50 @@ impl Error {
         Self::Database { operation: "read the version".into(), version: None, source }
     }
 
+    /// Which variant it is, in words for machines: `migration_failed`. It stays the same when the text is reworded.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::InvalidUrl { .. } => "invalid_url",
+            Self::UnknownScheme { .. } => "unknown_scheme",
+            Self::DriverMissing { .. } => "driver_missing",
+            Self::ServerUnreachable { .. } => "server_unreachable",
+            Self::AuthenticationFailed { .. } => "authentication_failed",
+            Self::NoSuchDatabase { .. } => "no_such_database",
+            Self::Connect { .. } => "connect",
+            Self::NotAPool => "not_a_pool",
+            Self::Ahead { .. } => "ahead",
+            Self::InvalidVersion { .. } => "invalid_version",
+            Self::MissingRow { .. } => "missing_row",
+            Self::SeveralRows { .. } => "several_rows",
+            Self::ForeignTable { .. } => "foreign_table",
+            Self::ReadOnly { .. } => "read_only",
+            Self::PermissionDenied { .. } => "permission_denied",
+            Self::TargetBeyondLatest { .. } => "target_beyond_latest",
+            Self::TargetBelowVersion { .. } => "target_below_version",
+            Self::MigrationFailed { .. } => "migration_failed",
+            Self::WaitTimeout { .. } => "wait_timeout",
+            Self::Cancelled { .. } => "cancelled",
+            Self::CommitInDoubt { .. } => "commit_in_doubt",
+            Self::Database { .. } => "database",
+        }
+    }
+
+    /// The version that the database holds, where the error knows it.
+    #[must_use]
+    pub fn version(&self) -> Option<i32> {
+        match self {
+            Self::Ahead { version, .. } | Self::TargetBelowVersion { version, .. } => Some(*version),
+            Self::ReadOnly { version, .. }
+            | Self::PermissionDenied { version, .. }
+            | Self::MigrationFailed { version, .. }
+            | Self::WaitTimeout { version, .. }
+            | Self::Cancelled { version }
+            | Self::Database { version, .. } => *version,
+            _ => None,
+        }
+    }
+
     /// What to do next, as a sentence for the operator.
     #[must_use]
     pub fn next_step(&self) -> String {
@@ -284,11 +328,9 @@ impl Error {
                 "check user name and password in DATABASE_URL, and what the server's pg_hba.conf lets in"
             }
             Self::NoSuchDatabase { server, .. } if server.contains(':') => {
-                "create it, with createdb, or check the name in DATABASE_URL"
+                "check the name in DATABASE_URL, or create it: cargo run -p migration -- create"
             }
-            Self::NoSuchDatabase { .. } => {
-                "add ?mode=rwc to the URL to have the file created, or check the path"
-            }
+            Self::NoSuchDatabase { .. } => "check the path, or create it: cargo run -p migration -- create",
             Self::Connect { .. } | Self::Database { .. } => {
                 "mend what the cause says, then run: cargo run -p migration -- up"
             }

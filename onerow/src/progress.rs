@@ -9,7 +9,6 @@ const TARGET: &str = "onerow";
 
 /// A migration that a run applied.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[cfg_attr(feature = "cli", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Applied {
     /// The version that it took the database to.

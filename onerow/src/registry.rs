@@ -50,7 +50,6 @@ impl Registry {
 
 /// What [`Registry::status`] finds.
 #[derive(Debug, Clone)]
-#[cfg_attr(feature = "cli", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Status {
     /// The version that the database holds; −1 where nothing is applied yet.
@@ -77,7 +76,6 @@ impl Status {
 
 /// One migration of a [`Status`].
 #[derive(Debug, Clone)]
-#[cfg_attr(feature = "cli", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct MigrationStatus {
     /// Its version.

@@ -154,7 +154,6 @@ impl<'a> IntoFuture for Up<'a> {
 
 /// What a run did.
 #[derive(Debug, Clone)]
-#[cfg_attr(feature = "cli", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Report {
     /// The version that the database held when the run began; −1 where nothing was applied yet.

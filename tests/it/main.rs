@@ -1,6 +1,7 @@
 //! End to end: the real programs, against real databases.
 
 mod app;
+mod databases;
 mod entities;
 mod guides;
 mod harness;

@@ -3,6 +3,8 @@
 // What one backend reads, makes or finds, another may not.
 #![cfg_attr(not(all(feature = "postgres", feature = "sqlite")), allow(dead_code, unused_imports, unused_mut))]
 
+#[cfg(feature = "cli")]
+pub(crate) mod databases;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(feature = "sqlite")]
@@ -196,20 +198,37 @@ pub(crate) fn of(pool: &DatabaseConnection) -> Result<&'static dyn Backend, Erro
 
 /// Opens the pool that the URL's scheme asks for.
 pub(crate) async fn connect(options: ConnectOptions) -> Result<DatabaseConnection, Error> {
-    // SeaORM's own complaint about a bad URL repeats it, password included, so it never gets one. The rest of it is the
-    // driver's to parse: a path of SQLite need not be a URL's.
-    let Some((scheme, _)) = options.get_url().split_once(':') else {
+    match scheme(options.get_url())? {
+        #[cfg(feature = "postgres")]
+        Scheme::Postgres => postgres::Postgres.connect(options).await,
+        #[cfg(feature = "sqlite")]
+        Scheme::Sqlite => sqlite::Sqlite.connect(options).await,
+    }
+}
+
+/// What a URL begins with, of the backends that are compiled in.
+enum Scheme {
+    #[cfg(feature = "postgres")]
+    Postgres,
+    #[cfg(feature = "sqlite")]
+    Sqlite,
+}
+
+/// SeaORM's own complaint about a bad URL repeats it, password included, so it never gets one. The rest of it is the
+/// driver's to parse: a path of SQLite need not be a URL's.
+fn scheme(url: &str) -> Result<Scheme, Error> {
+    let Some((scheme, _)) = url.split_once(':') else {
         return Err(Error::InvalidUrl { reason: "it does not begin with a scheme and a colon".into() });
     };
     match scheme {
         #[cfg(feature = "postgres")]
-        "postgres" | "postgresql" => postgres::Postgres.connect(options).await,
+        "postgres" | "postgresql" => Ok(Scheme::Postgres),
         #[cfg(not(feature = "postgres"))]
         scheme @ ("postgres" | "postgresql") => {
             Err(Error::DriverMissing { scheme: scheme.into(), feature: "postgres" })
         }
         #[cfg(feature = "sqlite")]
-        "sqlite" => sqlite::Sqlite.connect(options).await,
+        "sqlite" => Ok(Scheme::Sqlite),
         #[cfg(not(feature = "sqlite"))]
         scheme @ "sqlite" => Err(Error::DriverMissing { scheme: scheme.into(), feature: "sqlite" }),
         scheme => Err(Error::UnknownScheme { scheme: scheme.into() }),

@@ -255,7 +255,7 @@ async fn first_connection(pool: &PgPool) -> Result<PoolConnection<sqlx::Postgres
 }
 
 /// Host, port and database, for a message.
-fn name(options: &PgConnectOptions) -> String {
+pub(super) fn name(options: &PgConnectOptions) -> String {
     let host = options.get_socket().map_or(options.get_host().into(), |path| path.display().to_string());
     format!("{host}:{}/{}", options.get_port(), options.get_database().unwrap_or(options.get_username()))
 }
@@ -270,7 +270,7 @@ fn reason(error: &DbErr) -> String {
 }
 
 /// <https://www.postgresql.org/docs/current/errcodes-appendix.html>
-fn fault(error: &sqlx::Error) -> Fault {
+pub(super) fn fault(error: &sqlx::Error) -> Fault {
     match error {
         sqlx::Error::PoolTimedOut => Fault::Unreachable,
         sqlx::Error::Io(_)

@@ -214,7 +214,7 @@ impl Backend for Sqlite {
 }
 
 /// Where the database of a URL is.
-enum Storage {
+pub(super) enum Storage {
     File,
     Memory,
     /// In each connection.
@@ -222,7 +222,7 @@ enum Storage {
 }
 
 impl Storage {
-    fn of(url: &str) -> Self {
+    pub(super) fn of(url: &str) -> Self {
         let (path, parameters) = url.split_once('?').unwrap_or((url, ""));
         let has = |parameter: &str| parameters.split('&').any(|one| one == parameter);
         let name = path.trim_start_matches("sqlite:").trim_start_matches("//");

@@ -22,7 +22,7 @@ pub struct DatabaseArgs {
     pub database_url: String,
 
     /// A file of VARIABLE=value lines, for variables that the environment does not have
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", env = "ONEROW_ENV_FILE")]
     pub env_file: Option<PathBuf>,
 }
 
@@ -63,6 +63,7 @@ pub fn init_tracing() {
 pub(super) fn init_tracing_at(default: &str) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let colour = anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never;
     // An app that has set up its own keeps it.
-    let _ = subscriber.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).try_init();
+    let _ = subscriber.with_ansi(colour).try_init();
 }

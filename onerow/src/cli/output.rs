@@ -1,35 +1,64 @@
 //! Results on stdout, progress and errors on stderr.
 
-use std::{fmt::Display, io::Write, process::ExitCode, time::Duration};
+use std::{
+    fmt::Display,
+    io::{self, IsTerminal, Write},
+    path::Path,
+    process::ExitCode,
+    time::Duration,
+};
 
+use anstyle::{AnsiColor, Style};
 use clap::ValueEnum;
-use comfy_table::{Table, presets};
-use indicatif::{ProgressBar, ProgressStyle};
+use comfy_table::{ContentArrangement, Table, presets};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
-use crate::{Error, Progress, Report, Status, migration};
+use super::{commands::Printing, document, failure::Failure};
+use crate::{Error, MigrationStatus, Progress, Report, Status, backend::databases::Location, migration};
 
 /// How to print results.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub(super) enum Format {
-    /// For people
+    // Without doc comments: with a text for each value, clap spreads the help over three screens.
     #[default]
     Text,
-    /// For machines: one JSON value
     Json,
 }
 
+/// How many of the migrations that are applied `status` lists, the last ones; and of those that are pending.
+const APPLIED_SHOWN: usize = 5;
+const PENDING_SHOWN: usize = 20;
+
+const ERROR: Style = AnsiColor::Red.on_default().bold();
+
 pub(super) struct Output {
     format: Format,
+    quiet: bool,
     /// Draws on a terminal only.
     bar: ProgressBar,
 }
 
+impl Printing {
+    /// What is logged, as long as `RUST_LOG` does not say.
+    pub(super) fn log(&self) -> &'static str {
+        match self.verbose {
+            // What onerow and the driver have to say is printed from the progress and the error.
+            0 => "error,onerow=off,sqlx=off",
+            1 => "warn,onerow=debug,sqlx=off",
+            _ => "info,onerow=trace,sqlx=debug",
+        }
+    }
+}
+
 impl Output {
-    pub(super) fn new(format: Format) -> Self {
-        let style = ProgressStyle::with_template("{spinner} {wide_msg} {pos}/{len}");
-        let bar = ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
-        Self { format, bar }
+    pub(super) fn new(printing: &Printing) -> Self {
+        // A line of its own for the message: who blocks a migration takes most of 80 columns to say.
+        let style = ProgressStyle::with_template("{spinner} {wide_msg}\n  [{bar:40}] {pos}/{len}, {elapsed}");
+        let style = style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> ");
+        let target = if printing.quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
+        let bar = ProgressBar::with_draw_target(Some(0), target).with_style(style);
+        Self { format: printing.format, quiet: printing.quiet, bar }
     }
 
     pub(super) fn progress(&self, step: &Progress) {
@@ -41,10 +70,22 @@ impl Output {
                 self.bar.enable_steady_tick(Duration::from_millis(100));
             }
             // On stdout at once, not with the report: what is committed stays so if a later one fails.
-            Progress::Applied(_) => self.text(step),
-            Progress::Running { .. } if !self.bar.is_hidden() => self.bar.set_message(step.to_string()),
-            _ if step.is_news() => self.bar.suspend(|| to_stderr(step)),
+            Progress::Applied(_) => {
+                self.bar.inc(1);
+                self.text(step);
+            }
+            Progress::Running { .. } | Progress::Waiting { .. } if !self.bar.is_hidden() => {
+                self.bar.set_message(step.to_string());
+            }
+            _ if step.is_news() => self.news(step),
             _ => (),
+        }
+    }
+
+    /// Something that goes on, for people who watch.
+    pub(super) fn news(&self, line: &dyn Display) {
+        if !self.quiet {
+            self.bar.suspend(|| to_stderr(line));
         }
     }
 
@@ -53,7 +94,7 @@ impl Output {
     }
 
     pub(super) fn report(&self, report: &Report) {
-        self.json(report);
+        self.json(&document::Run::from(report));
         if report.applied.is_empty() {
             self.text(&format!("nothing to do: the database is at version {}", report.version));
         } else {
@@ -61,21 +102,61 @@ impl Output {
         }
     }
 
-    pub(super) fn status(&self, status: &Status) {
-        self.json(status);
-        let mut table = Table::new();
-        table.load_style(presets::NOTHING).set_header(["migration", "state", "description"]);
-        for migration in &status.migrations {
-            let state = if migration.applied { "applied" } else { "pending" };
-            table.add_row([&migration.name(), state, &migration.description]);
+    pub(super) fn status(&self, status: &Status, all: bool) {
+        self.json(&document::Standing::with_migrations(status));
+        if self.format == Format::Text {
+            self.text(&listed(status, all));
+            self.text(&summary(status));
         }
-        self.text(&table.trim_fmt());
+    }
+
+    pub(super) fn checked(&self, status: &Status) {
+        self.json(&document::Standing::of(status));
         self.text(&summary(status));
     }
 
     pub(super) fn version(&self, version: i32) {
-        self.json(&version);
+        self.json(&document::Version { version });
         self.text(&version);
+    }
+
+    pub(super) fn answered(&self, location: &Location, waited: Duration) {
+        let waited_seconds = document::seconds(waited);
+        self.json(&document::Answered { database: location.to_string(), waited_seconds });
+        let server = location.server.as_ref().unwrap_or(&location.database);
+        self.text(&format!("{server} answers"));
+    }
+
+    pub(super) fn created(&self, location: &Location, created: bool) {
+        self.json(&document::Created { database: location.to_string(), created });
+        self.text(&format!(
+            "{} {location}",
+            if created { "created the database" } else { "there is already a database" }
+        ));
+    }
+
+    pub(super) fn dropped(&self, location: &Location, dropped: bool) {
+        self.json(&document::Dropped { database: location.to_string(), dropped });
+        self.text(&format!(
+            "{} {location}",
+            if dropped { "dropped the database" } else { "there is no database" }
+        ));
+    }
+
+    pub(super) fn written(&self, dir: &Path) {
+        self.json(&document::Written { directory: dir.display().to_string() });
+        self.text(&format!("wrote the manual pages to {}", dir.display()));
+    }
+
+    pub(super) fn failure(&self, failure: &Failure) {
+        match (self.format, failure) {
+            // The result has told it.
+            (_, Failure::NotCurrent(_)) => (),
+            (Format::Json, _) => to_stderr(&json(&document::Failed::from(failure))),
+            (Format::Text, _) => {
+                print(&failure.to_string(), &failure.causes(), &failure.next_step());
+            }
+        }
     }
 
     fn text(&self, line: &dyn Display) {
@@ -86,10 +167,49 @@ impl Output {
 
     fn json(&self, value: &impl Serialize) {
         if self.format == Format::Json {
-            let json = serde_json::to_string_pretty(value);
-            self.bar.suspend(|| to_stdout(&json.unwrap_or_default()));
+            self.bar.suspend(|| to_stdout(&json(value)));
         }
     }
+}
+
+fn json(value: &impl Serialize) -> String {
+    serde_json::to_string_pretty(value).unwrap_or_default()
+}
+
+/// The migrations as a table: all, or those around the version.
+fn listed(status: &Status, all: bool) -> String {
+    let (applied, pending): (Vec<_>, Vec<_>) = status.migrations.iter().partition(|found| found.applied);
+    let (shown, hidden) = (APPLIED_SHOWN, PENDING_SHOWN);
+    let earlier = if all { 0 } else { applied.len().saturating_sub(shown) };
+    let later = if all { 0 } else { pending.len().saturating_sub(hidden) };
+    let rows = applied[earlier..].iter().chain(&pending[..pending.len() - later]);
+
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_header(["migration", "state", "description"]);
+    if let Some(width) = width() {
+        table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
+    }
+    if earlier > 0 {
+        table.add_row(["…".into(), "applied".into(), format!("{earlier} earlier ones: --all lists them")]);
+    }
+    for found in rows {
+        table.add_row(row(found));
+    }
+    if later > 0 {
+        table.add_row(["…".into(), "pending".into(), format!("{later} later ones: --all lists them")]);
+    }
+    table.trim_fmt()
+}
+
+fn row(found: &MigrationStatus) -> [String; 3] {
+    let state = if found.applied { "applied" } else { "pending" };
+    [found.name(), state.into(), found.description.clone()]
+}
+
+/// Of the terminal; `None` where the output goes elsewhere, and lines may be of any length.
+fn width() -> Option<u16> {
+    let (terminal_size::Width(width), _) = terminal_size::terminal_size_of(io::stdout())?;
+    io::stdout().is_terminal().then_some(width)
 }
 
 fn summary(status: &Status) -> String {
@@ -106,19 +226,66 @@ fn summary(status: &Status) -> String {
 
 /// Prints an error with its causes and the next step to stderr.
 pub fn print_error(error: &Error) {
-    to_stderr(&error.explain());
+    print(&error.to_string(), &crate::error::causes(error), &error.next_step());
 }
 
 pub(super) fn failed(message: &str) -> ExitCode {
-    to_stderr(&message);
+    print(message, &[], "");
     ExitCode::FAILURE
 }
 
+/// As [`Error::explain`], with the first word in colour on a terminal that shows colours.
+fn print(message: &str, causes: &[String], next_step: &str) {
+    let mut text = format!("{ERROR}error:{ERROR:#} {message}");
+    for cause in causes {
+        text.push_str("\n  caused by: ");
+        text.push_str(cause);
+    }
+    if !next_step.is_empty() {
+        text.push_str("\n  ");
+        text.push_str(next_step);
+    }
+    to_stderr(&text);
+}
+
 // Not `println!`, which panics when the reader, a `head` say, has gone.
-fn to_stdout(line: &dyn Display) {
-    let _ = writeln!(std::io::stdout(), "{line}");
+pub(super) fn to_stdout(line: &dyn Display) {
+    let _ = writeln!(anstream::stdout(), "{line}");
 }
 
 fn to_stderr(line: &dyn Display) {
-    let _ = writeln!(std::io::stderr(), "{line}");
+    let _ = writeln!(anstream::stderr(), "{line}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(count: i32, version: i32) -> Status {
+        let migrations = (0..count).map(|number| MigrationStatus {
+            version: number,
+            description: format!("step {number}"),
+            applied: number <= version,
+        });
+        Status { version, latest: count - 1, migrations: migrations.collect() }
+    }
+
+    #[test]
+    fn a_thousand_migrations_fit_a_screen() {
+        let lines = listed(&status(1000, 960), false);
+
+        let lines: Vec<_> =
+            lines.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+        assert_eq!(lines.len(), 1 + 1 + 5 + 20 + 1);
+        assert_eq!(lines[1], "… applied 956 earlier ones: --all lists them");
+        assert_eq!((&*lines[2], &*lines[6]), ("m0956 applied step 956", "m0960 applied step 960"));
+        assert_eq!((&*lines[7], &*lines[26]), ("m0961 pending step 961", "m0980 pending step 980"));
+        assert_eq!(lines[27], "… pending 19 later ones: --all lists them");
+    }
+
+    #[test]
+    fn all_lists_all() {
+        assert_eq!(listed(&status(1000, 960), true).lines().count(), 1001);
+        assert_eq!(listed(&status(25, 4), false).lines().count(), 26);
+    }
 }

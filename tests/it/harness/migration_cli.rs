@@ -2,8 +2,10 @@
 
 use std::{
     env,
+    fs::File,
+    io::Write,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, Command, Output, Stdio},
     sync::LazyLock,
 };
 
@@ -57,12 +59,14 @@ impl MigrationCli {
     }
 
     pub fn run(&self, args: &[&str]) -> Outcome {
-        let output = self.command(args).output().unwrap();
-        Outcome {
-            code: output.status.code(),
-            stdout: String::from_utf8(output.stdout).unwrap(),
-            stderr: String::from_utf8(output.stderr).unwrap(),
-        }
+        Outcome::of(&self.command(args).output().unwrap())
+    }
+
+    /// Runs with a terminal for its standard input, at which somebody has typed this.
+    pub fn run_at_a_terminal(&self, args: &[&str], typed: &str) -> Outcome {
+        let terminal = nix::pty::openpty(None, None).unwrap();
+        File::from(terminal.master.try_clone().unwrap()).write_all(typed.as_bytes()).unwrap();
+        Outcome::of(&self.command(args).stdin(terminal.slave).output().unwrap())
     }
 
     /// Starts a run that is not waited for.
@@ -93,8 +97,13 @@ impl Running {
     }
 
     /// Sends it a signal and waits for its end: the exit code and what it said on stderr.
-    pub fn stop(mut self, signal: Signal) -> (Option<i32>, String) {
+    pub fn stop(self, signal: Signal) -> (Option<i32>, String) {
         kill(Pid::from_raw(self.process.id().cast_signed()), signal).unwrap();
+        self.end()
+    }
+
+    /// Waits for its end: the exit code and what it said on stderr.
+    pub fn end(mut self) -> (Option<i32>, String) {
         let status = eventually("the run's end", || self.process.try_wait().unwrap());
         (status.code(), self.log.take().unwrap().into_text())
     }
@@ -109,6 +118,11 @@ impl Drop for Running {
 }
 
 impl Outcome {
+    fn of(output: &Output) -> Self {
+        let text = |bytes: &[u8]| String::from_utf8(bytes.into()).unwrap();
+        Self { code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
+    }
+
     /// What a run that succeeded printed.
     #[track_caller]
     pub fn done(self) -> String {

@@ -1,0 +1,80 @@
+//! Databases as wholes: where a URL leads, whether a server answers there, creating and dropping.
+
+#[cfg(feature = "postgres")]
+mod postgres;
+#[cfg(feature = "sqlite")]
+mod sqlite;
+
+use std::fmt;
+
+use crate::Error;
+
+/// Where a URL leads. It prints as host, port and database, or as the file, without user and password.
+#[derive(Debug, Clone)]
+pub(crate) struct Location {
+    /// What to type to confirm that this one is meant.
+    pub(crate) database: String,
+    /// Host and port of the server; `None` where the database is a file.
+    pub(crate) server: Option<String>,
+    /// Whether it is on this machine, as far as the URL tells.
+    pub(crate) is_local: bool,
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.server.iter().try_for_each(|server| write!(f, "{server}/"))?;
+        f.write_str(&self.database)
+    }
+}
+
+/// Calls the function of this name for the backend that the URL's scheme asks for.
+macro_rules! of_scheme {
+    ($url:expr, $backend:ident => $call:expr) => {
+        match super::scheme($url)? {
+            #[cfg(feature = "postgres")]
+            super::Scheme::Postgres => {
+                use postgres as $backend;
+                $call
+            }
+            #[cfg(feature = "sqlite")]
+            super::Scheme::Sqlite => {
+                use sqlite as $backend;
+                $call
+            }
+        }
+    };
+}
+
+pub(crate) fn locate(url: &str) -> Result<Location, Error> {
+    of_scheme!(url, backend => backend::locate(url))
+}
+
+/// Tries once whether the server answers. That it does not know the database is an answer.
+pub(crate) async fn answers(url: &str) -> Result<(), Unanswered> {
+    of_scheme!(url, backend => backend::answers(url).await)
+}
+
+/// Creates the database; false if it is there already.
+pub(crate) async fn create(url: &str) -> Result<bool, Error> {
+    of_scheme!(url, backend => backend::create(url).await)
+}
+
+/// Drops the database, with the sessions that others have on it; false if there is none.
+pub(crate) async fn drop(url: &str) -> Result<bool, Error> {
+    of_scheme!(url, backend => backend::drop(url).await)
+}
+
+/// Why a server did not answer.
+#[derive(Debug)]
+pub(crate) enum Unanswered {
+    /// It may do so in a moment.
+    NotYet(Error),
+    /// Waiting does not mend that.
+    Never(Error),
+}
+
+impl From<Error> for Unanswered {
+    fn from(error: Error) -> Self {
+        Self::Never(error)
+    }
+}

@@ -1,0 +1,122 @@
+//! Databases of a PostgreSQL server.
+
+use std::net::IpAddr;
+
+use sea_orm::sqlx::{self, AssertSqlSafe, Connection, Executor, PgConnection, postgres::PgConnectOptions};
+
+use super::{Location, Unanswered};
+use crate::{
+    Error,
+    backend::{
+        Fault, connect_error,
+        driver::{code, query_error},
+        postgres::{fault, name},
+    },
+};
+
+/// What every server has, to be connected to while another database is created or dropped.
+const MAINTENANCE: [&str; 2] = ["postgres", "template1"];
+
+fn options(url: &str) -> Result<PgConnectOptions, Error> {
+    url.parse().map_err(|error: sqlx::Error| match error {
+        sqlx::Error::Configuration(reason) => Error::InvalidUrl { reason: reason.to_string() },
+        error => Error::InvalidUrl { reason: error.to_string() },
+    })
+}
+
+fn database(options: &PgConnectOptions) -> &str {
+    // As the server does where none is named.
+    options.get_database().unwrap_or(options.get_username())
+}
+
+pub(super) fn locate(url: &str) -> Result<Location, Error> {
+    let options = options(url)?;
+    let host = options.get_host();
+    let is_local = options.get_socket().is_some()
+        || host.starts_with('/')
+        || host == "localhost"
+        || host.trim_matches(['[', ']']).parse().is_ok_and(|address: IpAddr| address.is_loopback());
+    let database = database(&options).to_owned();
+    let server = name(&options);
+    let server = server.strip_suffix(&format!("/{database}")).unwrap_or(&server).to_owned();
+    Ok(Location { database, server: Some(server), is_local })
+}
+
+pub(super) async fn answers(url: &str) -> Result<(), Unanswered> {
+    let options = options(url)?;
+    let error = match PgConnection::connect_with(&options).await {
+        Ok(connection) => return close(connection, &options).await.map_err(Unanswered::Never),
+        Err(error) => error,
+    };
+    let code = code(&error).unwrap_or_default().into_owned();
+    let error = refused(&options, error);
+    match (&*code, error) {
+        (_, Error::NoSuchDatabase { .. }) => Ok(()),
+        // It starts up, or all its connections are taken.
+        ("57P03" | "53300", error) | (_, error @ Error::ServerUnreachable { .. }) => {
+            Err(Unanswered::NotYet(error))
+        }
+        (_, error) => Err(Unanswered::Never(error)),
+    }
+}
+
+pub(super) async fn create(url: &str) -> Result<bool, Error> {
+    let options = options(url)?;
+    let sql = format!("CREATE DATABASE {}", quoted(database(&options)));
+    match maintain(&options, sql).await? {
+        Ok(()) => Ok(true),
+        // It exists, or somebody else creates it at this moment.
+        Err(error) if matches!(code(&error).as_deref(), Some("42P04" | "23505")) => Ok(false),
+        Err(error) => Err(failed("create", &options, error)),
+    }
+}
+
+pub(super) async fn drop(url: &str) -> Result<bool, Error> {
+    let options = options(url)?;
+    // Forced: whoever drops a database does not want to hunt for the sessions of an app that still runs.
+    let sql = format!("DROP DATABASE {} WITH (FORCE)", quoted(database(&options)));
+    match maintain(&options, sql).await? {
+        Ok(()) => Ok(true),
+        Err(error) if fault(&error) == Fault::NoDatabase => Ok(false),
+        Err(error) => Err(failed("drop", &options, error)),
+    }
+}
+
+/// Runs SQL on a database that is not the one in question.
+async fn maintain(options: &PgConnectOptions, sql: String) -> Result<Result<(), sqlx::Error>, Error> {
+    let mut missing = None;
+    for database in MAINTENANCE {
+        let options = options.clone().database(database);
+        match PgConnection::connect_with(&options).await {
+            Ok(mut connection) => {
+                let done = connection.execute(AssertSqlSafe(sql)).await.map(|_| ());
+                close(connection, &options).await?;
+                return Ok(done);
+            }
+            Err(error) if fault(&error) == Fault::NoDatabase => missing = Some(refused(&options, error)),
+            Err(error) => return Err(refused(&options, error)),
+        }
+    }
+    Err(missing.unwrap_or(Error::NotAPool))
+}
+
+async fn close(connection: PgConnection, options: &PgConnectOptions) -> Result<(), Error> {
+    connection.close().await.map_err(|error| refused(options, error))
+}
+
+fn refused(options: &PgConnectOptions, error: sqlx::Error) -> Error {
+    let fault = if matches!(error, sqlx::Error::Io(_)) { Fault::Unreachable } else { fault(&error) };
+    connect_error(fault, name(options), query_error(error))
+}
+
+fn failed(verb: &str, options: &PgConnectOptions, error: sqlx::Error) -> Error {
+    let operation = format!("{verb} the database {}", database(options));
+    match fault(&error) {
+        Fault::Denied => Error::PermissionDenied { operation, version: None, source: query_error(error) },
+        _ => Error::Database { operation, version: None, source: query_error(error) },
+    }
+}
+
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}

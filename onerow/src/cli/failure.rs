@@ -1,0 +1,91 @@
+//! Why a command ended without being done, and the exit code that says so.
+
+use std::time::Duration;
+
+use crate::{Error, Status};
+
+/// What ends the process with another exit code than 0.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    #[error(transparent)]
+    Error(#[from] Error),
+    /// The server of `wait`, or of `up --wait-for-server`.
+    #[error("waited {} s for {location}", .waited.as_secs())]
+    NoAnswer { location: String, waited: Duration, source: Box<Error> },
+    /// The database of `check` is not at this build's version. The result says so already.
+    #[error("the database is not at this build's version")]
+    NotCurrent(Status),
+    /// `check` could not ask the database.
+    #[error(transparent)]
+    Unreachable(Error),
+    #[error(
+        "{location} is not on this machine, and drop and reset are for databases of development; nothing was changed"
+    )]
+    NotLocal { location: String },
+    #[error(
+        "{location} is dropped only when its name is typed, and there is no terminal to type on; nothing was changed"
+    )]
+    NoTerminal { location: String },
+    #[error("that is not its name; nothing was changed")]
+    NotConfirmed,
+    #[error("cannot write {what}")]
+    Files { what: String, source: std::io::Error },
+}
+
+impl Failure {
+    pub(super) fn exit_code(&self) -> u8 {
+        match self {
+            Self::NoTerminal { .. } => 2,
+            Self::NotCurrent(status) if status.is_ahead() => 4,
+            Self::NotCurrent(_) => 3,
+            Self::Unreachable(_) => 5,
+            _ => 1,
+        }
+    }
+
+    /// For machines: what it is, in a word.
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Self::Error(error) | Self::Unreachable(error) => error.kind(),
+            Self::NoAnswer { .. } => "server_unreachable",
+            Self::NotCurrent(_) => "not_current",
+            Self::NotLocal { .. } => "not_local",
+            Self::NoTerminal { .. } => "no_terminal",
+            Self::NotConfirmed => "not_confirmed",
+            Self::Files { .. } => "files",
+        }
+    }
+
+    pub(super) fn next_step(&self) -> String {
+        match self {
+            Self::Error(error) | Self::Unreachable(error) => error.next_step(),
+            Self::NoAnswer { source, .. } => source.next_step(),
+            Self::NotCurrent(_) => String::new(),
+            Self::NotLocal { .. } => "to do it all the same: --force".into(),
+            Self::NoTerminal { .. } => "to drop it without being asked: --yes".into(),
+            Self::NotConfirmed => "try again, and type it as it is shown".into(),
+            Self::Files { .. } => "mend what the cause says, or name another place".into(),
+        }
+    }
+
+    /// The causes, outermost first.
+    pub(super) fn causes(&self) -> Vec<String> {
+        match self {
+            Self::Error(error) | Self::Unreachable(error) => crate::error::causes(error),
+            Self::NoAnswer { source, .. } => {
+                [source.to_string()].into_iter().chain(crate::error::causes(source)).collect()
+            }
+            Self::Files { source, .. } => vec![source.to_string()],
+            _ => Vec::new(),
+        }
+    }
+
+    /// The version that the database holds, where it is known.
+    pub(super) fn version(&self) -> Option<i32> {
+        match self {
+            Self::Error(error) | Self::Unreachable(error) => error.version(),
+            Self::NotCurrent(status) => Some(status.version),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! The command line on databases as wholes: `check`, `wait`, `create`, `drop` and `reset`.
+
+use std::time::{Duration, Instant};
+
+use onerow::testing::{Backend, PostgresServer, TestDatabase, on_every_backend};
+use serde_json::{Value, json};
+
+use crate::harness::MigrationCli;
+
+/// Nobody listens on port 1.
+const NO_SERVER: &str = "postgresql://tozo:hunter2@127.0.0.1:1/tozo";
+
+/// What a command prints with `--format json`.
+fn json(cli: &MigrationCli, args: &[&str]) -> Value {
+    let printed = cli.run(&[&["--format", "json"], args].concat());
+    assert_eq!(printed.code, Some(0), "{printed:?}");
+    serde_json::from_str(&printed.stdout).unwrap()
+}
+
+on_every_backend! {
+    async fn check_tells_by_its_exit_code_where_the_database_is(db: TestDatabase) {
+        let cli = MigrationCli::on(db.url());
+        let check = |code| {
+            let outcome = cli.run(&["check"]);
+            assert_eq!((outcome.code, outcome.stderr.as_str()), (Some(code), ""), "{outcome:?}");
+            outcome.stdout
+        };
+
+        assert_eq!(check(3), "the database is at version -1; 3 pending, the next is m0000\n");
+        assert!(!db.schema().has_table("schema_migration").await.unwrap());
+        cli.run(&["up"]).done();
+        assert_eq!(check(0), "the database is at version 2, up to date\n");
+        db.sql("UPDATE schema_migration SET version = 9").await;
+        assert_eq!(check(4), "the database is at version 9, ahead of this build, whose last migration is 2\n");
+    }
+
+    async fn create_makes_a_database_once_and_drop_takes_it_away(db: TestDatabase) {
+        let cli = MigrationCli::on(db.url());
+        db.sql("CREATE TABLE gone (id INTEGER)").await;
+
+        assert_eq!(json(&cli, &["drop", "--yes"])["dropped"], true);
+        assert_eq!(json(&cli, &["drop", "--yes"])["dropped"], false);
+        assert_eq!(json(&cli, &["create"])["created"], true);
+        assert_eq!(json(&cli, &["create"])["created"], false);
+        cli.run(&["up"]).done();
+        assert_eq!(json(&cli, &["create"])["created"], false);
+        assert_eq!(cli.run(&["version"]).done(), "2\n");
+        assert!(!db.connect().await.schema().has_table("gone").await.unwrap());
+    }
+
+    async fn reset_begins_from_nothing(db: TestDatabase) {
+        let cli = MigrationCli::on(db.url());
+        cli.run(&["up"]).done();
+        db.sql("INSERT INTO members (email) VALUES ('ada@example.org')").await;
+
+        let applied = cli.run(&["reset", "--yes"]).done();
+
+        assert!(applied.ends_with("from version -1 to version 2\n"), "{applied}");
+        assert_eq!(db.connect().await.schema().has_table("members").await, Ok(true));
+        assert_eq!(json(&cli, &["reset", "--yes"])["initial"], -1);
+    }
+
+    async fn without_a_terminal_to_confirm_on_nothing_is_dropped(db: TestDatabase) {
+        let cli = MigrationCli::on(db.url());
+        cli.run(&["up"]).done();
+
+        for command in ["drop", "reset"] {
+            let complaint = cli.run(&[command]).failed(2);
+            assert!(complaint.contains("nothing was changed\n  to drop it without being asked: --yes"), "{complaint}");
+        }
+        assert_eq!(cli.run(&["version"]).done(), "2\n");
+    }
+
+    async fn what_is_typed_has_to_be_the_name_of_the_database(db: TestDatabase) {
+        let cli = MigrationCli::on(db.url());
+        cli.run(&["up"]).done();
+        let path = db.url().split_once("://").unwrap().1.split('?').next().unwrap();
+        let name = if db.url().starts_with("sqlite") { path } else { path.rsplit('/').next().unwrap() };
+
+        let complaint = cli.run_at_a_terminal(&["drop"], "yes\n").failed(1);
+        assert!(complaint.ends_with("error: that is not its name; nothing was changed\n  try again, and type it as it is shown\n"));
+        assert_eq!(cli.run(&["version"]).done(), "2\n");
+
+        let dropped = cli.run_at_a_terminal(&["drop"], &format!("{name}\n")).done();
+        assert!(dropped.starts_with("dropped the database "), "{dropped}");
+    }
+
+    async fn each_command_prints_one_json_object(db: TestDatabase) {
+        let cli = MigrationCli::on(db.url());
+        let mut up = json(&cli, &["up", "--to", "0"]);
+        assert!(up["applied"][0]["seconds"].take().is_f64());
+        let applied = json!({ "version": 0, "name": "m0000", "description": "members and todos", "seconds": null });
+        assert_eq!(up, json!({ "initial": -1, "version": 0, "applied": [applied] }));
+
+        assert_eq!(json(&cli, &["version"]), json!({ "version": 0 }));
+        let status = json(&cli, &["status"]);
+        assert_eq!((&status["state"], &status["version"], &status["latest"]), (&json!("pending"), &json!(0), &json!(2)));
+        let first = json!({ "version": 0, "name": "m0000", "description": "members and todos", "applied": true });
+        assert_eq!((&status["migrations"][0], status["migrations"].as_array().unwrap().len()), (&first, 3));
+
+        let check = cli.run(&["--format", "json", "check"]);
+        assert_eq!(check.code, Some(3));
+        let check: Value = serde_json::from_str(&check.stdout).unwrap();
+        assert_eq!(check, json!({ "state": "pending", "version": 0, "latest": 2 }));
+        assert!(json(&cli, &["wait"])["waited_seconds"].is_f64());
+    }
+
+    async fn a_failure_is_a_json_object_on_stderr(db: TestDatabase) {
+        let cli = MigrationCli::on(db.url());
+        cli.run(&["up", "--to", "1"]).done();
+        db.sql("ALTER TABLE todos ADD COLUMN priority INTEGER").await;
+
+        let failed = cli.run(&["--format", "json", "up"]).failed(1);
+
+        let error = &serde_json::from_str::<Value>(&failed).unwrap()["error"];
+        assert_eq!((&error["kind"], &error["version"], &error["exit_code"]), (&json!("migration_failed"), &json!(1), &json!(1)));
+        assert_eq!(error["message"], "migration m0002 failed and was rolled back; the database is at version 1");
+        assert!(error["causes"][0].as_str().unwrap().contains("priority"), "{error}");
+        assert_eq!(error["next_step"], "to retry after fixing it: cargo run -p migration -- up");
+    }
+
+    async fn quiet_leaves_the_results(db: TestDatabase) {
+        let outcome = MigrationCli::on(db.url()).run(&["--quiet", "up"]);
+        assert_eq!(outcome.stderr, "");
+        assert!(outcome.done().ends_with("from version -1 to version 2\n"));
+    }
+
+    async fn verbose_logs_what_happens_underneath_and_rust_log_wins(db: TestDatabase) {
+        let outcome = MigrationCli::on(db.url()).run(&["-v", "up"]);
+        assert!(outcome.stderr.contains("onerow: applied m0002"), "{outcome:?}");
+        let outcome = MigrationCli::on(db.url()).env("RUST_LOG", "off").run(&["-v", "up"]);
+        assert_eq!(outcome.stderr, "");
+    }
+}
+
+#[test]
+fn a_database_on_another_machine_is_dropped_by_force_only() {
+    let cli = MigrationCli::on("postgresql://tozo:hunter2@db.example.org/tozo");
+
+    for command in ["drop", "reset"] {
+        let complaint = cli.run(&[command, "--yes"]).failed(1);
+        assert!(
+            complaint.starts_with("error: db.example.org:5432/tozo is not on this machine"),
+            "{complaint}"
+        );
+        assert!(
+            complaint.ends_with("nothing was changed\n  to do it all the same: --force\n"),
+            "{complaint}"
+        );
+    }
+}
+
+#[test]
+fn check_tells_a_server_that_is_not_there_from_one_that_is_behind() {
+    let complaint = MigrationCli::on(NO_SERVER).run(&["check"]).failed(5);
+    assert!(complaint.starts_with("error: no server answers at 127.0.0.1:1/tozo"), "{complaint}");
+}
+
+#[test]
+fn who_waits_for_a_server_that_does_not_come_is_told_so() {
+    let started = Instant::now();
+    let complaint = MigrationCli::on(NO_SERVER).run(&["wait", "--timeout", "1"]).failed(1);
+
+    assert!(started.elapsed() >= Duration::from_secs(1));
+    assert!(
+        complaint.starts_with("waiting for 127.0.0.1:1/tozo\nerror: waited 1 s for 127.0.0.1:1/tozo"),
+        "{complaint}"
+    );
+}
+
+#[test]
+fn a_server_that_comes_up_is_waited_for() {
+    if !Backend::Postgres.is_wanted() {
+        return;
+    }
+    let server = PostgresServer::start().unwrap();
+    let cli = MigrationCli::on(&server.url("postgres"));
+    server.kill_immediately().unwrap();
+    let waiting = [cli.start(&["wait"]), cli.start(&["up", "--wait-for-server", "30"])];
+    for process in &waiting {
+        process.says("waiting for 127.0.0.1");
+    }
+
+    server.restart().unwrap();
+
+    for process in waiting {
+        assert_eq!(process.end().0, Some(0));
+    }
+    assert_eq!(cli.run(&["version"]).done(), "2\n");
+}
+
+#[test]
+fn each_shell_gets_its_completions_and_man_its_pages() {
+    let cli = MigrationCli::new();
+
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = cli.run(&["completions", shell]).done();
+        assert!(script.contains("migration") && script.contains("wait-for-server"), "{shell}: {script}");
+    }
+    cli.run(&["man", "pages"]).done();
+    let page = std::fs::read_to_string(cli.dir().join("pages/migration-up.1")).unwrap();
+    assert!(page.contains("ONEROW_LOCK_TIMEOUT"), "{page}");
+}
+
+#[test]
+fn every_option_has_a_variable() {
+    let cli = MigrationCli::new();
+    for command in ["up", "status", "version", "check", "wait", "create", "drop", "reset"] {
+        let help = cli.run(&[command, "--help"]).done();
+        let options =
+            help.split("\n  ").filter(|text| text.trim_start().starts_with('-') && !text.contains("--help"));
+        for option in options {
+            let rest = &help[help.find(option).unwrap()..];
+            let until = rest[2..].find("\n      --").map_or(rest.len(), |at| at + 2);
+            assert!(rest[..until].contains("[env:"), "{command}: {option}");
+        }
+    }
+}
