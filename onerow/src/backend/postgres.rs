@@ -281,7 +281,7 @@ pub(super) fn fault(error: &sqlx::Error) -> Fault {
             "42P01" => Fault::NoTable,
             "42703" => Fault::NoColumn,
             "23502" => Fault::NotNull,
-            "23505" | "42710" | "42P07" => Fault::CreateRace,
+            "23505" | "42710" | "42P04" | "42P07" => Fault::CreateRace,
             "55P03" | "40P01" | "40001" => Fault::Held,
             "25006" => Fault::ReadOnly,
             "42501" => Fault::Denied,

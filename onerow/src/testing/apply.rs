@@ -6,8 +6,10 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use sea_orm::DbErr;
+
 use super::{TestDatabase, rows_kept::Rows};
-use crate::{Database, Error, Registry, Report, error::causes};
+use crate::{Database, Error, Failure, Registry, Report, error::causes};
 
 /// Applies migrations to a test's database when it is awaited; made by [`TestDatabase::apply`] and its like.
 #[must_use = "nothing is applied until it is awaited"]
@@ -25,7 +27,7 @@ impl<'a> Apply<'a> {
         Self { db, from, to, keeping: None }
     }
 
-    /// Sees that each row of each table is still there afterwards, and says the same in the columns that still are.
+    /// Sees that each row of each table (on PostgreSQL, of the current schema) is still there afterwards, and says the same in the columns that still are.
     ///
     /// Rows that are added are not looked at, nor are columns that are added or dropped. Name with [`except`](Self::except) what the
     /// migration is there to change.
@@ -79,7 +81,8 @@ pub(super) async fn apply(registry: &Registry, db: &Database, version: i32) -> R
     let outcome = registry.up(db).to(version).on_failed_statement(hear).await;
     outcome.map_err(|error| {
         let statement = failed.lock().unwrap_or_else(PoisonError::into_inner).take();
-        ApplyError::Failed { statement, error }
+        // Another may have failed before, which the migration did not mind.
+        ApplyError::Failed { statement: statement.filter(|_| is_refused(&error)), error }
     })
 }
 
@@ -135,6 +138,18 @@ fn without_next_step(error: &Error) -> String {
         text.push_str(&cause);
     }
     text
+}
+
+/// Whether the database refused a statement, and not the migration itself gave up.
+fn is_refused(error: &Error) -> bool {
+    let Error::MigrationFailed { failure, .. } = error else { return false };
+    match failure {
+        Failure::Migrate(error) | Failure::Validate(error) => {
+            matches!(error, DbErr::Exec(_) | DbErr::Query(_))
+        }
+        Failure::Blocked { .. } | Failure::Panicked(_) => true,
+        _ => false,
+    }
 }
 
 fn sql(statement: Option<&str>) -> String {

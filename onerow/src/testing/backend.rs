@@ -16,7 +16,8 @@ const VARIABLE: &str = "ONEROW_TEST_BACKENDS";
 /// Each database is a test's own. They are made quickly, however many migrations there are: the migrated schema is built once
 /// for each build of the test program, and copied from then on (`CREATE DATABASE … TEMPLATE`, or a copy of the file). That
 /// takes migrations that are told apart by their types, as those of [`registry!`](crate::registry!) are; a registry with
-/// migrations that have fields is migrated for each database.
+/// migrations that have fields is migrated for each database. What a migration takes from elsewhere (the clock, a file, a
+/// variable) is as it was when the template was built.
 ///
 /// The methods panic where a database cannot be made or a migration fails, with the reason: that is how a test fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -86,7 +86,7 @@ impl TestDatabase {
     /// [`ApplyError::Failed`] with the migration and its SQL, and [`ApplyError::OtherVersion`] when the database is not
     /// at the version before: the test would then be of something else.
     pub fn apply(&self, version: i32) -> Apply<'_> {
-        Apply::new(self, Some(version - 1), version)
+        Apply::new(self, Some(version.saturating_sub(1)), version)
     }
 
     /// Applies the migrations up to this version.
@@ -123,8 +123,8 @@ impl TestDatabase {
 
     /// What SQL selects: a line for each row, its columns separated by `|`.
     ///
-    /// The text is the same on each backend for what both know: `NULL`, `true` and `false`, numbers, text. Dates and times are
-    /// as the database writes them.
+    /// The text is the same on each backend for NULL, text, whole numbers, and columns that are declared `BOOLEAN`: `true`,
+    /// `false`. Other numbers, dates and times are as the database writes them, and so are truth values that are computed.
     ///
     /// # Panics
     /// When the database refuses, with the SQL.
@@ -179,7 +179,7 @@ fn url(place: &Place) -> String {
         #[cfg(feature = "postgres")]
         Place::Postgres(database) => super::postgres::Server::of_this_process().url_of(database),
         #[cfg(feature = "sqlite")]
-        Place::File(file) => format!("sqlite://{}?mode=rwc", file.path().display()),
+        Place::File(file) => super::sqlite::url(&file.path()),
         #[cfg(feature = "sqlite")]
         Place::Memory => IN_MEMORY.into(),
     }

@@ -49,7 +49,7 @@ fn tables_of(db: &Database) -> &'static str {
     match db.get_database_backend() {
         DatabaseBackend::Postgres => {
             "SELECT relname, quote_ident(relname) FROM pg_class
-             WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p')"
+             WHERE relnamespace = quote_ident(current_schema())::regnamespace AND relkind IN ('r', 'p')"
         }
         _ => {
             r#"SELECT name, '"' || replace(name, '"', '""') || '"' FROM sqlite_schema

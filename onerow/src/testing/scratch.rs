@@ -28,7 +28,9 @@ pub(super) fn dir(name: &str) -> io::Result<PathBuf> {
 /// Others can write to the directory for temporary files: what somebody else has put there is not used.
 fn make(dir: &Path) -> io::Result<()> {
     match DirBuilder::new().mode(0o700).create(dir) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            return Err(io::Error::new(error.kind(), format!("cannot make {}: {error}", dir.display())));
+        }
         _ => (),
     }
     let found = symlink_metadata(dir)?;

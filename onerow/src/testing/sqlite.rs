@@ -3,13 +3,13 @@
 use std::{
     fs::{self, File},
     io,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::LazyLock,
     time::SystemTime,
 };
 
 use async_trait::async_trait;
-use sea_orm::DbErr;
+use sea_orm::{ConnectionTrait, DbErr};
 use tempfile::TempDir;
 
 use super::{
@@ -17,7 +17,7 @@ use super::{
     scratch,
     template::{self, Store},
 };
-use crate::Error;
+use crate::{Database, Error};
 
 /// The files of the tests of this user.
 pub(super) struct Files;
@@ -92,6 +92,7 @@ impl Store for Files {
 
     async fn publish(&self, place: Place, name: &str) -> Result<(), Error> {
         let Place::File(file) = place else { return Ok(()) };
+        checkpoint(&file.path()).await?;
         let renamed = template_file(name).and_then(|template| fs::rename(file.path(), template));
         renamed.map_err(|error| doing("keep a template", &error))
     }
@@ -105,23 +106,38 @@ impl Store for Files {
     }
 }
 
+/// Moves what a write-ahead log holds into the file: a connection that a migration left open kept it from being done.
+async fn checkpoint(file: &Path) -> Result<(), Error> {
+    let database = Database::connect(url(file)).await?;
+    let done = database.execute_unprepared("PRAGMA wal_checkpoint(TRUNCATE)").await;
+    database.disconnect().await?;
+    done.map(drop).map_err(|error| doing("keep a template", &io::Error::other(error)))
+}
+
+/// The URL of a file: what would end a path in one, or begin an escape, is escaped.
+pub(super) fn url(file: &Path) -> String {
+    let path = file.display().to_string().replace('%', "%25").replace('?', "%3F").replace('#', "%23");
+    format!("sqlite://{path}?mode=rwc")
+}
+
+/// With the files that were locked for them.
 fn old_templates(program: &str, build: &str) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(templates()?)?.flatten() {
-        let changed =
-            entry.metadata().and_then(|metadata| metadata.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
-        files.push((changed, entry.path()));
+        let changed = entry.metadata().and_then(|metadata| metadata.modified());
+        files.push((changed.unwrap_or(SystemTime::UNIX_EPOCH), entry.path()));
     }
     files.sort_unstable_by(|one, other| other.cmp(one));
     let now = SystemTime::now();
-    let is_old = |place: usize, changed: &SystemTime, file: &PathBuf| {
+    let mut templates = 0;
+    let is_old = |(changed, file): &(SystemTime, PathBuf)| {
         let name = file.file_name().unwrap_or_default().to_string_lossy();
+        templates += usize::from(name.ends_with(".sqlite"));
         name.starts_with(program) && !name.starts_with(build)
             || now.duration_since(*changed).is_ok_and(|age| age > template::KEPT)
-            || name.ends_with(".sqlite") && place >= template::KEPT_AT_MOST
+            || templates > template::KEPT_AT_MOST
     };
-    let old = files.into_iter().enumerate().filter(|(place, (changed, file))| is_old(*place, changed, file));
-    Ok(old.map(|(_, (_, file))| file).collect())
+    Ok(files.into_iter().filter(is_old).map(|(_, file)| file).collect())
 }
 
 fn doing(operation: &str, error: &io::Error) -> Error {

@@ -31,8 +31,8 @@ use crate::{Error, Registry};
 /// For how long a template is kept, where the server or the directory outlives the tests.
 pub(super) const KEPT: Duration = Duration::from_hours(24);
 
-/// How many templates are kept: each is a whole database.
-pub(super) const KEPT_AT_MOST: usize = 50;
+/// How many templates are kept, of this build and of all others: each is a whole database, of 8 MB at least.
+pub(super) const KEPT_AT_MOST: usize = 200;
 
 /// What keeps the databases and templates of one kind.
 #[async_trait]
@@ -160,7 +160,7 @@ pub(super) fn seconds_since_epoch() -> u64 {
 }
 
 /// The same in each process of one build, unlike that of a `HashMap`.
-fn hash(value: &impl Hash) -> u64 {
+pub(super) fn hash(value: &impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
     value.hash(&mut hasher);
     hasher.finish()

@@ -86,6 +86,20 @@ impl MigrationTrait for Fails {
     }
 }
 
+struct GivesUp;
+
+#[async_trait]
+impl MigrationTrait for GivesUp {
+    async fn migrate(&self, db: &Database) -> Result<(), DbErr> {
+        let _ = db.execute_unprepared("DROP TABLE nowhere").await;
+        Err(DbErr::Migration("two members share an address".into()))
+    }
+
+    fn transactional(&self) -> bool {
+        false
+    }
+}
+
 on_every_backend! {
     async fn apply_applies_one_migration(backend: Backend) {
         let db = backend.database_before(registry(), 1).await;
@@ -129,6 +143,15 @@ on_every_backend! {
             let ApplyError::Failed { error: Error::MigrationFailed { failure, .. }, .. } = error else { panic!() };
             assert!(matches!(failure, Failure::Migrate(_)));
         }
+    }
+
+    /// It is not the SQL that failed, but one that was allowed to.
+    async fn sql_that_the_migration_did_not_mind_is_not_shown(backend: Backend) {
+        let db = backend.database_at(Registry::new(vec![Box::new(GivesUp)]), -1).await;
+
+        let text = db.apply(0).await.unwrap_err().to_string();
+
+        assert!(text.ends_with("caused by: two members share an address"), "{text}");
     }
 
     async fn rows_that_a_migration_keeps_are_kept(backend: Backend) {

@@ -55,8 +55,8 @@ on_every_backend! {
         let program = Program::copy();
         let mut killed = program.start(backend, 0);
         let (_, url) = killed.answer();
-        killed.kill();
         assert!(exists(&url).await);
+        killed.kill();
 
         program.start(backend, 0).end();
 

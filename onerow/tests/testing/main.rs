@@ -4,4 +4,5 @@ mod apply;
 mod databases;
 mod programs;
 mod rows;
+mod servers;
 mod templates;

@@ -1,8 +1,8 @@
 //! This test program once more: as a process of its own, and as a program that can be built anew.
 
 use std::{
-    env, fs,
-    io::{BufRead, BufReader, Write},
+    env,
+    io::{BufRead, BufReader},
     path::PathBuf,
     process::{Child, Command, Stdio},
 };
@@ -20,28 +20,42 @@ impl Program {
     pub fn copy() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("program");
-        fs::copy(env::current_exe().unwrap(), &path).unwrap();
+        // By a process of its own: a file that this one has open for writing, a child of another test has too, for a moment,
+        // and then it cannot be run.
+        assert!(Command::new("cp").arg(env::current_exe().unwrap()).arg(&path).status().unwrap().success());
         Self { _dir: dir, path }
     }
 
     /// As the linker does when a migration was edited: another file at the same path.
     pub fn rebuild(&self) {
-        let mut file = fs::OpenOptions::new().append(true).open(&self.path).unwrap();
-        file.write_all(b"edited").unwrap();
+        let append = format!("echo edited >>'{}'", self.path.display());
+        assert!(Command::new("sh").args(["-c", &append]).status().unwrap().success());
     }
 
     /// Makes a database at this version, prints how many migrations ran for that, and holds it until it is killed or told to end.
     pub fn start(&self, backend: Backend, version: i32) -> Process {
-        let mut child = Command::new(&self.path)
+        Process::of(&mut self.command(backend, version))
+    }
+
+    /// The same on the server of this URL.
+    pub fn start_on(&self, url: &str, version: i32) -> Process {
+        Process::of(self.command(Backend::Postgres, version).env("TEST_POSTGRES_URL", url))
+    }
+
+    /// What it prints when it is to make a database on that server, and cannot.
+    pub fn complains_of_server(&self, url: &str) -> String {
+        let output = self.command(Backend::Postgres, 0).env("TEST_POSTGRES_URL", url).output().unwrap();
+        assert!(!output.status.success());
+        String::from_utf8(output.stderr).unwrap()
+    }
+
+    fn command(&self, backend: Backend, version: i32) -> Command {
+        let mut command = Command::new(&self.path);
+        command
             .args(["--exact", "programs::a_process", "--ignored", "--nocapture"])
             .env("PROCESS_BACKEND", backend.name())
-            .env("PROCESS_VERSION", version.to_string())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let output = BufReader::new(child.stdout.take().unwrap());
-        Process { child, output }
+            .env("PROCESS_VERSION", version.to_string());
+        command
     }
 
     /// How many migrations ran to make a database at this version.
@@ -59,6 +73,12 @@ pub struct Process {
 }
 
 impl Process {
+    fn of(command: &mut Command) -> Self {
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let output = BufReader::new(child.stdout.take().unwrap());
+        Self { child, output }
+    }
+
     /// How many migrations ran, and the URL of the database.
     pub fn answer(&mut self) -> (u32, String) {
         let lines = (&mut self.output).lines().map_while(Result::ok);

@@ -11,8 +11,11 @@ use std::{
 };
 
 use async_trait::async_trait;
-use sea_orm::{ConnectOptions, ConnectionTrait, DbErr};
-use tokio::{runtime::Runtime, time::sleep};
+use sea_orm::{ConnectOptions, ConnectionTrait, DbErr, sqlx::Executor};
+use tokio::{
+    runtime::{self, Runtime},
+    time::sleep,
+};
 use url::Url;
 
 use super::{server::random_hex, shared::Guest};
@@ -29,10 +32,13 @@ const URL_VARIABLE: &str = "TEST_POSTGRES_URL";
 
 /// The name of a test's database: this, the run it belongs to, and its number there.
 const TEST: &str = "onerow_test_";
-const TEMPLATE: &str = "onerow_template_";
 
 /// What a process of tests calls its sessions: this, and its run. Its databases stay for as long as one is open.
 const SESSION: &str = "onerow tests ";
+
+/// The setting came with PostgreSQL 14.
+const STAYS: &str = "SELECT set_config('idle_session_timeout', '0', false)
+    WHERE current_setting('idle_session_timeout', true) IS NOT NULL";
 
 /// Sessions end within a moment of their connection, and PostgreSQL looks for that every 100 ms only.
 const SESSIONS_END: Duration = Duration::from_millis(100);
@@ -41,15 +47,21 @@ const POLL: Duration = Duration::from_millis(1);
 /// The server that tests of this process make databases on, and the sessions by which they do.
 pub(in crate::testing) struct Server {
     url: Url,
-    /// The sessions are served by a runtime of their own: that of a test ends with the test, and a drop waits in it.
-    runtime: Runtime,
     maintenance: Database,
     run: String,
+    /// What the name of a template begins with.
+    template: String,
     /// How a database is copied.
     strategy: &'static str,
     made: AtomicU32,
     _guest: Option<Guest>,
 }
+
+/// The sessions are served by a runtime of their own: that of a test ends with the test, and a drop waits in it.
+static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
+    let runtime = runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    runtime.unwrap_or_else(|error| panic!("cannot start a tokio runtime: {error}"))
+});
 
 /// A database of a test, dropped with the value.
 pub(in crate::testing) struct TestDb {
@@ -75,21 +87,19 @@ impl Server {
 
     fn open() -> Result<Self, String> {
         let (url, guest) = match env::var(URL_VARIABLE) {
-            Ok(url) if !url.is_empty() => {
-                (Url::parse(&url).map_err(|error| format!("{URL_VARIABLE} does not parse: {error}"))?, None)
-            }
+            Ok(url) if !url.is_empty() => (server_url(&url)?, None),
             _ => {
                 let guest = Guest::come().map_err(|error| error.explain())?;
                 (guest.url(), Some(guest))
             }
         };
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
-        let runtime = runtime.map_err(|error| format!("cannot start a tokio runtime: {error}"))?;
         let mut run = random_hex().map_err(|error| format!("no random numbers: {error}"))?;
         run.truncate(16);
-        let (maintenance, strategy) = wait(&runtime, connect_for_maintenance(url.clone(), run.clone()))
+        let (maintenance, strategy) = wait(connect_for_maintenance(url.clone(), run.clone()))
             .map_err(|error| error.explain().to_string())?;
-        Ok(Self { url, runtime, maintenance, run, strategy, made: AtomicU32::new(0), _guest: guest })
+        // Nobody may copy the database of another role.
+        let template = format!("onerow_template_{:04x}_", template::hash(&url.username()) & 0xffff);
+        Ok(Self { url, maintenance, run, template, strategy, made: AtomicU32::new(0), _guest: guest })
     }
 
     /// The URL of one of the server's databases.
@@ -99,13 +109,18 @@ impl Server {
         url.into()
     }
 
+    fn fault(&self, error: &DbErr) -> Fault {
+        let backend = self.maintenance.pool().and_then(backend::of);
+        backend.map_or(Fault::Other, |backend| backend.fault(error))
+    }
+
     async fn execute(&'static self, sql: String) -> Result<(), DbErr> {
-        let task = self.runtime.spawn(async move { self.maintenance.execute_unprepared(&sql).await });
+        let task = RUNTIME.spawn(async move { self.maintenance.execute_unprepared(&sql).await });
         task.await.map_err(|error| DbErr::Custom(error.to_string()))?.map(drop)
     }
 
     async fn fetch(&'static self, sql: String) -> Result<Vec<String>, DbErr> {
-        let task = self.runtime.spawn(async move { fetch(&self.maintenance, &sql).await });
+        let task = RUNTIME.spawn(async move { fetch(&self.maintenance, &sql).await });
         task.await.map_err(|error| DbErr::Custom(error.to_string()))?
     }
 
@@ -132,13 +147,18 @@ impl Server {
 impl Store for &'static Server {
     async fn create(&self, template: Option<&str>) -> Result<Option<Place>, Error> {
         let name = format!("{TEST}{}_{}", self.run, self.made.fetch_add(1, Ordering::Relaxed));
-        let from = template.map(|template| format!(" TEMPLATE {TEMPLATE}{template}")).unwrap_or_default();
-        let created = self.execute(format!("CREATE DATABASE {name}{from}{}", self.strategy)).await;
-        match created {
-            Ok(()) => Ok(Some(Place::Postgres(TestDb { name, kept: false }))),
-            Err(error) if template.is_some() && is_missing(self, &error) => Ok(None),
-            Err(error) => Err(doing("create a database to test on", error)),
+        let from = template.map(|name| format!(" TEMPLATE {}{name}", self.template)).unwrap_or_default();
+        let sql = format!("CREATE DATABASE {name}{from}{}", self.strategy);
+        // Before it is there: who stops waiting for it leaves the server at it.
+        let mut database = TestDb { name, kept: false };
+        let Err(error) = self.execute(sql).await else {
+            return Ok(Some(Place::Postgres(database)));
+        };
+        database.kept = true;
+        if template.is_some() && self.fault(&error) == Fault::NoDatabase {
+            return Ok(None);
         }
+        Err(doing("create a database to test on", error))
     }
 
     async fn lock(&self, build: &str) -> Result<Lock, Error> {
@@ -146,23 +166,18 @@ impl Store for &'static Server {
         let mut options = ConnectOptions::new(self.url.as_str());
         options.max_connections(1).idle_timeout(None).max_lifetime(None).sqlx_logging(false);
         let session = Database::connect(options).await?;
-        let attempt = format!("SELECT pg_try_advisory_lock(hashtext('{build}'))::text");
-        // Never in a blocked statement: its snapshot would be in the way of the migrations it waits for.
-        loop {
-            let locked = fetch(&session, &attempt).await;
-            let locked = locked.map_err(|error| doing("lock the templates", error))?;
-            if locked == ["true"] {
-                return Ok(Lock::Session(session));
-            }
-            sleep(POLL * 10).await;
-        }
+        // It may block: its snapshot is in the way of nothing in other databases, `CREATE INDEX CONCURRENTLY` included.
+        let lock = format!("SELECT pg_advisory_lock(hashtext('{build}'))::text");
+        fetch(&session, &lock).await.map_err(|error| doing("lock the templates", error))?;
+        Ok(Lock::Session(session))
     }
 
     async fn highest(&self, names: &[String]) -> Result<Option<usize>, Error> {
-        let list: Vec<_> = names.iter().map(|name| format!("'{TEMPLATE}{name}'")).collect();
+        let list: Vec<_> = names.iter().map(|name| format!("'{}{name}'", self.template)).collect();
         let sql = format!("SELECT datname FROM pg_database WHERE datname IN ({})", list.join(", "));
         let found = self.fetch(sql).await.map_err(|error| doing("look for templates", error))?;
-        let is_there = |name: &String| found.iter().any(|found| found.strip_prefix(TEMPLATE) == Some(name));
+        let is_there =
+            |name: &String| found.iter().any(|found| found.strip_prefix(&self.template) == Some(name));
         Ok(names.iter().rposition(is_there))
     }
 
@@ -174,24 +189,36 @@ impl Store for &'static Server {
             self.execute(format!("ALTER DATABASE {} ALLOW_CONNECTIONS false", database.name)).await?;
             let built = template::seconds_since_epoch();
             self.execute(format!("COMMENT ON DATABASE {} IS '{built}'", database.name)).await?;
-            self.execute(format!("ALTER DATABASE {} RENAME TO {TEMPLATE}{name}", database.name)).await
+            // Those that a migration left open, with what they did not commit.
+            let others = format!(
+                "SELECT pg_terminate_backend(pid)::text FROM pg_stat_activity WHERE datname = '{}'",
+                database.name
+            );
+            self.fetch(others).await?;
+            self.execute(format!("ALTER DATABASE {} RENAME TO {}{name}", database.name, self.template)).await
         };
-        publish.await.map_err(|error| doing("keep a template", error))?;
-        database.kept = true;
+        match publish.await {
+            Ok(()) => database.kept = true,
+            // The lock is of the database that we are connected to, and somebody came by way of another.
+            Err(error) if self.fault(&error) == Fault::CreateRace => (),
+            Err(error) => return Err(doing("keep a template", error)),
+        }
         Ok(())
     }
 
     async fn prune(&self, program: &str, build: &str) -> Result<(), Error> {
         let sql = format!(
             "SELECT datname FROM (
-                 SELECT datname, row_number() OVER (ORDER BY oid DESC) AS place,
+                 SELECT datname, starts_with(datname, '{of}{program}') AS is_ours,
+                     starts_with(datname, '{of}{build}') AS is_current,
+                     row_number() OVER (PARTITION BY starts_with(datname, '{of}{build}') ORDER BY oid DESC) AS place,
                      shobj_description(oid, 'pg_database')::bigint AS built
-                 FROM pg_database WHERE starts_with(datname, '{TEMPLATE}')
+                 FROM pg_database WHERE starts_with(datname, '{of}')
              ) AS templates
-             WHERE starts_with(datname, '{TEMPLATE}{program}') AND NOT starts_with(datname, '{TEMPLATE}{build}')
-                 OR built < {} OR place > {}",
+             WHERE is_ours AND NOT is_current OR built < {} OR place > {}",
             template::seconds_since_epoch() - template::KEPT.as_secs(),
             template::KEPT_AT_MOST,
+            of = self.template,
         );
         let old = self.fetch(sql).await.map_err(|error| doing("look for old templates", error))?;
         for name in old {
@@ -208,7 +235,7 @@ impl Drop for TestDb {
             return;
         }
         let server = Server::of_this_process();
-        let dropped = wait(&server.runtime, server.drop_database(self.name.clone()));
+        let dropped = wait(server.drop_database(self.name.clone()));
         // No panic: one in a test that already does would abort the others.
         if let Err(error) = dropped {
             eprintln!("the database {} is left behind: {}", self.name, backend::words(&error));
@@ -220,7 +247,10 @@ async fn connect_for_maintenance(mut url: Url, run: String) -> Result<(Database,
     url.query_pairs_mut().append_pair("application_name", &format!("{SESSION}{run}"));
     let mut options = ConnectOptions::new(url.as_str());
     // Those it opens stay: they tell others that this process is alive.
-    options.max_connections(4).idle_timeout(None).max_lifetime(None).test_before_acquire(false);
+    options.max_connections(4).idle_timeout(None).max_lifetime(None);
+    options.map_sqlx_postgres_pool_opts(|pool| {
+        pool.after_connect(|session, _| Box::pin(async { session.execute(STAYS).await.map(drop) }))
+    });
     let database = Database::connect(options.sqlx_logging(false).to_owned()).await?;
     let failed = |error| doing("prepare the server for tests", error);
     drop_leftovers(&database).await.map_err(failed)?;
@@ -251,19 +281,30 @@ async fn fetch(database: &Database, sql: &str) -> Result<Vec<String>, DbErr> {
     Ok(texts.fetch_texts(pool, sql).await?.into_iter().flatten().collect())
 }
 
-fn is_missing(server: &Server, error: &DbErr) -> bool {
-    let backend = server.maintenance.pool().and_then(backend::of);
-    backend.is_ok_and(|backend| backend.fault(error) == Fault::NoDatabase)
+/// The server of a URL, to whose path a test's database goes. A parameter of the name would outrank the path, and have the
+/// tests write to that database.
+fn server_url(text: &str) -> Result<Url, String> {
+    let mut url = Url::parse(text).map_err(|error| format!("{URL_VARIABLE} does not parse: {error}"))?;
+    if !matches!(url.scheme(), "postgres" | "postgresql") {
+        return Err(format!("{URL_VARIABLE} does not begin with postgres://"));
+    }
+    let pairs: Vec<(String, String)> = url.query_pairs().into_owned().collect();
+    if let Some((_, database)) = pairs.iter().find(|(name, _)| name == "dbname") {
+        url.set_path(database);
+        let others = pairs.iter().filter(|(name, _)| name != "dbname");
+        url.query_pairs_mut().clear().extend_pairs(others);
+    }
+    Ok(url)
 }
 
 fn doing(operation: &str, source: DbErr) -> Error {
     Error::Database { operation: operation.into(), version: None, source }
 }
 
-/// Waits for the future on that runtime, also inside another.
-fn wait<T: Send + 'static>(runtime: &Runtime, future: impl Future<Output = T> + Send + 'static) -> T {
+/// Waits for the future on our runtime, also inside another.
+fn wait<T: Send + 'static>(future: impl Future<Output = T> + Send + 'static) -> T {
     let (sender, receiver) = mpsc::channel();
-    runtime.spawn(async move {
+    RUNTIME.spawn(async move {
         let _ = sender.send(future.await);
     });
     receiver.recv().unwrap_or_else(|_| panic!("a task on the server for tests panicked"))

@@ -93,9 +93,10 @@ impl PostgresServer {
     /// Leaves the server to the processes that share it: it goes when the last has gone, and nobody came for so many
     /// seconds.
     pub(super) fn share(self, seconds: u32) -> Result<Address, ServerError> {
+        let postmaster = self.postmaster_pid()?;
         let supervisor = self.supervisor.into_inner().unwrap_or_else(PoisonError::into_inner);
         let supervisor = supervisor.share(seconds)?;
-        Ok(Address { dir: self.dir, port: self.port, supervisor })
+        Ok(Address { dir: self.dir, port: self.port, supervisor, postmaster })
     }
 
     /// Starts a read-only copy of this server that follows it: a hot standby.
@@ -210,6 +211,8 @@ impl PostgresServer {
 
     fn start_on_a_free_port(&mut self) -> Result<(), ServerError> {
         let sockets = self.dir.to_string_lossy().into_owned();
+        // A list, in which a comma is no part of a name unless that is quoted.
+        let sockets = format!("\"{}\"", sockets.replace('"', "\"\""));
         self.configure(&[("unix_socket_directories", &sockets)])?;
         let mut tries = 1;
         loop {

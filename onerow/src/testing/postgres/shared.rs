@@ -10,7 +10,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use nix::{errno::Errno, fcntl::OFlag, sys::signal::kill, unistd::Pid};
+use nix::{
+    errno::Errno,
+    fcntl::OFlag,
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 use url::Url;
 
 use super::{
@@ -43,8 +48,9 @@ const POLL: Duration = Duration::from_millis(2);
 pub(super) struct Address {
     pub(super) dir: PathBuf,
     pub(super) port: u16,
-    /// The process id of the shell that keeps it.
-    pub(super) supervisor: u32,
+    /// The process ids of the shell that keeps it, and of the postmaster.
+    pub(super) supervisor: i32,
+    pub(super) postmaster: i32,
 }
 
 /// This process, come to a server that it shares. The server stays for as long as this does, which ends with the
@@ -79,7 +85,7 @@ impl Guest {
 
     /// `None` if the server is gone, or about to.
     fn of(address: &Address) -> Option<Self> {
-        let door = enter(&address.dir).ok()?;
+        let door = enter(&address.dir, || is_alive(address.supervisor)).ok()?;
         let socket = address.dir.join(format!(".s.PGSQL.{}", address.port));
         UnixStream::connect(socket).ok()?;
         Some(Self { address: address.clone(), _door: door })
@@ -103,61 +109,79 @@ fn name(bin_dir: &Path) -> String {
 }
 
 /// Holds the door open, once the supervisor has seen that: see `supervisor.sh`.
-fn enter(dir: &Path) -> io::Result<File> {
+fn enter(dir: &Path, is_kept: impl Fn() -> bool) -> io::Result<File> {
     let deadline = Instant::now() + DOOR_OPENS_WITHIN;
     let door = dir.join("door");
+    let wait = || wait(&door, deadline, &is_kept);
     let name = format!("guest.{}", random_hex()?);
     let seen = dir.join(&name);
     File::create(&seen)?;
-    let mut opened = open_without_waiting(&door, deadline)?;
-    writeln!(opened, "{name}")?;
+    let mut opened = open_without_waiting(&door, wait)?;
+    // In one piece, so that no other guest's name gets between.
+    opened.write_all(format!("{name}\n").as_bytes())?;
     while seen.exists() {
-        wait(&door, deadline)?;
+        wait()?;
     }
     // The directory may be gone, and the file with it.
-    wait(&door, deadline)?;
+    wait()?;
     Ok(opened)
 }
 
 /// Between two guests the supervisor is not at its door for a moment, and opening it fails.
-fn open_without_waiting(door: &Path, deadline: Instant) -> io::Result<File> {
+fn open_without_waiting(door: &Path, wait: impl Fn() -> io::Result<()>) -> io::Result<File> {
     loop {
         let opened = OpenOptions::new().write(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(door);
         match opened {
-            Err(error) if error.raw_os_error() == Some(Errno::ENXIO as i32) => wait(door, deadline)?,
+            Err(error) if error.raw_os_error() == Some(Errno::ENXIO as i32) => wait()?,
             opened => return opened,
         }
     }
 }
 
-fn wait(door: &Path, deadline: Instant) -> io::Result<()> {
+fn wait(door: &Path, deadline: Instant, is_kept: impl Fn() -> bool) -> io::Result<()> {
     fs::symlink_metadata(door)?;
-    if Instant::now() > deadline {
+    if Instant::now() > deadline || !is_kept() {
         return Err(io::ErrorKind::TimedOut.into());
     }
     thread::sleep(POLL);
     Ok(())
 }
 
+/// Whether a process runs; one that has ended, and that nobody has asked for its end yet, does not.
+fn is_alive(pid: i32) -> bool {
+    let state = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // After the name, which stands in parentheses.
+    let has_ended = state.rsplit(") ").next().is_some_and(|rest| rest.starts_with('Z'));
+    kill(Pid::from_raw(pid), None) != Err(Errno::ESRCH) && !has_ended
+}
+
 impl Address {
     fn read(file: &Path) -> Option<Self> {
         let text = fs::read_to_string(file).ok()?;
         let mut lines = text.lines();
-        let (dir, port, supervisor) = (lines.next()?, lines.next()?, lines.next()?);
-        Some(Self { dir: dir.into(), port: port.parse().ok()?, supervisor: supervisor.parse().ok()? })
+        let dir = lines.next()?.into();
+        let port = lines.next()?.parse().ok()?;
+        let mut pid = || lines.next()?.parse().ok();
+        Some(Self { dir, port, supervisor: pid()?, postmaster: pid()? })
     }
 
     fn write(&self, file: &Path) -> io::Result<()> {
-        fs::write(file, format!("{}\n{}\n{}\n", self.dir.display(), self.port, self.supervisor))
+        let Self { dir, port, supervisor, postmaster } = self;
+        fs::write(file, format!("{}\n{port}\n{supervisor}\n{postmaster}\n", dir.display()))
     }
 
-    /// Removes what a supervisor left that was killed; a server without its files ends by itself, within a minute
-    /// (`RecheckDataDirLockFile` in its sources).
+    /// Ends the server of a supervisor that was killed, and removes its files.
     fn clear(&self) {
-        let pid = i32::try_from(self.supervisor).map(Pid::from_raw);
-        if pid.is_ok_and(|pid| kill(pid, None) == Err(Errno::ESRCH)) {
-            let _ = fs::remove_dir_all(&self.dir);
+        if is_alive(self.supervisor) {
+            return;
         }
+        // Another process may have its number by now; a postmaster is at home in its data. Where that cannot be seen, it
+        // ends by itself within a minute, without its files (`RecheckDataDirLockFile` in its sources).
+        let home = fs::read_link(format!("/proc/{}/cwd", self.postmaster));
+        if home.is_ok_and(|home| home == self.dir.join("data")) {
+            let _ = kill(Pid::from_raw(self.postmaster), Signal::SIGQUIT);
+        }
+        let _ = fs::remove_dir_all(&self.dir);
     }
 }
 
@@ -209,22 +233,15 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("server");
         let first = Guest::come_to(&file, 2).unwrap();
-        let supervisor = i32::try_from(first.address.supervisor).unwrap();
-        kill(Pid::from_raw(supervisor), nix::sys::signal::Signal::SIGKILL).unwrap();
-        // Reaped, as it is when the process that started it has ended.
-        nix::sys::wait::waitpid(Pid::from_raw(supervisor), None).unwrap();
-        let data = first.address.dir.join("data");
-        let postmaster = fs::read_to_string(data.join("postmaster.pid")).unwrap();
-        let old = first.address.dir.clone();
+        let Address { dir: old, supervisor, postmaster, .. } = first.address.clone();
+        kill(Pid::from_raw(supervisor), Signal::SIGKILL).unwrap();
         drop(first);
 
         let second = Guest::come_to(&file, 2).unwrap();
 
         assert_ne!(second.address.dir, old);
         assert!(!old.exists());
-        // It would end by itself within a minute.
-        let postmaster = postmaster.lines().next().unwrap().parse().unwrap();
-        kill(Pid::from_raw(postmaster), nix::sys::signal::Signal::SIGQUIT).unwrap();
+        wait_until("the postmaster ends", || !is_alive(postmaster));
     }
 
     /// Many come and go while the supervisor is about to leave: whoever is let in finds it there until it leaves.
@@ -247,7 +264,7 @@ mod tests {
     fn come_and_go(dir: &Path, let_in: &AtomicU32, turned_away: &AtomicU32) {
         for _ in 0..10 {
             thread::sleep(Duration::from_micros(fastrand::u64(0..3_000)));
-            let Ok(door) = enter(dir) else {
+            let Ok(door) = enter(dir, || true) else {
                 turned_away.fetch_add(1, Ordering::Relaxed);
                 return;
             };

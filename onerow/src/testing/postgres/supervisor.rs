@@ -66,10 +66,10 @@ impl Supervisor {
     }
 
     /// Has it serve whoever holds its door open, and give up when nobody has for so many seconds; tells its process id.
-    pub(super) fn share(mut self, seconds: u32) -> Result<u32, ServerError> {
+    pub(super) fn share(mut self, seconds: u32) -> Result<i32, ServerError> {
         self.run("sharing the server", &format!("share {seconds}"))?;
         self.shared = true;
-        Ok(self.child.id())
+        Ok(self.child.id().cast_signed())
     }
 
     fn read_line(&mut self) -> Result<String, ServerError> {
