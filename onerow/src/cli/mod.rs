@@ -14,6 +14,7 @@
 
 mod arguments;
 mod output;
+mod project;
 mod signal;
 
 use std::{process::ExitCode, time::Duration};
@@ -22,6 +23,7 @@ use clap::{Parser, Subcommand};
 
 pub use arguments::{DatabaseArgs, init_tracing, parse};
 pub use output::print_error;
+pub use project::tool;
 
 use crate::{Database, Error, Registry};
 use output::{Format, Output};
