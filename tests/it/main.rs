@@ -4,5 +4,6 @@ mod app;
 mod entities;
 mod guides;
 mod harness;
+mod init;
 mod migration_cli;
 mod stopping;

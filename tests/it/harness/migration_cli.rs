@@ -1,20 +1,17 @@
 //! The command line of the migrations.
 
 use std::{
-    env,
-    path::{Path, PathBuf},
+    path::Path,
     process::{Child, Command, Stdio},
-    sync::LazyLock,
 };
 
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{eventually, log::Log, program};
+use super::{built, eventually, log::Log, program};
 
 /// `migration`, run in a directory of its own.
 pub struct MigrationCli {
@@ -57,12 +54,7 @@ impl MigrationCli {
     }
 
     pub fn run(&self, args: &[&str]) -> Outcome {
-        let output = self.command(args).output().unwrap();
-        Outcome {
-            code: output.status.code(),
-            stdout: String::from_utf8(output.stdout).unwrap(),
-            stderr: String::from_utf8(output.stderr).unwrap(),
-        }
+        Outcome::of(&mut self.command(args))
     }
 
     /// Starts a run that is not waited for.
@@ -73,8 +65,7 @@ impl MigrationCli {
     }
 
     fn command(&self, args: &[&str]) -> Command {
-        let binary = BINARY.as_ref().unwrap_or_else(|reason| panic!("`migration` does not build: {reason}"));
-        let mut command = program(binary, self.dir.path());
+        let mut command = program(built("migration"), self.dir.path());
         command.envs(self.env.iter().cloned()).args(args).stdin(Stdio::null());
         command
     }
@@ -109,6 +100,15 @@ impl Drop for Running {
 }
 
 impl Outcome {
+    pub fn of(command: &mut Command) -> Self {
+        let output = command.output().unwrap();
+        Self {
+            code: output.status.code(),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
     /// What a run that succeeded printed.
     #[track_caller]
     pub fn done(self) -> String {
@@ -123,27 +123,3 @@ impl Outcome {
         self.stderr
     }
 }
-
-/// Built once for all tests: Cargo gives a test the programs of its own package only.
-static BINARY: LazyLock<Result<PathBuf, String>> = LazyLock::new(|| {
-    let mut build = Command::new(env!("CARGO"));
-    // What `cargo test` says of this package: the build script of ring takes it for its own, and all that stands on
-    // ring would be compiled again, here and at the next `cargo test`.
-    for (variable, _) in env::vars_os() {
-        let name = variable.to_string_lossy();
-        if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") {
-            build.env_remove(&variable);
-        }
-    }
-    let build = build
-        .args(["build", "--package", "migration", "--bin", "migration", "--message-format", "json"])
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .output()
-        .map_err(|error| error.to_string())?;
-    let messages = String::from_utf8_lossy(&build.stdout);
-    messages
-        .lines()
-        .filter_map(|message| serde_json::from_str::<Value>(message).ok())
-        .find_map(|message| message["executable"].as_str().map(PathBuf::from))
-        .ok_or_else(|| String::from_utf8_lossy(&build.stderr).into_owned())
-});

@@ -1,6 +1,7 @@
 //! What drives the programs.
 
 mod app;
+mod built;
 mod log;
 mod migration_cli;
 mod project;
@@ -14,6 +15,7 @@ use std::{
 };
 
 pub use app::App;
+use built::built;
 pub use migration_cli::MigrationCli;
 pub use project::Project;
 pub use slow_request::SlowRequest;

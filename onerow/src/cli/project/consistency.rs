@@ -116,38 +116,47 @@ impl<'a> Migration<'a> {
     }
 
     fn problems(&self, src: &str) -> Vec<String> {
-        let Self { name, modules, items, files } = self;
-        let lib = format!("{src}/lib.rs");
-        let mut problems = Vec::new();
-        match (files.first(), modules.first()) {
-            (Some(file), None) => problems.push(format!("{src}/{file}: {lib} has no `mod {name};`")),
-            (None, Some(module)) if !module.inline => {
-                problems.push(format!("{lib}:{}: `mod {name};` has no file {src}/{name}.rs", module.line));
+        let problems = [self.file_and_module(src), self.module_and_item(src)];
+        problems.into_iter().flatten().chain(self.duplicates(src)).collect()
+    }
+
+    fn file_and_module(&self, src: &str) -> Option<String> {
+        let name = &self.name;
+        match (self.files.first(), self.modules.first()) {
+            (Some(file), None) => Some(format!("{src}/{file}: {src}/lib.rs has no `mod {name};`")),
+            (None, Some(Module { inline: false, line, .. })) => {
+                Some(format!("{src}/lib.rs:{line}: `mod {name};` has no file {src}/{name}.rs"))
             }
-            (Some(file), Some(module)) if module.inline => {
-                problems.push(format!("{src}/{file}: {lib}:{} has a `mod {name} {{…}}` as well", module.line))
+            (Some(file), Some(Module { inline: true, line, .. })) => {
+                Some(format!("{src}/{file}: {src}/lib.rs:{line} has a `mod {name} {{…}}` as well"))
             }
-            _ => (),
+            _ => None,
         }
-        match (modules.first(), items.first()) {
-            (Some(module), None) => {
-                problems.push(format!("{lib}:{}: `mod {name};` is not in the list of registry!", module.line))
+    }
+
+    fn module_and_item(&self, src: &str) -> Option<String> {
+        let name = &self.name;
+        match (self.modules.first(), self.items.first()) {
+            (Some(Module { line, .. }), None) => {
+                Some(format!("{src}/lib.rs:{line}: `mod {name};` is not in the list of registry!"))
             }
-            (None, Some(item)) if files.is_empty() => {
-                problems.push(format!("{lib}:{}: {name} is in the list, and nowhere else", item.line));
+            (None, Some(Item { line, .. })) if self.files.is_empty() => {
+                Some(format!("{src}/lib.rs:{line}: {name} is in the list, and nowhere else"))
             }
-            _ => (),
+            _ => None,
         }
-        if let [one, other, ..] = files {
-            problems.push(format!("{src}/{one} and {src}/{other} are both {name}"));
-        }
-        if let [_, second, ..] = modules[..] {
-            problems.push(format!("{lib}:{}: {name} is declared twice", second.line));
-        }
-        if let [_, second, ..] = items[..] {
-            problems.push(format!("{lib}:{}: {name} is listed twice", second.line));
-        }
-        problems
+    }
+
+    fn duplicates(&self, src: &str) -> impl Iterator<Item = String> {
+        let name = &self.name;
+        let files = match self.files {
+            [one, other, ..] => Some(format!("{src}/{one} and {src}/{other} are both {name}")),
+            _ => None,
+        };
+        let twice = |line: usize, how: &str| format!("{src}/lib.rs:{line}: {name} is {how} twice");
+        let modules = self.modules.get(1).map(|module| twice(module.line, "declared"));
+        let items = self.items.get(1).map(|item| twice(item.line, "listed"));
+        [files, modules, items].into_iter().flatten()
     }
 }
 

@@ -100,5 +100,5 @@ impl fmt::Display for Explanation<'_> {
 }
 
 fn list(problems: &[String]) -> String {
-    problems.iter().map(|problem| format!("\n  {problem}")).collect()
+    problems.iter().flat_map(|problem| ["\n  ", problem]).collect()
 }

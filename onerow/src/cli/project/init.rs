@@ -91,7 +91,7 @@ impl Plan {
         let dir = args.dir.as_ref().map(|dir| format!(" --dir {}", dir.display())).unwrap_or_default();
         let sqlite = args.databases.contains(&Backend::Sqlite);
         let postgres = args.databases.contains(&Backend::Postgres);
-        let database = if sqlite { "DATABASE_URL, or ./database.sqlite" } else { "DATABASE_URL" };
+        let database = if sqlite { "DATABASE_URL or ./database.sqlite" } else { "DATABASE_URL" };
         let backends = match (postgres, sqlite) {
             (true, true) => "PostgreSQL and SQLite",
             (true, false) => "PostgreSQL",
@@ -104,8 +104,8 @@ impl Plan {
             changed: self.after.iter().map(|_| shown(&self.manifest)).collect(),
             note: None,
             next: vec![
-                Next::new(format!("cargo run -p {package} -- up"), format!("applies it: {database}")),
-                Next::new(format!("cargo test -p {package}"), format!("tests it: {backends}")),
+                Next::new(format!("cargo run -p {package} -- up"), format!("applies it to {database}")),
+                Next::new(format!("cargo test -p {package}"), format!("tests it on {backends}")),
                 Next::new(format!("onerow new \"add due date\"{dir}"), "writes the next one"),
             ],
         }

@@ -203,8 +203,9 @@ fn modules(source: &str, tokens: &[TokenTree]) -> Vec<Module> {
 /// Where the `pub` or `pub(crate)` at the end of these tokens begins.
 fn visibility(before: &[TokenTree]) -> Option<usize> {
     match before {
-        [.., public] if is_ident(public, "pub") => Some(range(public).start),
-        [.., public, TokenTree::Group(_)] if is_ident(public, "pub") => Some(range(public).start),
+        [.., public] | [.., public, TokenTree::Group(_)] if is_ident(public, "pub") => {
+            Some(range(public).start)
+        }
         _ => None,
     }
 }
@@ -214,7 +215,7 @@ fn items(source: &str, list: &Group) -> Vec<Item> {
     for token in list.stream() {
         let whole = range(&token);
         match items.last_mut() {
-            Some(last) if is_punct(&token, ',') && last.comma.is_none() => last.comma = Some(whole.end),
+            Some(before) if is_punct(&token, ',') && before.comma.is_none() => before.comma = Some(whole.end),
             _ => {
                 let name = Name::of(&token.to_string());
                 items.push(Item { name, line: line_of(source, whole.start), whole, comma: None });
