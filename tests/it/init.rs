@@ -234,7 +234,7 @@ fn new_refuses_a_tree_that_does_not_fit_together() {
             lib.replace("registry![m0000]", "other![m0000]"),
             "there is no `registry![…]` in migration/src/lib.rs",
         ),
-        (lib.replace("registry![m0000]", "registry![m0000"), "migration/src/lib.rs:15 does not parse"),
+        (lib.replace("registry![m0000]", "registry![m0000"), "migration/src/lib.rs:14 does not parse"),
     ] {
         project.write("migration/src/lib.rs", &wrong);
         let complaint = refused(&project, 1, &["new", "add due date", "--dir", "migration"]);

@@ -55,9 +55,10 @@ impl ProjectError {
     fn next_step(&self) -> String {
         let text = match self {
             Self::NoProject { .. } => "go to your project, or begin one with: cargo init",
-            Self::Cargo { .. } | Self::Io { .. } | Self::Syntax { .. } | Self::Manifest { .. } => {
+            Self::Cargo { .. } | Self::Io { .. } | Self::Manifest { .. } => {
                 "mend that, then type the command again"
             }
+            Self::Syntax { .. } => "mend what cargo check says of it, then type the command again",
             Self::ManifestShape { .. } => "write it as a list of strings, then type the command again",
             Self::Excluded { entry, .. } => {
                 return format!(

@@ -104,9 +104,9 @@ impl Plan {
             changed: self.after.iter().map(|_| shown(&self.manifest)).collect(),
             note: None,
             next: vec![
-                Next::new(format!("cargo run -p {package} -- up"), format!("applies it to {database}")),
-                Next::new(format!("cargo test -p {package}"), format!("tests it on {backends}")),
-                Next::new(format!("onerow new \"add due date\"{dir}"), "writes the next one"),
+                Next::new(format!("cargo run -p {package} -- up"), format!("on {database}")),
+                Next::new(format!("cargo test -p {package}"), format!("on {backends}")),
+                Next::new(format!("onerow new \"add due date\"{dir}"), "the next migration"),
             ],
         }
     }
