@@ -4,7 +4,7 @@ use std::{error::Error as StdError, fmt, io, path::Path};
 
 use super::place::shown;
 
-/// Why `init` or `new` refused, or failed and was undone. In either case no file has changed.
+/// Why `init` or `new` refused, or failed and was undone. Each but `NotPutBack` leaves the files as they were.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ProjectError {
     #[error("there is no Cargo.toml in {dir} or above it; nothing was changed")]

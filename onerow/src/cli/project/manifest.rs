@@ -145,6 +145,7 @@ mod tests {
         let cases = [
             ("[workspace]\nmembers = []\n", "[workspace]\nmembers = [\"migration\"]\n"),
             ("[workspace]\nmembers = [\"a\"]\n", "[workspace]\nmembers = [\"a\", \"migration\"]\n"),
+            ("[workspace]\nmembers = [\"a\", ]\n", "[workspace]\nmembers = [\"a\", \"migration\", ]\n"),
             ("[workspace]\nmembers = [\"a\",\"b\"]", "[workspace]\nmembers = [\"a\",\"b\",\"migration\"]"),
             ("[workspace]\nmembers = [ \"a\" ]\n", "[workspace]\nmembers = [ \"a\", \"migration\" ]\n"),
             (

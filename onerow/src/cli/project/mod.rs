@@ -25,7 +25,9 @@ use std::{io::Write, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
-use self::{error::ProjectError, init::InitArgs, new::NewArgs, report::Report};
+pub(super) use self::new::NewArgs;
+
+use self::{error::ProjectError, init::InitArgs, report::Report};
 use super::output::Format;
 
 /// Forward-only schema migrations: starts a crate of them, and adds to it

@@ -100,13 +100,13 @@ impl Successor {
 
 fn report(package: &Path, name: &str, file: &Path, lib: &Path) -> Report {
     let package = package_name(package);
-    let test = Next::new(format!("cargo test -p {package} {name}"), "fails until then");
+    let test = Next::new(format!("cargo test -p {package} {name}"), format!("red until {name} is written"));
     Report {
         package,
         migration: Some(name.to_owned()),
         written: vec![shown(file)],
         changed: vec![shown(lib)],
-        note: Some(format!("{name} refuses to run, and its test is red, until you have written it")),
+        note: Some(format!("{name} is yours to write. Until then it refuses to run, and its test is red")),
         next: vec![test],
     }
 }

@@ -21,7 +21,8 @@ pub(super) fn workspace_root(dir: &Path) -> Result<PathBuf, ProjectError> {
     let manifest = package.join("Cargo.toml");
     let what = shown(&manifest);
     let root = cargo(package, &["locate-project", "--workspace", "--message-format", "plain"], what)?;
-    Ok(Path::new(root.trim_end()).parent().unwrap_or(package).to_owned())
+    let root = Path::new(root.trim_end()).parent().unwrap_or(package);
+    root.canonicalize().map_err(ProjectError::io("find", root))
 }
 
 /// Runs cargo in a directory: what it prints.
