@@ -44,10 +44,6 @@
 //! # }
 //! ```
 
-#[cfg(doctest)]
-#[doc = include_str!("../../README.md")]
-struct Readme;
-
 mod backend;
 #[cfg(feature = "cli")]
 pub mod cli;

@@ -1,41 +1,112 @@
-//! The guides in `docs/`: what a reader types off them works.
+//! The README and the guides in `docs/`: what a reader types off them works, and prints what they show.
 
 use std::{fs, path::Path};
 
-use crate::harness::Project;
+use onerow::testing::{Backend, PostgresServer};
+use tempfile::TempDir;
 
-/// A block of code in a page, and the file that its first line names in a comment.
-struct Block {
-    path: String,
-    text: String,
+use crate::harness::{Project, Reader, built};
+
+const REPOSITORY: &str = env!("CARGO_MANIFEST_DIR");
+
+fn page(name: &str) -> String {
+    fs::read_to_string(Path::new(REPOSITORY).join(name)).unwrap()
 }
 
-fn blocks(page: &str) -> Vec<Block> {
-    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(page)).unwrap();
-    // Of what stands between fences, every second is code.
-    page.split("```").skip(1).step_by(2).filter_map(block).collect()
+/// Somebody with cargo, and with what `cargo install` installs.
+fn reader(dir: &Path) -> Reader {
+    let programs = built("onerow").parent().unwrap();
+    let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap());
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("target");
+    Reader::new(
+        dir,
+        &[
+            ("PATH", &path),
+            ("CARGO_TARGET_DIR", target.to_str().unwrap()),
+            // Of `cargo run` the page shows what the program prints.
+            ("CARGO_TERM_QUIET", "true"),
+            // The dependencies of this workspace, as it builds them.
+            ("CARGO_PROFILE_DEV_DEBUG", "line-tables-only"),
+        ],
+    )
 }
 
-fn block(fenced: &str) -> Option<Block> {
-    let (language, text) = fenced.split_once('\n')?;
-    let comment = match language {
-        "rust" => "// ",
-        "toml" => "# ",
-        _ => return None,
-    };
-    let path = text.lines().next()?.strip_prefix(comment).unwrap_or_else(|| panic!("no file name: {text}"));
-    Some(Block { path: path.to_owned(), text: text.to_owned() })
+/// An empty directory, and in it `shop`, which `cargo new` made, with the versions of this repository.
+fn shop() -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let (printed, code) = reader(dir.path()).run("cargo new shop && onerow init --help");
+    assert_eq!(code, 0, "{printed}");
+    fs::copy(Path::new(REPOSITORY).join("Cargo.lock"), dir.path().join("shop/Cargo.lock")).unwrap();
+    dir
+}
+
+#[test]
+fn the_readme_leads_from_nothing_to_a_migrated_database_with_a_tested_migration() {
+    if !Backend::Postgres.is_wanted() {
+        return;
+    }
+    let server = PostgresServer::start().unwrap();
+    let dir = shop();
+    let readme = page("README.md");
+    // In this repository, and already there.
+    assert!(readme.contains("$ cargo install --path onerow\n"));
+    let url = server.url("shop");
+    let address = format!("127.0.0.1:{}", server.port());
+    let mut reader = reader(dir.path())
+        .meaning("cargo install --path onerow", "true")
+        .meaning("cargo new shop", "true")
+        .meaning("postgres://postgres:secret@localhost:5432/shop", &url)
+        .meaning("localhost:5432", &address);
+
+    reader.follow(&readme);
+}
+
+#[test]
+fn the_guide_can_be_followed() {
+    let dir = shop();
+    let mut reader = reader(&dir.path().join("shop"));
+    assert_eq!(reader.run("onerow init").1, 0);
+
+    reader.follow(&page("docs/guide.md"));
 }
 
 #[test]
 fn the_guide_to_testing_can_be_followed() {
     let project = Project::new("testing-guide", &["migration"]);
-    for Block { path, text } in blocks("testing.md") {
-        project.write(&path, &text);
-    }
+
+    reader(project.path()).follow(&page("docs/testing.md"));
 
     project.cargo(&["test"], &[("UPDATE_EXPECT", "1")]);
     let output = project.cargo(&["test"], &[]);
-
     assert!(output.contains("test result: ok. 8 passed"), "{output}");
+}
+
+#[test]
+fn what_a_page_quotes_stands_in_the_repository() {
+    let mut quoted = 0;
+    for name in ["README.md", "docs/guide.md", "docs/testing.md"] {
+        for block in page(name).split("\n```rust,quoted\n// ").skip(1) {
+            let (path, block) = block.split_once('\n').unwrap();
+            let block = block.split("\n```").next().unwrap();
+            assert!(page(path).contains(block), "{name} quotes what is not in {path}:\n{block}");
+            quoted += 1;
+        }
+    }
+    assert_eq!(quoted, 2);
+}
+
+#[test]
+fn the_guide_has_a_way_out_of_every_error() {
+    let guide = page("docs/guide.md");
+    for source in ["onerow/src/error.rs", "onerow/src/cli/failure.rs"] {
+        let source = page(source);
+        let kinds = source.split("fn kind(&self)").nth(1).unwrap().split("\n    }\n").next().unwrap();
+        let kinds: Vec<_> =
+            kinds.split("=> \"").skip(1).map(|kind| kind.split('"').next().unwrap()).collect();
+        assert!(kinds.len() > 5);
+        for kind in kinds {
+            // The result of `check` itself, which has its own exit codes.
+            assert!(kind == "not_current" || guide.contains(&format!("`{kind}`")), "{kind}");
+        }
+    }
 }

@@ -5,5 +5,6 @@ mod databases;
 mod entities;
 mod guides;
 mod harness;
+mod init;
 mod migration_cli;
 mod stopping;

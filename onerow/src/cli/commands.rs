@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand, builder::BoolishValueParser, value_parser};
 use clap_complete::Shell;
 
-use super::{DatabaseArgs, output::Format};
+use super::{DatabaseArgs, output::Format, project::NewArgs};
 
 /// Brings the schema of a database up to date
 #[derive(Parser)]
@@ -61,6 +61,8 @@ pub(super) enum Command {
     Drop(DropArgs),
     /// Drop the database, create it, and apply all migrations
     Reset(ResetArgs),
+    /// Begin the next migration: a file with its test, and its place in the registry
+    New(NewArgs),
     /// Print a script that completes this command line in a shell
     Completions(CompletionsArgs),
     /// Write the manual pages

@@ -18,6 +18,7 @@
 //! | `failure` | what went wrong, and its exit code |
 //! | `signal` | Ctrl-C and SIGTERM |
 //! | `shell` | completions and manual pages |
+//! | `project` | the program `onerow`: a crate of migrations begun, and added to |
 //!
 //! It exits with 0 when done, 1 when it failed, 2 when it was called wrongly, and 130 or 143 when Ctrl-C or SIGTERM
 //! stopped it; `check` also with 3 when migrations are pending, 4 when the database is ahead of the build, and 5 when it
@@ -29,6 +30,7 @@ mod document;
 mod failure;
 mod manage;
 mod output;
+mod project;
 mod shell;
 mod signal;
 
@@ -36,6 +38,7 @@ use std::{process::ExitCode, time::Duration};
 
 pub use arguments::{DatabaseArgs, init_tracing, parse};
 pub use output::print_error;
+pub use project::tool;
 
 use crate::{Database, Error, Registry, Report, backend::databases};
 use commands::{Cli, Command, Limits};
@@ -48,6 +51,9 @@ use signal::Signals;
 #[allow(clippy::needless_pass_by_value)] // `run(registry())` is what a `main` should say.
 pub fn run(registry: Registry) -> ExitCode {
     let cli: Cli = parse();
+    if let Command::New(args) = &cli.command {
+        return project::new_migration(args, cli.printing.format);
+    }
     arguments::init_tracing_at(cli.printing.log());
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let runtime = match runtime {
@@ -105,6 +111,8 @@ async fn command(
             databases::create(url).await?;
             output.report(&up(registry, url, &args.limits, None, output, signals).await?);
         }
+        // Of files alone: done before there is a runtime.
+        Command::New(_) => (),
         Command::Completions(args) => shell::completions(args.shell),
         Command::Man(args) => shell::manual(&args.dir, output)?,
     }

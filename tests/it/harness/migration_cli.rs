@@ -1,22 +1,19 @@
 //! The command line of the migrations.
 
 use std::{
-    env,
     fs::File,
     io::Write,
-    path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
-    sync::LazyLock,
+    path::Path,
+    process::{Child, Command, Stdio},
 };
 
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{eventually, log::Log, program};
+use super::{built, eventually, log::Log, program};
 
 /// `migration`, run in a directory of its own.
 pub struct MigrationCli {
@@ -59,14 +56,14 @@ impl MigrationCli {
     }
 
     pub fn run(&self, args: &[&str]) -> Outcome {
-        Outcome::of(&self.command(args).output().unwrap())
+        Outcome::of(&mut self.command(args))
     }
 
     /// Runs with a terminal for its standard input, at which somebody has typed this.
     pub fn run_at_a_terminal(&self, args: &[&str], typed: &str) -> Outcome {
         let terminal = nix::pty::openpty(None, None).unwrap();
         File::from(terminal.master.try_clone().unwrap()).write_all(typed.as_bytes()).unwrap();
-        Outcome::of(&self.command(args).stdin(terminal.slave).output().unwrap())
+        Outcome::of(self.command(args).stdin(terminal.slave))
     }
 
     /// Starts a run that is not waited for.
@@ -77,8 +74,7 @@ impl MigrationCli {
     }
 
     fn command(&self, args: &[&str]) -> Command {
-        let binary = BINARY.as_ref().unwrap_or_else(|reason| panic!("`migration` does not build: {reason}"));
-        let mut command = program(binary, self.dir.path());
+        let mut command = program(built("migration"), self.dir.path());
         command.envs(self.env.iter().cloned()).args(args).stdin(Stdio::null());
         command
     }
@@ -118,9 +114,13 @@ impl Drop for Running {
 }
 
 impl Outcome {
-    fn of(output: &Output) -> Self {
-        let text = |bytes: &[u8]| String::from_utf8(bytes.into()).unwrap();
-        Self { code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
+    pub fn of(command: &mut Command) -> Self {
+        let output = command.output().unwrap();
+        Self {
+            code: output.status.code(),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
     }
 
     /// What a run that succeeded printed.
@@ -137,27 +137,3 @@ impl Outcome {
         self.stderr
     }
 }
-
-/// Built once for all tests: Cargo gives a test the programs of its own package only.
-static BINARY: LazyLock<Result<PathBuf, String>> = LazyLock::new(|| {
-    let mut build = Command::new(env!("CARGO"));
-    // What `cargo test` says of this package: the build script of ring takes it for its own, and all that stands on
-    // ring would be compiled again, here and at the next `cargo test`.
-    for (variable, _) in env::vars_os() {
-        let name = variable.to_string_lossy();
-        if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") {
-            build.env_remove(&variable);
-        }
-    }
-    let build = build
-        .args(["build", "--package", "migration", "--bin", "migration", "--message-format", "json"])
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .output()
-        .map_err(|error| error.to_string())?;
-    let messages = String::from_utf8_lossy(&build.stdout);
-    messages
-        .lines()
-        .filter_map(|message| serde_json::from_str::<Value>(message).ok())
-        .find_map(|message| message["executable"].as_str().map(PathBuf::from))
-        .ok_or_else(|| String::from_utf8_lossy(&build.stderr).into_owned())
-});

@@ -1,10 +1,12 @@
 //! What drives the programs.
 
 mod app;
+mod built;
 mod log;
 mod migration_cli;
 mod project;
 mod slow_request;
+mod transcript;
 
 use std::{
     path::Path,
@@ -14,9 +16,11 @@ use std::{
 };
 
 pub use app::App;
+pub use built::built;
 pub use migration_cli::MigrationCli;
 pub use project::Project;
 pub use slow_request::SlowRequest;
+pub use transcript::Reader;
 
 /// What takes longer hangs.
 const PATIENCE: Duration = Duration::from_mins(1);

@@ -1,10 +1,13 @@
 //! A cargo project outside this workspace, as a user of onerow has one.
 
 use std::{
+    collections::BTreeMap,
     env, fs,
     path::{Path, PathBuf},
     process::{Command, Output},
 };
+
+use super::{built, migration_cli::Outcome, program};
 
 const WORKSPACE: &str = env!("CARGO_MANIFEST_DIR");
 
@@ -13,15 +16,29 @@ pub struct Project {
 }
 
 impl Project {
-    /// An empty workspace of this name with these members, in the directory of builds: it is built again only where something has changed.
+    /// An empty workspace of this name with these members, where onerow is this one.
     pub fn new(name: &str, members: &[&str]) -> Self {
+        let manifest = format!(
+            "[workspace]\nmembers = {members:?}\nresolver = \"3\"\n\n\
+             [patch.crates-io]\nonerow = {{ path = \"{WORKSPACE}/onerow\" }}\n"
+        );
+        Self::with_manifest(name, &manifest)
+    }
+
+    /// A directory of this name with a `Cargo.toml` that begins like this, in the directory of builds: it is built again
+    /// only where something has changed.
+    pub fn with_manifest(name: &str, manifest: &str) -> Self {
         let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
         let _ = fs::remove_dir_all(&dir);
         let project = Self { dir };
-        project.write("Cargo.toml", &manifest(members));
+        project.write("Cargo.toml", &format!("{manifest}\n{}", profiles()));
         // The versions that were tested, which are downloaded already.
         fs::copy(Path::new(WORKSPACE).join("Cargo.lock"), project.dir.join("Cargo.lock")).unwrap();
         project
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.dir
     }
 
     pub fn write(&self, path: &str, text: &str) {
@@ -30,29 +47,68 @@ impl Project {
         fs::write(path, text).unwrap();
     }
 
+    pub fn read(&self, path: &str) -> String {
+        fs::read_to_string(self.dir.join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+    }
+
+    /// Every file, by its path, and what is in it.
+    pub fn files(&self) -> BTreeMap<PathBuf, Vec<u8>> {
+        let mut files = BTreeMap::new();
+        let mut dirs = vec![self.dir.clone()];
+        while let Some(dir) = dirs.pop() {
+            for entry in fs::read_dir(dir).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    dirs.push(path);
+                } else {
+                    files.insert(path.strip_prefix(&self.dir).unwrap().to_owned(), fs::read(&path).unwrap());
+                }
+            }
+        }
+        files
+    }
+
+    /// Runs the program `onerow` in a directory of the project.
+    pub fn onerow(&self, dir: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Outcome {
+        let mut command = program(built("onerow"), &self.dir.join(dir));
+        let cargo_needs = ["PATH", "HOME", "CARGO_HOME", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN"];
+        command.envs(env::vars_os().filter(|(name, _)| cargo_needs.iter().any(|needed| name == needed)));
+        Outcome::of(command.env("CARGO", env!("CARGO")).envs(variables.iter().copied()).args(arguments))
+    }
+
     /// Runs cargo, which must succeed; gives what it printed.
     #[track_caller]
     pub fn cargo(&self, arguments: &[&str], variables: &[(&str, &str)]) -> String {
+        let (success, output) = self.try_cargo(arguments, variables);
+        assert!(success, "cargo {}\n{output}", arguments.join(" "));
+        output
+    }
+
+    /// Runs cargo, which must fail; gives what it printed.
+    #[track_caller]
+    pub fn cargo_fails(&self, arguments: &[&str]) -> String {
+        let (success, output) = self.try_cargo(arguments, &[]);
+        assert!(!success, "cargo {}\n{output}", arguments.join(" "));
+        output
+    }
+
+    fn try_cargo(&self, arguments: &[&str], variables: &[(&str, &str)]) -> (bool, String) {
         let Output { status, stdout, stderr } = Command::new(env!("CARGO"))
             .args(arguments)
             .current_dir(&self.dir)
             .env("CARGO_TARGET_DIR", Path::new(env!("CARGO_TARGET_TMPDIR")).join("target"))
             .env_remove("CARGO_MANIFEST_DIR")
+            .env_remove("DATABASE_URL")
             .envs(variables.iter().copied())
             .output()
             .unwrap();
         let output = String::from_utf8_lossy(&stdout) + String::from_utf8_lossy(&stderr);
-        assert!(status.success(), "cargo {}\n{output}", arguments.join(" "));
-        output.into_owned()
+        (status.success(), output.into_owned())
     }
 }
 
-/// Onerow is this one, and dependencies are built as this workspace builds them.
-fn manifest(members: &[&str]) -> String {
+/// Dependencies are built as this workspace builds them.
+fn profiles() -> String {
     let own = fs::read_to_string(Path::new(WORKSPACE).join("Cargo.toml")).unwrap();
-    let profiles = own.find("[profile.dev]").map_or("", |at| &own[at..]);
-    format!(
-        "[workspace]\nmembers = {members:?}\nresolver = \"3\"\n\n\
-         [patch.crates-io]\nonerow = {{ path = \"{WORKSPACE}/onerow\" }}\n\n{profiles}"
-    )
+    own.find("[profile.dev]").map_or_else(String::new, |at| own[at..].to_owned())
 }

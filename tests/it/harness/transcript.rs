@@ -54,7 +54,7 @@ impl Reader {
                 "rust" => self.write(text, "// "),
                 "toml" => self.write(text, "# "),
                 "console" => self.type_off(text),
-                "text" | "json" | "sql" => (),
+                "text" | "json" | "sh" | "rust,quoted" => (),
                 other => panic!("a block in {other:?}, which nobody runs:\n{text}"),
             }
         }
@@ -82,14 +82,18 @@ impl Reader {
 
     /// Runs a command; gives what it printed, as the page would, and its exit code.
     pub fn run(&mut self, command: &str) -> (String, i32) {
-        let command = self.meaning.iter().fold(command.to_owned(), |text, (page, here)| text.replace(page, here));
+        let command =
+            self.meaning.iter().fold(command.to_owned(), |text, (page, here)| text.replace(page, here));
         let shell = self.shell.stdin.as_mut().unwrap();
         // Standard input is the script itself, which no command may read.
         writeln!(shell, "{{ {command}\n}} 2>&1 </dev/null; echo; echo \"{END} $?>$PWD\"").unwrap();
         let mut printed = String::new();
         let last = loop {
             let mut line = String::new();
-            assert!(self.output.read_line(&mut line).unwrap() > 0, "the shell ended at: {command}\n{printed}");
+            assert!(
+                self.output.read_line(&mut line).unwrap() > 0,
+                "the shell ended at: {command}\n{printed}"
+            );
             if line.starts_with(END) {
                 break line;
             }

@@ -1,0 +1,85 @@
+//! The program `onerow`: `init` starts a crate of migrations, `new` adds to it.
+//!
+//! | module | holds |
+//! |---|---|
+//! | `init`, `new` | the commands |
+//! | `report`, `error` | what they print |
+//! | `place` | where the project is, and what cargo says of it |
+//! | `manifest`, `listing` | editing a `Cargo.toml` and a registry's `lib.rs` |
+//! | `consistency` | whether files and `lib.rs` name the same migrations |
+//! | `files` | writing, all or nothing |
+//! | `template` | the files of a new crate |
+
+mod consistency;
+mod error;
+mod files;
+mod init;
+mod listing;
+mod manifest;
+mod new;
+mod place;
+mod report;
+mod template;
+
+use std::{io::Write, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+
+pub(super) use self::new::NewArgs;
+
+use self::{error::ProjectError, init::InitArgs, report::Report};
+use super::output::Format;
+
+/// Forward-only schema migrations: starts a crate of them, and adds to it
+#[derive(Parser)]
+#[command(
+    name = "onerow",
+    version,
+    after_help = "Exit codes: 0 done, 1 failed, 2 called wrongly. What failed has changed nothing.",
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
+struct Tool {
+    /// How to print results
+    #[arg(long, global = true, value_enum, default_value_t, env = "ONEROW_FORMAT")]
+    format: Format,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Write a crate of migrations into this cargo project
+    Init(InitArgs),
+    /// Begin the next migration: a file with its test, and its place in the registry
+    New(NewArgs),
+}
+
+/// What the program `onerow` does: reads the arguments, does what they say, and gives the exit code.
+#[must_use]
+pub fn tool() -> ExitCode {
+    let Tool { format, command } = Tool::parse();
+    match command {
+        Command::Init(args) => finish(init::init(&args), format),
+        Command::New(args) => new_migration(&args, format),
+    }
+}
+
+/// Begins the next migration, and prints what was written or why nothing was.
+pub(super) fn new_migration(args: &NewArgs, format: Format) -> ExitCode {
+    finish(new::new(args), format)
+}
+
+fn finish(done: Result<Report, ProjectError>, format: Format) -> ExitCode {
+    match done {
+        Ok(report) => {
+            report.print(format);
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "{}", error.explain());
+            ExitCode::FAILURE
+        }
+    }
+}
