@@ -1,7 +1,5 @@
 //! From nothing: `onerow init` and `onerow new` in cargo projects of several kinds.
 
-use std::sync::LazyLock;
-
 use onerow::testing::{TestDatabase, on_every_backend};
 use serde_json::Value;
 
@@ -50,15 +48,12 @@ fn written(skeleton: &str) -> String {
     lines.join("\n") + "\n"
 }
 
-static UP: LazyLock<Project> = LazyLock::new(|| {
-    let project = package("init-up");
-    project.onerow("src", &["init"], &[]).done();
-    project
-});
-
 on_every_backend! {
     async fn what_init_wrote_migrates_a_database(db: TestDatabase) {
-        let output = UP.cargo(&["run", "-p", "migration", "--", "up"], &[("DATABASE_URL", db.url())]);
+        let project = package("init-up");
+        project.onerow("src", &["init"], &[]).done();
+
+        let output = project.cargo(&["run", "-p", "migration", "--", "up"], &[("DATABASE_URL", db.url())]);
 
         assert!(output.contains("from version -1 to version 0"), "{output}");
         db.sql("INSERT INTO todos (task) VALUES ('call the bank')").await;

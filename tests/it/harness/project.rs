@@ -2,7 +2,8 @@
 
 use std::{
     collections::BTreeMap,
-    env, fs,
+    env,
+    fs::{self, File},
     path::{Path, PathBuf},
     process::{Command, Output},
 };
@@ -13,6 +14,9 @@ const WORKSPACE: &str = env!("CARGO_MANIFEST_DIR");
 
 pub struct Project {
     dir: PathBuf,
+    /// Locked, so that there is one project at a time. In one directory of builds cargo takes a `migration` of two
+    /// workspaces for the same, and builds it again only if its files are newer than what is built.
+    _turn: File,
 }
 
 impl Project {
@@ -28,9 +32,12 @@ impl Project {
     /// A directory of this name with a `Cargo.toml` that begins like this, in the directory of builds: it is built again
     /// only where something has changed.
     pub fn with_manifest(name: &str, manifest: &str) -> Self {
-        let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        let builds = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        let turn = File::create(builds.join("projects.lock")).unwrap();
+        turn.lock().unwrap();
+        let dir = builds.join(name);
         let _ = fs::remove_dir_all(&dir);
-        let project = Self { dir };
+        let project = Self { dir, _turn: turn };
         project.write("Cargo.toml", &format!("{manifest}\n{}", profiles()));
         // The versions that were tested, which are downloaded already.
         fs::copy(Path::new(WORKSPACE).join("Cargo.lock"), project.dir.join("Cargo.lock")).unwrap();

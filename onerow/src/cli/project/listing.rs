@@ -129,7 +129,7 @@ impl<'a> Listing<'a> {
         let Some(last) = self.items.last() else { return vec![(self.inside.start, name.to_owned())] };
         let rest = Rest::of(self.source, last.comma.unwrap_or(last.whole.end)..self.inside.end);
         let comma = if last.comma.is_some() { "," } else { "" };
-        if !rest.has_line_comment && !is_alone_on_its_line(self.source, last.whole.start) {
+        if !rest.has_line_comment && !self.has_a_line_for_each() {
             let between = if last.comma.is_some() { " " } else { ", " };
             return vec![(rest.comments_end, format!("{between}{name}{comma}"))];
         }
@@ -141,6 +141,12 @@ impl<'a> Listing<'a> {
             None if line.0 == last.whole.end => vec![(line.0, format!(",{}", line.1))],
             None => vec![(last.whole.end, ",".to_owned()), line],
         }
+    }
+
+    /// Of a list that is wrapped like text, the last may happen to be alone on its line: so the one before it has to be too.
+    fn has_a_line_for_each(&self) -> bool {
+        let last_two = &self.items[self.items.len().saturating_sub(2)..];
+        last_two.iter().all(|item| is_alone_on_its_line(self.source, item.whole.start))
     }
 
     fn line_end(&self) -> &'static str {

@@ -33,6 +33,7 @@ fn a_list_on_one_line_stays_on_it() {
         ("registry![m0000, m0001 /* totp */]", "registry![m0000, m0001 /* totp */, m0002]"),
         ("registry![m0000, m0001, /* totp */]", "registry![m0000, m0001, /* totp */ m0002,]"),
         ("registry![\n    m0000, m0001\n]", "registry![\n    m0000, m0001, m0002\n]"),
+        ("registry![m0000,\n    m0001]", "registry![m0000,\n    m0001, m0002]"),
         ("registry![\n    m0000, m0001,\n]", "registry![\n    m0000, m0001, m0002,\n]"),
     ]);
 }
