@@ -54,8 +54,10 @@ mod migration;
 mod progress;
 mod registry;
 mod run;
-#[cfg(feature = "testing")]
+#[cfg(all(feature = "testing", any(feature = "postgres", feature = "sqlite")))]
 pub mod testing;
+#[cfg(all(feature = "testing", not(any(feature = "postgres", feature = "sqlite"))))]
+compile_error!("the feature \"testing\" of onerow needs \"postgres\" or \"sqlite\", or both");
 mod up;
 mod version;
 mod watch;

@@ -1,11 +1,14 @@
 //! The README and the guides in `docs/`: what a reader types off them works, and prints what they show.
 
-use std::{fs, path::Path};
+use std::{
+    fs::{self, File},
+    path::Path,
+};
 
 use onerow::testing::{Backend, PostgresServer};
 use tempfile::TempDir;
 
-use crate::harness::{Project, Reader, built};
+use crate::harness::{Project, Reader, built, turn};
 
 const REPOSITORY: &str = env!("CARGO_MANIFEST_DIR");
 
@@ -23,8 +26,6 @@ fn reader(dir: &Path) -> Reader {
         &[
             ("PATH", &path),
             ("CARGO_TARGET_DIR", target.to_str().unwrap()),
-            // Of `cargo run` the page shows what the program prints.
-            ("CARGO_TERM_QUIET", "true"),
             // The dependencies of this workspace, as it builds them.
             ("CARGO_PROFILE_DEV_DEBUG", "line-tables-only"),
         ],
@@ -32,12 +33,18 @@ fn reader(dir: &Path) -> Reader {
 }
 
 /// An empty directory, and in it `shop`, which `cargo new` made, with the versions of this repository.
-fn shop() -> TempDir {
+struct Shop {
+    dir: TempDir,
+    _turn: File,
+}
+
+fn shop() -> Shop {
+    let turn = turn();
     let dir = tempfile::tempdir().unwrap();
     let (printed, code) = reader(dir.path()).run("cargo new shop && onerow init --help");
     assert_eq!(code, 0, "{printed}");
     fs::copy(Path::new(REPOSITORY).join("Cargo.lock"), dir.path().join("shop/Cargo.lock")).unwrap();
-    dir
+    Shop { dir, _turn: turn }
 }
 
 #[test]
@@ -46,13 +53,13 @@ fn the_readme_leads_from_nothing_to_a_migrated_database_with_a_tested_migration(
         return;
     }
     let server = PostgresServer::start().unwrap();
-    let dir = shop();
+    let shop = shop();
     let readme = page("README.md");
     // In this repository, and already there.
     assert!(readme.contains("$ cargo install --path onerow\n"));
     let url = server.url("shop");
     let address = format!("127.0.0.1:{}", server.port());
-    let mut reader = reader(dir.path())
+    let mut reader = reader(shop.dir.path())
         .meaning("cargo install --path onerow", "true")
         .meaning("cargo new shop", "true")
         .meaning("postgres://postgres:secret@localhost:5432/shop", &url)
@@ -63,8 +70,8 @@ fn the_readme_leads_from_nothing_to_a_migrated_database_with_a_tested_migration(
 
 #[test]
 fn the_guide_can_be_followed() {
-    let dir = shop();
-    let mut reader = reader(&dir.path().join("shop"));
+    let shop = shop();
+    let mut reader = reader(&shop.dir.path().join("shop"));
     assert_eq!(reader.run("onerow init").1, 0);
 
     reader.follow(&page("docs/guide.md"));

@@ -1,7 +1,10 @@
 //! What differs between the databases. The only place that asks which one it is.
 
 // What one backend reads, makes or finds, another may not.
-#![cfg_attr(not(all(feature = "postgres", feature = "sqlite")), allow(dead_code, unused_imports, unused_mut))]
+#![cfg_attr(
+    not(all(feature = "postgres", feature = "sqlite")),
+    allow(dead_code, unused_imports, unused_mut, clippy::unused_async)
+)]
 
 #[cfg(feature = "cli")]
 pub(crate) mod databases;

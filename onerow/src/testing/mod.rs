@@ -55,6 +55,12 @@
 //! | `ONEROW_TEST_BACKENDS` | the backends to run on, such as `sqlite` or `sqlite,postgres`; without it all |
 //! | `TMPDIR` | where the files go; without it `/tmp`, and for PostgreSQL's `/dev/shm`, if 4 GiB are free there |
 
+// What one backend needs, another may not.
+#![cfg_attr(
+    not(all(feature = "postgres", feature = "sqlite")),
+    allow(dead_code, unused_mut, irrefutable_let_patterns)
+)]
+
 mod apply;
 mod backend;
 mod connection;

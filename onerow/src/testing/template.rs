@@ -17,7 +17,7 @@ use std::{
     os::unix::fs::MetadataExt,
     path::PathBuf,
     sync::LazyLock,
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -153,10 +153,6 @@ where
 async fn create(store: &dyn Store, template: Option<&str>) -> Result<Place, Error> {
     let place = store.create(template).await?;
     Ok(place.unwrap_or_else(|| unreachable!("an empty database needs no template")))
-}
-
-pub(super) fn seconds_since_epoch() -> u64 {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 /// The same in each process of one build, unlike that of a `HashMap`.

@@ -18,7 +18,7 @@ use std::{
 pub use app::App;
 pub use built::built;
 pub use migration_cli::MigrationCli;
-pub use project::Project;
+pub use project::{Project, turn};
 pub use slow_request::SlowRequest;
 pub use transcript::Reader;
 

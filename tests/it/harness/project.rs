@@ -14,9 +14,15 @@ const WORKSPACE: &str = env!("CARGO_MANIFEST_DIR");
 
 pub struct Project {
     dir: PathBuf,
-    /// Locked, so that there is one project at a time. In one directory of builds cargo takes a `migration` of two
-    /// workspaces for the same, and builds it again only if its files are newer than what is built.
     _turn: File,
+}
+
+/// Locked, so that there is one project at a time. In one directory of builds cargo takes a `migration` of two workspaces
+/// for the same, and builds it again only if its files are newer than what is built.
+pub fn turn() -> File {
+    let turn = File::create(Path::new(env!("CARGO_TARGET_TMPDIR")).join("projects.lock")).unwrap();
+    turn.lock().unwrap();
+    turn
 }
 
 impl Project {
@@ -32,10 +38,8 @@ impl Project {
     /// A directory of this name with a `Cargo.toml` that begins like this, in the directory of builds: it is built again
     /// only where something has changed.
     pub fn with_manifest(name: &str, manifest: &str) -> Self {
-        let builds = Path::new(env!("CARGO_TARGET_TMPDIR"));
-        let turn = File::create(builds.join("projects.lock")).unwrap();
-        turn.lock().unwrap();
-        let dir = builds.join(name);
+        let turn = turn();
+        let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
         let _ = fs::remove_dir_all(&dir);
         let project = Self { dir, _turn: turn };
         project.write("Cargo.toml", &format!("{manifest}\n{}", profiles()));

@@ -7,7 +7,7 @@ use std::{
         atomic::{AtomicU32, Ordering},
         mpsc,
     },
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use async_trait::async_trait;
@@ -187,7 +187,7 @@ impl Store for &'static Server {
             self.sessions_end(&database.name).await?;
             // Nobody comes in any more: a session on a template is in the way of copying it.
             self.execute(format!("ALTER DATABASE {} ALLOW_CONNECTIONS false", database.name)).await?;
-            let built = template::seconds_since_epoch();
+            let built = seconds_since_epoch();
             self.execute(format!("COMMENT ON DATABASE {} IS '{built}'", database.name)).await?;
             // Those that a migration left open, with what they did not commit.
             let others = format!(
@@ -216,7 +216,7 @@ impl Store for &'static Server {
                  FROM pg_database WHERE starts_with(datname, '{of}')
              ) AS templates
              WHERE is_ours AND NOT is_current OR built < {} OR place > {}",
-            template::seconds_since_epoch() - template::KEPT.as_secs(),
+            seconds_since_epoch() - template::KEPT.as_secs(),
             template::KEPT_AT_MOST,
             of = self.template,
         );
@@ -299,6 +299,10 @@ fn server_url(text: &str) -> Result<Url, String> {
 
 fn doing(operation: &str, source: DbErr) -> Error {
     Error::Database { operation: operation.into(), version: None, source }
+}
+
+fn seconds_since_epoch() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 /// Waits for the future on our runtime, also inside another.
