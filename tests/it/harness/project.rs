@@ -26,15 +26,6 @@ pub fn turn() -> File {
 }
 
 impl Project {
-    /// An empty workspace of this name with these members, where onerow is this one.
-    pub fn new(name: &str, members: &[&str]) -> Self {
-        let manifest = format!(
-            "[workspace]\nmembers = {members:?}\nresolver = \"3\"\n\n\
-             [patch.crates-io]\nonerow = {{ path = \"{WORKSPACE}/onerow\" }}\n"
-        );
-        Self::with_manifest(name, &manifest)
-    }
-
     /// A directory of this name with a `Cargo.toml` that begins like this, in the directory of builds: it is built again
     /// only where something has changed.
     pub fn with_manifest(name: &str, manifest: &str) -> Self {
