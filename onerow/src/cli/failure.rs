@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::project::ProjectError;
 use crate::{Error, Status};
 
 /// What ends the process with another exit code than 0.
@@ -9,6 +10,9 @@ use crate::{Error, Status};
 pub(super) enum Failure {
     #[error(transparent)]
     Error(#[from] Error),
+    /// `init` or `new` refused, or could not write.
+    #[error(transparent)]
+    Project(#[from] ProjectError),
     /// The server of `wait`, or of `up --wait-for-server`.
     #[error("waited {} s for {location}", .waited.as_secs())]
     NoAnswer { location: String, waited: Duration, source: Box<Error> },
@@ -48,6 +52,7 @@ impl Failure {
         match self {
             Self::Error(error) | Self::Unreachable(error) => error.kind(),
             Self::NoAnswer { .. } => "server_unreachable",
+            Self::Project(_) => "project",
             Self::NotCurrent(_) => "not_current",
             Self::NotLocal { .. } => "not_local",
             Self::NoTerminal { .. } => "no_terminal",
@@ -60,6 +65,7 @@ impl Failure {
         match self {
             Self::Error(error) | Self::Unreachable(error) => error.next_step(),
             Self::NoAnswer { source, .. } => source.next_step(),
+            Self::Project(error) => error.next_step(),
             Self::NotCurrent(_) => String::new(),
             Self::NotLocal { .. } => "to do it all the same: --force".into(),
             Self::NoTerminal { .. } => "to drop it without being asked: --yes".into(),
@@ -75,6 +81,7 @@ impl Failure {
             Self::NoAnswer { source, .. } => {
                 [source.to_string()].into_iter().chain(crate::error::causes(source)).collect()
             }
+            Self::Project(error) => error.causes(),
             Self::Files { source, .. } => vec![source.to_string()],
             _ => Vec::new(),
         }

@@ -71,7 +71,7 @@ async fn execute(registry: &Registry, cli: &Cli) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            output.failure(&failure);
+            output::print_failure(cli.printing.format, &failure);
             ExitCode::from(signals.exit_code().unwrap_or(failure.exit_code()))
         }
     }

@@ -148,17 +148,6 @@ impl Output {
         self.text(&format!("wrote the manual pages to {}", dir.display()));
     }
 
-    pub(super) fn failure(&self, failure: &Failure) {
-        match (self.format, failure) {
-            // The result has told it.
-            (_, Failure::NotCurrent(_)) => (),
-            (Format::Json, _) => to_stderr(&json(&document::Failed::from(failure))),
-            (Format::Text, _) => {
-                print(&failure.to_string(), &failure.causes(), &failure.next_step());
-            }
-        }
-    }
-
     fn text(&self, line: &dyn Display) {
         if self.format == Format::Text {
             self.bar.suspend(|| to_stdout(line));
@@ -221,6 +210,16 @@ fn summary(status: &Status) -> String {
         format!("the database is at version {version}; {} pending, the next is {next}", latest - version)
     } else {
         format!("the database is at version {version}, up to date")
+    }
+}
+
+/// Prints why a command ended without being done.
+pub(super) fn print_failure(format: Format, failure: &Failure) {
+    match (format, failure) {
+        // The result has told it.
+        (_, Failure::NotCurrent(_)) => (),
+        (Format::Json, _) => to_stderr(&json(&document::Failed::from(failure))),
+        (Format::Text, _) => print(&failure.to_string(), &failure.causes(), &failure.next_step()),
     }
 }
 

@@ -1,12 +1,12 @@
 //! What can go wrong with a project's files.
 
-use std::{error::Error as StdError, fmt, io, path::Path};
+use std::{error::Error as StdError, io, path::Path};
 
 use super::place::shown;
 
 /// Why `init` or `new` refused, or failed and was undone. Each but `NotPutBack` leaves the files as they were.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum ProjectError {
+pub(in crate::cli) enum ProjectError {
     #[error("there is no Cargo.toml in {dir} or above it; nothing was changed")]
     NoProject { dir: String },
     #[error("cargo does not accept {what}; nothing was changed")]
@@ -44,7 +44,7 @@ pub(super) enum ProjectError {
 /// What cargo says when it refuses.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub(super) struct CargoError(pub(super) String);
+pub(in crate::cli) struct CargoError(pub(super) String);
 
 impl ProjectError {
     pub(super) fn io(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
@@ -52,7 +52,7 @@ impl ProjectError {
     }
 
     /// What to do next, as a sentence.
-    fn next_step(&self) -> String {
+    pub(in crate::cli) fn next_step(&self) -> String {
         let text = match self {
             Self::NoProject { .. } => "go to your project, or begin one with: cargo init",
             Self::Cargo { .. } | Self::Io { .. } | Self::Manifest { .. } => {
@@ -81,22 +81,10 @@ impl ProjectError {
         text.into()
     }
 
-    /// The error, its causes and the next step, one to a line.
-    pub(super) fn explain(&self) -> impl fmt::Display {
-        Explanation(self)
-    }
-}
-
-struct Explanation<'a>(&'a ProjectError);
-
-impl fmt::Display for Explanation<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "error: {}", self.0)?;
-        for cause in std::iter::successors(self.0.source(), |&cause| cause.source()) {
-            let cause = cause.to_string();
-            write!(f, "\n  caused by: {}", cause.trim_end().replace('\n', "\n    "))?;
-        }
-        write!(f, "\n  {}", self.0.next_step())
+    /// The causes, outermost first; what cargo says may have several lines.
+    pub(in crate::cli) fn causes(&self) -> Vec<String> {
+        let causes = std::iter::successors(self.source(), |&cause| cause.source());
+        causes.map(|cause| cause.to_string().trim_end().replace('\n', "\n    ")).collect()
     }
 }
 

@@ -21,14 +21,16 @@ mod place;
 mod report;
 mod template;
 
-use std::{io::Write, process::ExitCode};
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
 pub(super) use self::new::NewArgs;
 
-use self::{error::ProjectError, init::InitArgs, report::Report};
-use super::output::Format;
+pub(super) use self::error::ProjectError;
+
+use self::{init::InitArgs, report::Report};
+use super::output::{Format, print_failure};
 
 /// Forward-only schema migrations: starts a crate of them, and adds to it
 #[derive(Parser)]
@@ -78,7 +80,7 @@ fn finish(done: Result<Report, ProjectError>, format: Format) -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(error) => {
-            let _ = writeln!(std::io::stderr(), "{}", error.explain());
+            print_failure(format, &error.into());
             ExitCode::FAILURE
         }
     }
