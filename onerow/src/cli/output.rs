@@ -5,6 +5,7 @@ use std::{
     io::{self, IsTerminal, Write},
     path::Path,
     process::ExitCode,
+    sync::OnceLock,
     time::Duration,
 };
 
@@ -30,13 +31,17 @@ pub(super) enum Format {
 const APPLIED_SHOWN: usize = 5;
 const PENDING_SHOWN: usize = 20;
 
+const WAITING: &str = "{spinner} {wide_msg}";
+/// A line of its own for the message: who blocks a migration takes most of 80 columns to say.
+const APPLYING: &str = "{spinner} {wide_msg}\n  [{bar:40}] {pos}/{len}, {elapsed}";
+
 const ERROR: Style = AnsiColor::Red.on_default().bold();
 
 pub(super) struct Output {
     format: Format,
     quiet: bool,
-    /// Draws on a terminal only.
-    bar: ProgressBar,
+    /// Draws on a terminal only, and from the first step of a run on.
+    bar: OnceLock<ProgressBar>,
 }
 
 impl Printing {
@@ -53,29 +58,42 @@ impl Printing {
 
 impl Output {
     pub(super) fn new(printing: &Printing) -> Self {
-        // A line of its own for the message: who blocks a migration takes most of 80 columns to say.
-        let style = ProgressStyle::with_template("{spinner} {wide_msg}\n  [{bar:40}] {pos}/{len}, {elapsed}");
-        let style = style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> ");
-        let target = if printing.quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
-        let bar = ProgressBar::with_draw_target(Some(0), target).with_style(style);
-        Self { format: printing.format, quiet: printing.quiet, bar }
+        Self { format: printing.format, quiet: printing.quiet, bar: OnceLock::new() }
+    }
+
+    fn bar(&self) -> &ProgressBar {
+        self.bar.get_or_init(|| {
+            let target = if self.quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
+            let bar = ProgressBar::with_draw_target(Some(0), target).with_style(style(WAITING));
+            bar.enable_steady_tick(Duration::from_millis(100));
+            bar
+        })
+    }
+
+    /// Prints a line above the bar, if there is one.
+    fn above<T>(&self, print: impl FnOnce() -> T) -> T {
+        match self.bar.get() {
+            Some(bar) => bar.suspend(print),
+            None => print(),
+        }
     }
 
     pub(super) fn progress(&self, step: &Progress) {
         match step {
             Progress::Started { version, target, .. } => {
-                self.bar.set_length(u64::try_from(target + 1).unwrap_or(0));
-                self.bar.set_position(u64::try_from(*version).unwrap_or(0));
-                self.bar.set_message(step.to_string());
-                self.bar.enable_steady_tick(Duration::from_millis(100));
+                let bar = self.bar();
+                bar.set_style(style(APPLYING));
+                bar.set_length(u64::try_from(target + 1).unwrap_or(0));
+                bar.set_position(u64::try_from(*version).unwrap_or(0));
+                bar.set_message(step.to_string());
             }
             // On stdout at once, not with the report: what is committed stays so if a later one fails.
             Progress::Applied(_) => {
-                self.bar.inc(1);
+                self.bar().inc(1);
                 self.text(step);
             }
-            Progress::Running { .. } | Progress::Waiting { .. } if !self.bar.is_hidden() => {
-                self.bar.set_message(step.to_string());
+            Progress::Running { .. } | Progress::Waiting { .. } if !self.bar().is_hidden() => {
+                self.bar().set_message(step.to_string());
             }
             _ if step.is_news() => self.news(step),
             _ => (),
@@ -85,12 +103,12 @@ impl Output {
     /// Something that goes on, for people who watch.
     pub(super) fn news(&self, line: &dyn Display) {
         if !self.quiet {
-            self.bar.suspend(|| to_stderr(line));
+            self.above(|| to_stderr(line));
         }
     }
 
     pub(super) fn finish(&self) {
-        self.bar.finish_and_clear();
+        self.bar.get().inspect(|bar| bar.finish_and_clear());
     }
 
     pub(super) fn report(&self, report: &Report) {
@@ -150,15 +168,20 @@ impl Output {
 
     fn text(&self, line: &dyn Display) {
         if self.format == Format::Text {
-            self.bar.suspend(|| to_stdout(line));
+            self.above(|| to_stdout(line));
         }
     }
 
     fn json(&self, value: &impl Serialize) {
         if self.format == Format::Json {
-            self.bar.suspend(|| to_stdout(&json(value)));
+            self.above(|| to_stdout(&json(value)));
         }
     }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    let style = ProgressStyle::with_template(template);
+    style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> ")
 }
 
 fn json(value: &impl Serialize) -> String {

@@ -1,6 +1,7 @@
 //! The server that `TEST_POSTGRES_URL` names.
 
 use onerow::testing::{Backend, PostgresServer};
+use sea_orm::{ConnectionTrait, DatabaseBackend, Statement};
 
 use crate::programs::Program;
 
@@ -57,4 +58,34 @@ async fn a_database_that_a_parameter_names_is_left_alone() {
     let db = onerow::Database::connect(format!("{url}postgres")).await.unwrap();
     assert!(!db.schema().has_table("t0").await.unwrap());
     db.disconnect().await.unwrap();
+}
+
+#[tokio::test]
+async fn the_templates_of_an_earlier_build_are_removed() {
+    if !Backend::Postgres.is_wanted() {
+        return;
+    }
+    let (_server, url) = server();
+    let url = format!("{url}postgres");
+    let program = Program::copy();
+    let db = onerow::Database::connect(url.as_str()).await.unwrap();
+    let mut of_before = Vec::new();
+    for _ in 0..3 {
+        program.start_on(&url, 2).end();
+
+        let templates = databases(&db, "onerow_template_").await;
+        assert_eq!(templates.len(), 1, "{templates:?}");
+        assert!(!of_before.contains(&templates[0]), "{templates:?}");
+        of_before.extend(templates);
+        assert!(databases(&db, "onerow_test_").await.is_empty());
+        program.rebuild();
+    }
+    db.disconnect().await.unwrap();
+}
+
+/// The databases of a server whose names begin like this.
+async fn databases(db: &onerow::Database, prefix: &str) -> Vec<String> {
+    let sql = format!("SELECT datname::text FROM pg_database WHERE starts_with(datname, '{prefix}')");
+    let rows = db.query_all_raw(Statement::from_string(DatabaseBackend::Postgres, sql)).await.unwrap();
+    rows.iter().map(|row| row.try_get_by_index(0).unwrap()).collect()
 }
