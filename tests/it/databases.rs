@@ -2,7 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use onerow::testing::{Backend, PostgresServer, TestDatabase, on_every_backend};
+use nix::sys::signal::Signal;
+use onerow::{
+    prelude::{ConnectionTrait, TransactionTrait},
+    testing::{Backend, PostgresServer, TestDatabase, on_every_backend},
+};
 use serde_json::{Value, json};
 
 use crate::harness::MigrationCli;
@@ -131,6 +135,94 @@ on_every_backend! {
         let outcome = MigrationCli::on(db.url()).env("RUST_LOG", "off").run(&["-v", "up"]);
         assert_eq!(outcome.stderr, "");
     }
+}
+
+#[test]
+fn a_variable_that_is_empty_counts_as_not_set() {
+    let cli = MigrationCli::new();
+    let variables =
+        ["DATABASE_URL", "ONEROW_TO", "ONEROW_FORMAT", "ONEROW_QUIET", "ONEROW_MAX_TRIES", "ONEROW_ENV_FILE"];
+    let cli = variables.into_iter().fold(cli, |cli, variable| cli.env(variable, ""));
+
+    assert!(cli.run(&["up"]).done().ends_with("from version -1 to version 2\n"));
+}
+
+/// What is dropped could not be created again.
+#[tokio::test]
+async fn who_may_not_create_a_database_does_not_reset_one() {
+    if !Backend::Postgres.is_wanted() {
+        return;
+    }
+    let server = PostgresServer::start().unwrap();
+    let admin = onerow::Database::connect(server.url("postgres")).await.unwrap();
+    admin.execute_unprepared("CREATE ROLE owner LOGIN PASSWORD 'hunter2'").await.unwrap();
+    admin.execute_unprepared("CREATE DATABASE owned OWNER owner").await.unwrap();
+    admin.disconnect().await.unwrap();
+    let cli = MigrationCli::on(&format!("postgres://owner:hunter2@127.0.0.1:{}/owned", server.port()));
+
+    let complaint = cli.run(&["reset", "--yes"]).failed(1);
+
+    assert!(
+        complaint.contains("was not dropped; nothing was changed\n  do it as a user with the right CREATEDB"),
+        "{complaint}"
+    );
+    // It is there, which needs no right.
+    assert!(cli.run(&["create"]).done().starts_with("there is already"));
+    cli.run(&["up"]).done();
+}
+
+#[tokio::test]
+async fn a_file_that_is_read_only_by_its_url_is_not_dropped() {
+    let db = Backend::Sqlite.empty_database().await;
+    db.sql("CREATE TABLE kept (id INTEGER)").await;
+    let cli = MigrationCli::on(&db.url().replace("mode=rwc", "mode=ro"));
+
+    for command in ["drop", "reset"] {
+        let complaint = cli.run(&[command, "--yes"]).failed(1);
+        assert!(complaint.contains("readonly"), "{complaint}");
+    }
+    assert!(db.connect().await.schema().has_table("kept").await.unwrap());
+}
+
+#[tokio::test]
+async fn a_link_leads_to_the_file_that_is_dropped() {
+    let db = Backend::Sqlite.empty_database().await;
+    db.sql("PRAGMA journal_mode = WAL; CREATE TABLE gone (id INTEGER)").await;
+    db.disconnect().await.unwrap();
+    let file = db.url().trim_start_matches("sqlite://").trim_end_matches("?mode=rwc");
+    let cli = MigrationCli::new();
+    let link = cli.dir().join("link.sqlite");
+    std::os::unix::fs::symlink(file, &link).unwrap();
+    let cli = cli.env("DATABASE_URL", &format!("sqlite://{}", link.display()));
+
+    cli.run(&["drop", "--yes"]).done();
+
+    assert!(!std::path::Path::new(file).exists());
+}
+
+#[tokio::test]
+async fn a_file_that_somebody_reads_is_not_dropped() {
+    let db = Backend::Sqlite.empty_database().await;
+    db.sql("PRAGMA journal_mode = WAL; CREATE TABLE kept (id INTEGER)").await;
+    let reader = db.begin().await.unwrap();
+    reader.execute_unprepared("SELECT * FROM kept").await.unwrap();
+
+    let complaint = MigrationCli::on(db.url()).run(&["drop", "--yes"]).failed(1);
+
+    assert!(complaint.contains("locked"), "{complaint}");
+    reader.rollback().await.unwrap();
+    assert!(db.schema().has_table("kept").await.unwrap());
+}
+
+#[test]
+fn a_signal_ends_a_wait() {
+    let waiting = MigrationCli::on(NO_SERVER).start(&["wait"]);
+    waiting.says("waiting for");
+
+    let (code, said) = waiting.stop(Signal::SIGTERM);
+
+    assert_eq!(code, Some(143));
+    assert!(said.contains("error: stopped as told"), "{said}");
 }
 
 #[test]

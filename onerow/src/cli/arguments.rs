@@ -1,8 +1,11 @@
 //! What every program on a database takes: which one, and where its environment comes from.
 
-use std::path::{Path, PathBuf};
+use std::{
+    env,
+    path::{Path, PathBuf},
+};
 
-use clap::{Args, Parser, error::ErrorKind};
+use clap::{Arg, Args, Command, Parser, builder::Resettable, error::ErrorKind};
 use tracing_subscriber::EnvFilter;
 
 /// Which database: `#[command(flatten)]` it into a program's arguments, and read those with [`parse`].
@@ -34,7 +37,7 @@ pub struct DatabaseArgs {
 #[must_use]
 pub fn parse<P: Parser>() -> P {
     // The variables have to be there when clap looks for them, so the file's name is found by a parse of its own.
-    let first = P::command().ignore_errors(true).try_get_matches();
+    let first = command::<P>().ignore_errors(true).try_get_matches();
     let file =
         first.ok().and_then(|matches| matches.try_get_one::<PathBuf>("env_file").ok().flatten().cloned());
     if let Some(file) = file
@@ -43,7 +46,19 @@ pub fn parse<P: Parser>() -> P {
         let message = format!("cannot read the environment file {}: {reason}\n", file.display());
         clap::Error::raw(ErrorKind::Io, message).exit();
     }
-    P::parse()
+    let parsed = P::from_arg_matches(&command::<P>().get_matches());
+    parsed.unwrap_or_else(|error| error.format(&mut command::<P>()).exit())
+}
+
+/// A variable that is empty counts as one that is not set: `docker compose` leaves such behind.
+fn command<P: Parser>() -> Command {
+    without_empty_variables(P::command())
+}
+
+fn without_empty_variables(command: Command) -> Command {
+    let is_empty = |arg: &Arg| arg.get_env().and_then(env::var_os).is_some_and(|value| value.is_empty());
+    let clear = |arg: Arg| if is_empty(&arg) { arg.env(Resettable::Reset) } else { arg };
+    command.mut_args(clear).mut_subcommands(without_empty_variables)
 }
 
 fn load(file: &Path) -> Result<(), String> {

@@ -39,7 +39,7 @@ pub(super) struct Printing {
     pub(super) verbose: u8,
 
     /// Print results and errors only
-    #[arg(long, short, global = true, conflicts_with = "verbose", env = "ONEROW_QUIET", value_parser = BoolishValueParser::new())]
+    #[arg(long, short, global = true, env = "ONEROW_QUIET", value_parser = BoolishValueParser::new())]
     pub(super) quiet: bool,
 }
 

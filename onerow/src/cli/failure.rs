@@ -13,6 +13,14 @@ pub(super) enum Failure {
     /// `init` or `new` refused, or could not write.
     #[error(transparent)]
     Project(#[from] ProjectError),
+    /// A whole database could not be created or dropped.
+    #[error(transparent)]
+    Managing(Error),
+    #[error("no right to create a database, so {location} was not dropped; nothing was changed")]
+    MayNotCreate { location: String },
+    /// `reset`, half way.
+    #[error("{location} was dropped, and could not be created again")]
+    Gone { location: String, source: Box<Error> },
     /// The server of `wait`, or of `up --wait-for-server`.
     #[error("waited {} s for {location}", .waited.as_secs())]
     NoAnswer { location: String, waited: Duration, source: Box<Error> },
@@ -50,7 +58,9 @@ impl Failure {
     /// For machines: what it is, in a word.
     pub(super) fn kind(&self) -> &'static str {
         match self {
-            Self::Error(error) | Self::Unreachable(error) => error.kind(),
+            Self::Error(error) | Self::Unreachable(error) | Self::Managing(error) => error.kind(),
+            Self::MayNotCreate { .. } => "permission_denied",
+            Self::Gone { .. } => "not_created",
             Self::NoAnswer { .. } => "server_unreachable",
             Self::Project(_) => "project",
             Self::NotCurrent(_) => "not_current",
@@ -63,7 +73,14 @@ impl Failure {
 
     pub(super) fn next_step(&self) -> String {
         match self {
-            Self::Error(error) | Self::Unreachable(error) => error.next_step(),
+            Self::Managing(Error::PermissionDenied { .. }) | Self::MayNotCreate { .. } => {
+                "do it as a user with the right CREATEDB, who owns the database".into()
+            }
+            Self::Managing(Error::Database { .. } | Error::Connect { .. }) => {
+                "mend what the cause says, and try again".into()
+            }
+            Self::Error(error) | Self::Unreachable(error) | Self::Managing(error) => error.next_step(),
+            Self::Gone { .. } => "when the cause is mended: create, then up".into(),
             Self::NoAnswer { source, .. } => source.next_step(),
             Self::Project(error) => error.next_step(),
             Self::NotCurrent(_) => String::new(),
@@ -77,8 +94,10 @@ impl Failure {
     /// The causes, outermost first.
     pub(super) fn causes(&self) -> Vec<String> {
         match self {
-            Self::Error(error) | Self::Unreachable(error) => crate::error::causes(error),
-            Self::NoAnswer { source, .. } => {
+            Self::Error(error) | Self::Unreachable(error) | Self::Managing(error) => {
+                crate::error::causes(error)
+            }
+            Self::NoAnswer { source, .. } | Self::Gone { source, .. } => {
                 [source.to_string()].into_iter().chain(crate::error::causes(source)).collect()
             }
             Self::Project(error) => error.causes(),

@@ -23,7 +23,7 @@ pub(super) async fn wait(url: &str, limit: Duration, output: &Output) -> Result<
     let started = Instant::now();
     let mut told = false;
     loop {
-        let error = match timeout(ATTEMPT, databases::answers(url)).await {
+        let error = match timeout(ATTEMPT.min(limit), databases::answers(url)).await {
             Ok(Ok(())) => return Ok(started.elapsed()),
             Ok(Err(Unanswered::Never(error))) => return Err(error.into()),
             Ok(Err(Unanswered::NotYet(error))) => error,
@@ -48,6 +48,24 @@ fn silent(location: &Location) -> Error {
 
 /// Drops the database, once it is sure that this one is meant.
 pub(super) async fn drop(url: &str, args: &DropArgs) -> Result<(Location, bool), Failure> {
+    let location = make_sure(url, args)?;
+    let dropped = databases::drop(url).await.map_err(Failure::Managing)?;
+    Ok((location, dropped))
+}
+
+/// Drops the database and creates it, if the right to create one is there.
+pub(super) async fn reset(url: &str, args: &DropArgs) -> Result<(), Failure> {
+    let location = make_sure(url, args)?.to_string();
+    if !databases::may_create(url).await.map_err(Failure::Managing)? {
+        return Err(Failure::MayNotCreate { location });
+    }
+    databases::drop(url).await.map_err(Failure::Managing)?;
+    let created = databases::create(url).await;
+    created.map(|_| ()).map_err(|source| Failure::Gone { location, source: source.into() })
+}
+
+/// That the database is on this machine, and that its name was typed.
+fn make_sure(url: &str, args: &DropArgs) -> Result<Location, Failure> {
     let location = databases::locate(url)?;
     if !location.is_local && !args.force {
         return Err(Failure::NotLocal { location: location.to_string() });
@@ -55,8 +73,7 @@ pub(super) async fn drop(url: &str, args: &DropArgs) -> Result<(Location, bool),
     if !args.yes {
         confirm(&location)?;
     }
-    let dropped = databases::drop(url).await?;
-    Ok((location, dropped))
+    Ok(location)
 }
 
 fn confirm(location: &Location) -> Result<(), Failure> {

@@ -87,7 +87,7 @@ async fn command(
     match &cli.command {
         Command::Up(args) => {
             if let Some(seconds) = args.wait_for_server {
-                manage::wait(url, Duration::from_secs(seconds), output).await?;
+                wait(url, seconds, output, signals).await?;
             }
             output.report(&up(registry, url, &args.limits, args.to, output, signals).await?);
         }
@@ -98,17 +98,19 @@ async fn command(
         Command::Version => output.version(on(url, async |db| registry.status(db).await).await?.version),
         Command::Check => check(registry, url, output).await?,
         Command::Wait(args) => {
-            let waited = manage::wait(url, Duration::from_secs(args.timeout), output).await?;
+            let waited = wait(url, args.timeout, output, signals).await?;
             output.answered(&databases::locate(url)?, waited);
         }
-        Command::Create => output.created(&databases::locate(url)?, databases::create(url).await?),
+        Command::Create => {
+            let created = databases::create(url).await.map_err(Failure::Managing)?;
+            output.created(&databases::locate(url)?, created);
+        }
         Command::Drop(args) => {
             let (location, dropped) = manage::drop(url, args).await?;
             output.dropped(&location, dropped);
         }
         Command::Reset(args) => {
-            manage::drop(url, &args.drop).await?;
-            databases::create(url).await?;
+            manage::reset(url, &args.drop).await?;
             output.report(&up(registry, url, &args.limits, None, output, signals).await?);
         }
         // Of files alone: done before there is a runtime.
@@ -117,6 +119,14 @@ async fn command(
         Command::Man(args) => shell::manual(&args.dir, output)?,
     }
     Ok(())
+}
+
+/// For a server, or for a signal: a process that is the first of a container is not ended by one that it does not handle.
+async fn wait(url: &str, seconds: u64, output: &Output, signals: &mut Signals) -> Result<Duration, Failure> {
+    tokio::select! {
+        waited = manage::wait(url, Duration::from_secs(seconds), output) => waited,
+        () = signals.received() => Err(Error::Cancelled { version: None }.into()),
+    }
 }
 
 async fn up(

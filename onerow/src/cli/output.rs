@@ -63,7 +63,12 @@ impl Output {
 
     fn bar(&self) -> &ProgressBar {
         self.bar.get_or_init(|| {
-            let target = if self.quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
+            // With JSON, what is on stderr is the object of a failure alone.
+            let target = if self.quiet || self.format == Format::Json {
+                ProgressDrawTarget::hidden()
+            } else {
+                ProgressDrawTarget::stderr()
+            };
             let bar = ProgressBar::with_draw_target(Some(0), target).with_style(style(WAITING));
             bar.enable_steady_tick(Duration::from_millis(100));
             bar
@@ -102,7 +107,7 @@ impl Output {
 
     /// Something that goes on, for people who watch.
     pub(super) fn news(&self, line: &dyn Display) {
-        if !self.quiet {
+        if !self.quiet && self.format == Format::Text {
             self.above(|| to_stderr(line));
         }
     }

@@ -54,6 +54,11 @@ pub(crate) async fn answers(url: &str) -> Result<(), Unanswered> {
     of_scheme!(url, backend => backend::answers(url).await)
 }
 
+/// Whether the right to create a database is there, as far as that can be told before.
+pub(crate) async fn may_create(url: &str) -> Result<bool, Error> {
+    of_scheme!(url, backend => backend::may_create(url).await)
+}
+
 /// Creates the database; false if it is there already.
 pub(crate) async fn create(url: &str) -> Result<bool, Error> {
     of_scheme!(url, backend => backend::create(url).await)

@@ -1,8 +1,10 @@
 //! Databases of a PostgreSQL server.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, time::Duration};
 
 use sea_orm::sqlx::{self, AssertSqlSafe, Connection, Executor, PgConnection, postgres::PgConnectOptions};
+
+use tokio::time::timeout;
 
 use super::{Location, Unanswered};
 use crate::{
@@ -13,6 +15,9 @@ use crate::{
         postgres::{fault, name},
     },
 };
+
+/// A server that accepts a connection and says nothing is no server.
+const CONNECT: Duration = Duration::from_secs(10);
 
 /// What every server has, to be connected to while another database is created or dropped.
 const MAINTENANCE: [&str; 2] = ["postgres", "template1"];
@@ -60,8 +65,22 @@ pub(super) async fn answers(url: &str) -> Result<(), Unanswered> {
     }
 }
 
+pub(super) async fn may_create(url: &str) -> Result<bool, Error> {
+    let options = options(url)?;
+    let sql = "SELECT rolsuper OR rolcreatedb FROM pg_roles WHERE rolname = current_user";
+    let mut connection = maintenance(&options).await?;
+    let may = sqlx::query_scalar(sql).fetch_one(&mut connection).await;
+    close(connection, &options).await?;
+    may.map_err(|error| failed("create", &options, error))
+}
+
 pub(super) async fn create(url: &str) -> Result<bool, Error> {
     let options = options(url)?;
+    // Whoever may use it need not have the right to create one.
+    if let Ok(Ok(connection)) = timeout(CONNECT, PgConnection::connect_with(&options)).await {
+        close(connection, &options).await?;
+        return Ok(false);
+    }
     let sql = format!("CREATE DATABASE {}", quoted(database(&options)));
     match maintain(&options, sql).await? {
         Ok(()) => Ok(true),
@@ -84,20 +103,24 @@ pub(super) async fn drop(url: &str) -> Result<bool, Error> {
 
 /// Runs SQL on a database that is not the one in question.
 async fn maintain(options: &PgConnectOptions, sql: String) -> Result<Result<(), sqlx::Error>, Error> {
-    let mut missing = None;
+    let mut connection = maintenance(options).await?;
+    let done = connection.execute(AssertSqlSafe(sql)).await.map(|_| ());
+    close(connection, options).await?;
+    Ok(done)
+}
+
+/// Connects to a database that is not the one in question: the first that lets us in.
+async fn maintenance(options: &PgConnectOptions) -> Result<PgConnection, Error> {
+    let mut refusal = None;
     for database in MAINTENANCE {
         let options = options.clone().database(database);
-        match PgConnection::connect_with(&options).await {
-            Ok(mut connection) => {
-                let done = connection.execute(AssertSqlSafe(sql)).await.map(|_| ());
-                close(connection, &options).await?;
-                return Ok(done);
-            }
-            Err(error) if fault(&error) == Fault::NoDatabase => missing = Some(refused(&options, error)),
-            Err(error) => return Err(refused(&options, error)),
+        let connected = timeout(CONNECT, PgConnection::connect_with(&options)).await;
+        match connected.unwrap_or_else(|elapsed| Err(sqlx::Error::Io(elapsed.into()))) {
+            Ok(connection) => return Ok(connection),
+            Err(error) => refusal = refusal.or(Some(refused(&options, error))),
         }
     }
-    Err(missing.unwrap_or(Error::NotAPool))
+    Err(refusal.unwrap_or(Error::NotAPool))
 }
 
 async fn close(connection: PgConnection, options: &PgConnectOptions) -> Result<(), Error> {

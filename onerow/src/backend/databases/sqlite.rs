@@ -4,7 +4,7 @@ use std::{fs, io, path::PathBuf};
 
 use sea_orm::{
     DbErr,
-    sqlx::{self, Connection, SqliteConnection, sqlite::SqliteConnectOptions},
+    sqlx::{self, AssertSqlSafe, Connection, SqliteConnection, sqlite::SqliteConnectOptions},
 };
 
 use super::{Location, Unanswered};
@@ -36,6 +36,11 @@ pub(super) async fn answers(url: &str) -> Result<(), Unanswered> {
     Ok(options(url).map(|_| ())?)
 }
 
+#[allow(clippy::unused_async)] // As the other backend's.
+pub(super) async fn may_create(url: &str) -> Result<bool, Error> {
+    file(url).map(|_| true)
+}
+
 pub(super) async fn create(url: &str) -> Result<bool, Error> {
     let file = file(url)?;
     if file.exists() {
@@ -58,14 +63,26 @@ pub(super) async fn drop(url: &str) -> Result<bool, Error> {
     if !file.exists() {
         return Ok(false);
     }
-    let failed_sql = |error| failed("drop", &file, query_error(error));
-    // Who uses the file would go on in one that nobody else sees.
-    let mut connection = SqliteConnection::connect_with(&options(url)?).await.map_err(failed_sql)?;
-    sqlx::raw_sql("BEGIN EXCLUSIVE").execute(&mut connection).await.map_err(failed_sql)?;
+    // A link leads to what is to be dropped.
+    let file =
+        file.canonicalize().map_err(|error| failed("drop", &file, DbErr::Custom(error.to_string())))?;
+    let connection =
+        alone(&options(url)?).await.map_err(|error| failed("drop", &file, query_error(error)))?;
     remove(&file).map_err(|error| failed("drop", &file, DbErr::Custom(error.to_string())))?;
     // Its rollback finds nothing to do in a file that is gone.
     let _ = connection.close().await;
     Ok(true)
+}
+
+/// Locks the file, in a transaction that may write. Who uses it meanwhile would go on in one that nobody else sees.
+async fn alone(options: &SqliteConnectOptions) -> Result<SqliteConnection, sqlx::Error> {
+    let mut connection = SqliteConnection::connect_with(options).await?;
+    // With a write-ahead log, readers do not mind a lock; to leave that mode takes being alone.
+    sqlx::raw_sql("PRAGMA journal_mode = DELETE; BEGIN EXCLUSIVE").execute(&mut connection).await?;
+    let version: i64 = sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut connection).await?;
+    // Refused where the file or the URL says that it is for reading.
+    sqlx::raw_sql(AssertSqlSafe(format!("PRAGMA user_version = {version}"))).execute(&mut connection).await?;
+    Ok(connection)
 }
 
 fn remove(file: &PathBuf) -> io::Result<()> {

@@ -61,7 +61,7 @@ enum Command {
 /// What the program `onerow` does: reads the arguments, does what they say, and gives the exit code.
 #[must_use]
 pub fn tool() -> ExitCode {
-    let Tool { format, command } = Tool::parse();
+    let Tool { format, command } = super::parse();
     match command {
         Command::Init(args) => finish(init::init(&args), format),
         Command::New(args) => new_migration(&args, format),
