@@ -214,6 +214,15 @@ async fn a_file_that_somebody_reads_is_not_dropped() {
     assert!(db.schema().has_table("kept").await.unwrap());
 }
 
+/// Linux has a device that is always full.
+#[test]
+fn a_result_that_cannot_be_written_is_a_failure() {
+    let script = "migration version >/dev/full; echo $?; migration up | true; echo done";
+    let output = MigrationCli::new().shell(script);
+    assert_eq!(output.stdout, "1\ndone\n", "{output:?}");
+    assert!(output.stderr.starts_with("error: the result cannot be printed: "), "{output:?}");
+}
+
 #[test]
 fn a_signal_ends_a_wait() {
     let waiting = MigrationCli::on(NO_SERVER).start(&["wait"]);

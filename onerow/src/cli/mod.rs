@@ -69,6 +69,7 @@ async fn execute(registry: &Registry, cli: &Cli) -> ExitCode {
     let done = command(registry, cli, &output, &mut signals).await;
     output.finish();
     match done {
+        Ok(()) if output::is_lost() => ExitCode::FAILURE,
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             output::print_failure(cli.printing.format, &failure);

@@ -5,7 +5,10 @@ use std::{
     io::{self, IsTerminal, Write},
     path::Path,
     process::ExitCode,
-    sync::OnceLock,
+    sync::{
+        OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -275,9 +278,22 @@ fn print(message: &str, causes: &[String], next_step: &str) {
     to_stderr(&text);
 }
 
-// Not `println!`, which panics when the reader, a `head` say, has gone.
+/// Whether a result did not reach standard output, a full disk say.
+static LOST: AtomicBool = AtomicBool::new(false);
+
+pub(super) fn is_lost() -> bool {
+    LOST.load(Ordering::Relaxed)
+}
+
+// Not `println!`, which panics when the reader, a `head` say, has gone. That is no failure: it has read what it wanted.
 pub(super) fn to_stdout(line: &dyn Display) {
-    let _ = writeln!(anstream::stdout(), "{line}");
+    match writeln!(anstream::stdout(), "{line}") {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            to_stderr(&format!("{ERROR}error:{ERROR:#} the result cannot be printed: {error}"));
+            LOST.store(true, Ordering::Relaxed);
+        }
+        _ => (),
+    }
 }
 
 fn to_stderr(line: &dyn Display) {

@@ -1,15 +1,15 @@
 //! Completions for shells, and manual pages, both made from the options themselves.
 
-use std::{
-    env,
-    io::{self, Write},
-    path::Path,
-};
+use std::{env, path::Path};
 
 use clap::CommandFactory;
 use clap_complete::{Shell, generate};
 
-use super::{commands::Cli, failure::Failure, output::Output};
+use super::{
+    commands::Cli,
+    failure::Failure,
+    output::{Output, to_stdout},
+};
 
 /// The command line, under the name that the program was called by.
 fn command() -> clap::Command {
@@ -26,8 +26,7 @@ pub(super) fn completions(shell: Shell) {
     let name = command.get_name().to_owned();
     let mut script = Vec::new();
     generate(shell, &mut command, name, &mut script);
-    // Written by hand, as a reader that has gone is no reason to panic.
-    let _ = io::stdout().write_all(&script);
+    to_stdout(&String::from_utf8_lossy(&script).trim_end());
 }
 
 /// Writes a page for the program and one for each of its commands.

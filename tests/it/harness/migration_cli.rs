@@ -59,6 +59,14 @@ impl MigrationCli {
         Outcome::of(&mut self.command(args))
     }
 
+    /// Runs a script of shell, in which `migration` is the program.
+    pub fn shell(&self, script: &str) -> Outcome {
+        let programs = built("migration").parent().unwrap();
+        let mut shell = program(Path::new("/bin/sh"), self.dir.path());
+        let path = format!("{}:/usr/bin:/bin", programs.display());
+        Outcome::of(shell.env("PATH", path).args(["-c", script]).stdin(Stdio::null()))
+    }
+
     /// Runs with a terminal for its standard input, at which somebody has typed this.
     pub fn run_at_a_terminal(&self, args: &[&str], typed: &str) -> Outcome {
         let terminal = nix::pty::openpty(None, None).unwrap();

@@ -120,12 +120,72 @@ fn member(root: &Path, dir: &Path) -> Result<String, ProjectError> {
     parts.map(|parts| parts.join("/")).ok_or_else(outside)
 }
 
+/// What `name::registry()` cannot begin with: keywords (<https://doc.rust-lang.org/reference/keywords.html>), and the crates
+/// that are always there.
+const TAKEN: &[&str] = &[
+    "abstract",
+    "alloc",
+    "as",
+    "async",
+    "await",
+    "become",
+    "box",
+    "break",
+    "const",
+    "continue",
+    "core",
+    "crate",
+    "do",
+    "dyn",
+    "else",
+    "enum",
+    "extern",
+    "false",
+    "final",
+    "fn",
+    "for",
+    "gen",
+    "if",
+    "impl",
+    "in",
+    "let",
+    "loop",
+    "macro",
+    "match",
+    "mod",
+    "move",
+    "mut",
+    "override",
+    "priv",
+    "proc_macro",
+    "pub",
+    "ref",
+    "return",
+    "self",
+    "static",
+    "std",
+    "struct",
+    "super",
+    "trait",
+    "true",
+    "try",
+    "type",
+    "typeof",
+    "unsafe",
+    "unsized",
+    "use",
+    "virtual",
+    "where",
+    "while",
+    "yield",
+];
+
 fn package_name(dir: &Path) -> Result<String, ProjectError> {
     let name = dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let begins = name.starts_with(|first: char| first.is_ascii_alphabetic());
     let is_plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
     // A package does not depend on one of its own name.
-    if begins && is_plain && name != env!("CARGO_PKG_NAME") {
+    if begins && is_plain && name != env!("CARGO_PKG_NAME") && !TAKEN.contains(&&*name) {
         Ok(name)
     } else {
         Err(ProjectError::PackageName { dir: shown(dir), name })
@@ -208,7 +268,7 @@ mod tests {
     #[test]
     fn a_directory_names_a_package() {
         assert_eq!(package_name(Path::new("a/my-schema_2")).unwrap(), "my-schema_2");
-        for wrong in ["2nd", "my schema", "my.schema", "größe", "_", "onerow"] {
+        for wrong in ["2nd", "my schema", "my.schema", "größe", "_", "onerow", "fn", "std"] {
             assert!(
                 matches!(package_name(Path::new(wrong)), Err(ProjectError::PackageName { .. })),
                 "{wrong}"
