@@ -119,6 +119,8 @@ mod tests {
             let db = with_tasks(backend, &[]).await;
 
             migrate(&db).await.unwrap();
+
+            assert!(todos(&db).await.is_empty());
         }
 
         async fn a_priority_that_does_not_exist_is_refused(backend: Backend) {

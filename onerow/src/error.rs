@@ -379,12 +379,13 @@ struct Explanation<'a>(&'a Error);
 
 impl fmt::Display for Explanation<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "error: {}", self.0)?;
-        for cause in causes(self.0) {
-            write!(f, "\n  caused by: {cause}")?;
-        }
-        write!(f, "\n  {}", self.0.next_step())
+        write!(f, "error: {}{}\n  {}", self.0, caused_by(&causes(self.0)), self.0.next_step())
     }
+}
+
+/// The causes as they are printed, each on a line of its own below the error.
+pub(crate) fn caused_by(causes: &[String]) -> String {
+    causes.iter().flat_map(|cause| ["\n  caused by: ", cause]).collect()
 }
 
 /// The causes, outermost first, down to the words of the server.

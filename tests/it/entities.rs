@@ -1,7 +1,7 @@
 //! The entities against the schema that the migrations make.
 
 use entity::{member, todo};
-use onerow::testing::{Backend, on_every_backend};
+use onerow::testing::{Backend, EntityDifference, on_every_backend};
 use sea_orm::{ActiveModelTrait, ActiveValue::Set, EntityTrait, ModelTrait, prelude::DateTimeUtc};
 
 on_every_backend! {
@@ -11,6 +11,24 @@ on_every_backend! {
 
         db.assert_matches_entity(member::Entity).await;
         db.assert_matches_entity(todo::Entity).await;
+    }
+
+    /// The test above sees what it is there to see.
+    async fn a_table_that_differs_in_anything_is_noticed(backend: Backend) {
+        for change in [
+            "ALTER TABLE todos ADD COLUMN colour TEXT",
+            "ALTER TABLE todos DROP COLUMN due",
+            "ALTER TABLE members RENAME COLUMN totp_secret TO secret",
+            // Another type; another nullability.
+            "ALTER TABLE todos DROP COLUMN due; ALTER TABLE todos ADD COLUMN due TEXT",
+            "ALTER TABLE todos DROP COLUMN task; ALTER TABLE todos ADD COLUMN task TEXT",
+        ] {
+            let db = backend.database(migration::registry()).await;
+            db.sql(change).await;
+            let todo = EntityDifference::of(&db, todo::Entity).await.unwrap();
+            let member = EntityDifference::of(&db, member::Entity).await.unwrap();
+            assert!(!(todo.is_empty() && member.is_empty()), "{change}");
+        }
     }
 
     async fn a_row_goes_in_and_comes_out_through_every_field(backend: Backend) {

@@ -69,8 +69,7 @@ async fn execute(registry: &Registry, cli: &Cli) -> ExitCode {
     let done = command(registry, cli, &output, &mut signals).await;
     output.finish();
     match done {
-        Ok(()) if output::is_lost() => ExitCode::FAILURE,
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => output::printed(),
         Err(failure) => {
             output::print_failure(cli.printing.format, &failure);
             ExitCode::from(signals.exit_code().unwrap_or(failure.exit_code()))

@@ -19,7 +19,12 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
 use super::{commands::Printing, document, failure::Failure};
-use crate::{Error, MigrationStatus, Progress, Report, Status, backend::databases::Location, migration};
+use crate::{
+    Error, MigrationStatus, Progress, Report, Status,
+    backend::databases::Location,
+    error::{caused_by, causes},
+    migration,
+};
 
 /// How to print results.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -256,7 +261,7 @@ pub(super) fn print_failure(format: Format, failure: &Failure) {
 
 /// Prints an error with its causes and the next step to stderr.
 pub fn print_error(error: &Error) {
-    print(&error.to_string(), &crate::error::causes(error), &error.next_step());
+    print(&error.to_string(), &causes(error), &error.next_step());
 }
 
 pub(super) fn failed(message: &str) -> ExitCode {
@@ -266,11 +271,7 @@ pub(super) fn failed(message: &str) -> ExitCode {
 
 /// As [`Error::explain`], with the first word in colour on a terminal that shows colours.
 fn print(message: &str, causes: &[String], next_step: &str) {
-    let mut text = format!("{ERROR}error:{ERROR:#} {message}");
-    for cause in causes {
-        text.push_str("\n  caused by: ");
-        text.push_str(cause);
-    }
+    let mut text = format!("{ERROR}error:{ERROR:#} {message}{}", caused_by(causes));
     if !next_step.is_empty() {
         text.push_str("\n  ");
         text.push_str(next_step);
@@ -281,8 +282,9 @@ fn print(message: &str, causes: &[String], next_step: &str) {
 /// Whether a result did not reach standard output, a full disk say.
 static LOST: AtomicBool = AtomicBool::new(false);
 
-pub(super) fn is_lost() -> bool {
-    LOST.load(Ordering::Relaxed)
+/// The exit code of a command that was done, if its result could be printed.
+pub(super) fn printed() -> ExitCode {
+    if LOST.load(Ordering::Relaxed) { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
 // Not `println!`, which panics when the reader, a `head` say, has gone. That is no failure: it has read what it wanted.

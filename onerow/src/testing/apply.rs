@@ -9,7 +9,10 @@ use std::{
 use sea_orm::DbErr;
 
 use super::{TestDatabase, rows_kept::Rows};
-use crate::{Database, Error, Failure, Registry, Report, error::causes};
+use crate::{
+    Database, Error, Failure, Registry, Report,
+    error::{caused_by, causes},
+};
 
 /// Applies migrations to a test's database when it is awaited; made by [`TestDatabase::apply`] and its like.
 #[must_use = "nothing is applied until it is awaited"]
@@ -132,12 +135,7 @@ impl fmt::Debug for ApplyError {
 
 /// What to type next after a failed deployment is of no use in a test.
 fn without_next_step(error: &Error) -> String {
-    let mut text = error.to_string();
-    for cause in causes(error) {
-        text.push_str("\n  caused by: ");
-        text.push_str(&cause);
-    }
-    text
+    format!("{error}{}", caused_by(&causes(error)))
 }
 
 /// Whether the database refused a statement, and not the migration itself gave up.

@@ -108,6 +108,8 @@ on_every_backend! {
 
         assert_eq!((report.initial, report.version, report.applied.len()), (0, 1, 1));
         assert_eq!(db.rows("SELECT nick FROM members").await, [""; 0]);
+        // The next one drops it.
+        assert!(db.schema().has_table("audit").await.unwrap());
     }
 
     async fn apply_refuses_a_database_at_another_version(backend: Backend) {

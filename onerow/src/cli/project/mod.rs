@@ -30,7 +30,7 @@ pub(super) use self::new::NewArgs;
 pub(super) use self::error::ProjectError;
 
 use self::{init::InitArgs, report::Report};
-use super::output::{Format, print_failure};
+use super::output::{Format, print_failure, printed};
 
 /// Forward-only schema migrations: starts a crate of them, and adds to it
 #[derive(Parser)]
@@ -77,7 +77,7 @@ fn finish(done: Result<Report, ProjectError>, format: Format) -> ExitCode {
     match done {
         Ok(report) => {
             report.print(format);
-            ExitCode::SUCCESS
+            printed()
         }
         Err(error) => {
             print_failure(format, &error.into());

@@ -1,10 +1,8 @@
 //! What `init` and `new` print.
 
-use std::io::Write;
-
 use serde::Serialize;
 
-use crate::cli::output::Format;
+use crate::cli::output::{Format, to_stdout};
 
 /// What was done, and what to do next. Paths are relative to the current directory where they are below it.
 #[derive(Debug, Serialize)]
@@ -38,8 +36,7 @@ impl Report {
             Format::Json => serde_json::to_string_pretty(self).unwrap_or_default(),
             Format::Text => self.text(),
         };
-        // Not `println!`, which panics when the reader has gone.
-        let _ = writeln!(std::io::stdout(), "{text}");
+        to_stdout(&text);
     }
 
     fn text(&self) -> String {
