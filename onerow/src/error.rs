@@ -4,7 +4,7 @@ use std::{error::Error as StdError, fmt, time::Duration};
 
 use sea_orm::DbErr;
 
-use crate::{backend, migration, progress::ServerSession, version::TABLE};
+use crate::{HistoryProblem, Tool, backend, migration, progress::ServerSession};
 
 /// Why connecting, or a run of migrations, did not succeed.
 ///
@@ -81,26 +81,34 @@ pub enum Error {
         latest: i32,
     },
     /// The version row holds something else than a version.
-    #[error("{TABLE} holds {found}, which is not a version; nothing was changed")]
+    #[error("{table} holds {found}, which is not a version; nothing was changed")]
     InvalidVersion {
+        /// The registry's table.
+        table: String,
         /// What stands in the row.
         found: String,
     },
     /// The version table has no row, and the seed's −1 row cannot be added.
-    #[error("{TABLE} has no row, and a row with only a version cannot be added; nothing was changed")]
+    #[error("{table} has no row, and a row with only a version cannot be added; nothing was changed")]
     MissingRow {
+        /// The registry's table.
+        table: String,
         /// The server's reason: as a rule a further column that must be given.
         source: DbErr,
     },
     /// The version table has several rows.
-    #[error("{TABLE} holds {rows} rows instead of one; nothing was changed")]
+    #[error("{table} holds {rows} rows instead of one; nothing was changed")]
     SeveralRows {
+        /// The registry's table.
+        table: String,
         /// How many rows.
         rows: usize,
     },
     /// There is a table of that name, of somebody else.
-    #[error("the table {TABLE} is not onerow's: it has no column \"version\"; nothing was changed")]
+    #[error("the table {table} is not onerow's: it has no column \"version\"; nothing was changed")]
     ForeignTable {
+        /// The registry's table.
+        table: String,
         /// The server's words.
         source: DbErr,
     },
@@ -121,6 +129,96 @@ pub enum Error {
         version: Option<i32>,
         /// The server's words.
         source: DbErr,
+    },
+
+    /// The name of the registry's table is none, or could be another registry's.
+    #[error("{table:?} cannot be the table of a registry: {reason}; nothing was changed")]
+    InvalidTable {
+        /// The name, with its schema.
+        table: String,
+        /// Why not.
+        reason: String,
+    },
+    /// The modules of [`registry!`](crate::registry!) do not go on where its base ends.
+    #[error(
+        "the registry goes on with {} where {} is next; nothing was changed",
+        migration::name(*.found),
+        migration::name(*.expected)
+    )]
+    Misnumbered {
+        /// The number of the first module.
+        found: i32,
+        /// The number that is next.
+        expected: i32,
+    },
+
+    /// There is no table of another migrator to [`adopt`](crate::Registry::adopt).
+    #[error("there is no history to adopt: no table {}; nothing was changed", .looked_for.join(", "))]
+    NoHistory {
+        /// The tables that are not there.
+        looked_for: Vec<String>,
+    },
+    /// There are tables of several migrators.
+    #[error("there are histories of several migrators: {}; nothing was changed", tables_of(.tables))]
+    SeveralHistories {
+        /// Whose, and where.
+        tables: Vec<(Tool, String)>,
+    },
+    /// The table is not that migrator's.
+    #[error("the table {table} is not that of {tool}: it has no column \"{column}\"; nothing was changed")]
+    ForeignHistory {
+        /// The migrator.
+        tool: Tool,
+        /// The table.
+        table: String,
+        /// What it does not have.
+        column: String,
+    },
+    /// What another migrator has applied is not what the registry begins with.
+    #[error(
+        "what {tool} has applied, by its table {table}, is not what the registry begins with; nothing was changed"
+    )]
+    HistoryMismatch {
+        /// The migrator.
+        tool: Tool,
+        /// Its table.
+        table: String,
+        /// All that does not fit.
+        problems: Vec<HistoryProblem>,
+    },
+    /// The migrator that was taken over from has gone on since.
+    #[error(
+        "the database is at version {version}, and by its table {table} {tool} has applied {} since; nothing was changed",
+        migration::name(*.history)
+    )]
+    HistoryAhead {
+        /// The migrator.
+        tool: Tool,
+        /// Its table.
+        table: String,
+        /// The version that its history comes to.
+        history: i32,
+        /// The version that the database holds.
+        version: i32,
+    },
+    /// Another migrator has applied migrations to this database, which was not adopted.
+    #[error(
+        "{tool} has applied {applied} migration(s) to this database, by its table {table}, and they were not adopted; \
+         nothing was changed"
+    )]
+    Unadopted {
+        /// The migrator.
+        tool: Tool,
+        /// Its table.
+        table: String,
+        /// How many migrations.
+        applied: usize,
+    },
+    /// A [`baseline`](crate::Registry::baseline) is for a database without a version.
+    #[error("the database is at version {version} already; nothing was changed")]
+    AlreadyVersioned {
+        /// The version that the database holds.
+        version: i32,
     },
 
     /// [`to`](crate::Up::to) names a version that the registry does not have.
@@ -286,6 +384,15 @@ impl Error {
             Self::ForeignTable { .. } => "foreign_table",
             Self::ReadOnly { .. } => "read_only",
             Self::PermissionDenied { .. } => "permission_denied",
+            Self::InvalidTable { .. } => "invalid_table",
+            Self::Misnumbered { .. } => "misnumbered",
+            Self::NoHistory { .. } => "no_history",
+            Self::SeveralHistories { .. } => "several_histories",
+            Self::ForeignHistory { .. } => "foreign_history",
+            Self::HistoryMismatch { .. } => "history_mismatch",
+            Self::HistoryAhead { .. } => "history_ahead",
+            Self::Unadopted { .. } => "unadopted",
+            Self::AlreadyVersioned { .. } => "already_versioned",
             Self::TargetBeyondLatest { .. } => "target_beyond_latest",
             Self::TargetBelowVersion { .. } => "target_below_version",
             Self::MigrationFailed { .. } => "migration_failed",
@@ -300,7 +407,10 @@ impl Error {
     #[must_use]
     pub fn version(&self) -> Option<i32> {
         match self {
-            Self::Ahead { version, .. } | Self::TargetBelowVersion { version, .. } => Some(*version),
+            Self::Ahead { version, .. }
+            | Self::TargetBelowVersion { version, .. }
+            | Self::HistoryAhead { version, .. }
+            | Self::AlreadyVersioned { version } => Some(*version),
             Self::ReadOnly { version, .. }
             | Self::PermissionDenied { version, .. }
             | Self::MigrationFailed { version, .. }
@@ -336,17 +446,40 @@ impl Error {
             }
             Self::NotAPool => "call it with the Database that the app connected",
             Self::Ahead { .. } => "deploy the build that applied that version, or a later one",
-            Self::InvalidVersion { .. } | Self::SeveralRows { .. } => {
+            Self::InvalidVersion { table, .. } | Self::SeveralRows { table, .. } => {
                 return format!(
-                    "find out who wrote to it, then leave one row with the version that is applied in {TABLE}"
+                    "find out who wrote to it, then leave one row with the version that is applied in {table}"
                 );
             }
-            Self::MissingRow { .. } => {
-                return format!("insert the row by hand: INSERT INTO {TABLE} (version, …) VALUES (-1, …)");
+            Self::MissingRow { table, .. } => {
+                return format!("insert the row by hand: INSERT INTO {table} (version, …) VALUES (-1, …)");
             }
             Self::ForeignTable { .. } => {
-                "rename that table, or use a schema of its own (search_path) for one of the two"
+                "keep the version in another table, by Registry::table, or rename that one"
             }
+            Self::InvalidTable { .. } => "give it a name of its own, by Registry::table",
+            Self::Misnumbered { expected, .. } => {
+                return format!(
+                    "rename the modules so that the first is {}, or see which migration is missing before them",
+                    migration::name(*expected)
+                );
+            }
+            Self::NoHistory { .. } => {
+                "name the table, by --from and --table, or say what is applied: \
+                 cargo run -p migration -- baseline VERSION"
+            }
+            Self::SeveralHistories { .. } => "say which to take over, by --from",
+            Self::ForeignHistory { .. } => {
+                "see whose that table is, and name the right one, by --from and --table"
+            }
+            Self::HistoryMismatch { problems, .. } => return after_mismatch(problems).into(),
+            Self::HistoryAhead { .. } => {
+                "see that the old migrator no longer runs, and undo what it did since, or have migrations that replace it"
+            }
+            Self::Unadopted { .. } => {
+                "take it over, having looked with --dry-run: cargo run -p migration -- adopt"
+            }
+            Self::AlreadyVersioned { .. } => "to apply what is pending: cargo run -p migration -- up",
             Self::ReadOnly { .. } => "connect to the primary, or open the file for writing",
             Self::PermissionDenied { .. } => {
                 "grant the right, or run the migrations as the owner of the schema"
@@ -388,8 +521,28 @@ pub(crate) fn caused_by(causes: &[String]) -> String {
     causes.iter().flat_map(|cause| ["\n  caused by: ", cause]).collect()
 }
 
+fn tables_of(tables: &[(Tool, String)]) -> String {
+    tables.iter().map(|(tool, table)| format!("{table} of {tool}")).collect::<Vec<_>>().join(", ")
+}
+
+fn after_mismatch(problems: &[HistoryProblem]) -> &'static str {
+    let all = |is_of: fn(&HistoryProblem) -> bool| problems.iter().all(is_of);
+    if all(|problem| matches!(problem, HistoryProblem::OutOfOrder { .. })) {
+        "list them in the order in which they were applied; or, where the outcome is the same, --out-of-order"
+    } else if all(|problem| matches!(problem, HistoryProblem::BackgroundPending { .. })) {
+        "run the app with quart-db once more, until they have run"
+    } else if all(|problem| matches!(problem, HistoryProblem::Missing { .. })) {
+        "apply what is missing with the old migrator, then adopt"
+    } else {
+        "mend the registry, or the database with the old migrator, until both say the same, then adopt"
+    }
+}
+
 /// The causes, outermost first, down to the words of the server.
 pub(crate) fn causes(error: &Error) -> Vec<String> {
+    if let Error::HistoryMismatch { problems, .. } = error {
+        return problems.iter().map(ToString::to_string).collect();
+    }
     let mut causes = Vec::new();
     for cause in std::iter::successors(error.source(), |&cause| cause.source()) {
         if let Some(Failure::Migrate(error)) = cause.downcast_ref() {

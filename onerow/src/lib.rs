@@ -9,6 +9,8 @@
 //! | `watch` | the second connection, which looks at what a migration is doing |
 //! | `progress` | [`Progress`]: what a run tells while it goes on |
 //! | `version` | the version row: read, claim, advance |
+//! | `table` | which table holds it |
+//! | `adopt` | [`Adopt`], [`Baseline`]: taking over what another tool has migrated, and its migrations |
 //! | `database` | [`Database`]: the pool an app holds, or the transaction a migration is handed |
 //! | `backend` | what differs between PostgreSQL and SQLite |
 //! | `index` | [`create_index`]: an index built beside the traffic, healed when a build was cut off |
@@ -44,6 +46,7 @@
 //! # }
 //! ```
 
+mod adopt;
 mod backend;
 #[cfg(feature = "cli")]
 pub mod cli;
@@ -58,10 +61,12 @@ mod run;
 pub mod testing;
 #[cfg(all(feature = "testing", not(any(feature = "postgres", feature = "sqlite"))))]
 compile_error!("the feature \"testing\" of onerow needs \"postgres\" or \"sqlite\", or both");
+mod table;
 mod up;
 mod version;
 mod watch;
 
+pub use adopt::{Adopt, Adopted, Adoption, Baseline, HistoryProblem, SeaOrmMigration, Tool};
 pub use database::Database;
 pub use error::{Error, Failure};
 pub use index::create_index;
@@ -85,5 +90,5 @@ pub mod prelude {
 /// Not an interface: what the expansion of [`registry!`] calls.
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::registry::check_name;
+    pub use crate::registry::{check_names, continued};
 }

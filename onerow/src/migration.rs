@@ -71,6 +71,16 @@ pub trait MigrationTrait: Any + Send + Sync {
         true
     }
 
+    /// What the tool that migrated the database before onerow calls the migrations that this one stands for: none by default.
+    ///
+    /// For a migration that was carried over by hand; those of [`from_migrator`](crate::Registry::from_migrator) and
+    /// `embed_migrations!` say it by themselves. [`adopt`](crate::Registry::adopt) finds by it what was
+    /// applied: the name of sea-orm-migration, the file's of sqlx and refinery, the directory's of diesel. Several names
+    /// are for one migration that sums up all of them. One without a name is new.
+    fn replaces(&self) -> Vec<&str> {
+        Vec::new()
+    }
+
     /// How long a statement of this migration may wait for a lock, instead of the run's
     /// [`lock_timeout`](crate::Up::lock_timeout). `None`, the default, keeps the run's.
     fn lock_timeout(&self) -> Option<Duration> {

@@ -44,16 +44,21 @@ pub(crate) struct Options<'a> {
     pub(crate) listener: Listener,
 }
 
-impl<'a> Up<'a> {
-    pub(crate) fn new(registry: &'a Registry, db: &'a Database) -> Self {
-        let options = Options {
+impl Default for Options<'_> {
+    fn default() -> Self {
+        Self {
             wait_timeout: Duration::from_mins(10),
             lock_timeout: Duration::from_secs(5),
             max_tries: 10,
             progress: Box::new(|_| ()),
             listener: Listener::default(),
-        };
-        Self { registry, db, options, target: None, cancel: None }
+        }
+    }
+}
+
+impl<'a> Up<'a> {
+    pub(crate) fn new(registry: &'a Registry, db: &'a Database) -> Self {
+        Self { registry, db, options: Options::default(), target: None, cancel: None }
     }
 
     /// Stops at this version instead of the last.
@@ -112,13 +117,14 @@ impl<'a> Up<'a> {
     }
 
     async fn run(self) -> Result<Report, Error> {
+        let (pool, table) = self.registry.on(self.db)?;
         let latest = self.registry.latest();
         let target = self.target.unwrap_or(latest);
         if target > latest {
             return Err(Error::TargetBeyondLatest { target, latest });
         }
         // The whole cost of a run with nothing to do.
-        let found = version::read(self.db.pool()?).await?;
+        let found = version::read(pool, &table).await?;
         match found {
             Found::Version(version) if version > latest => return Err(Error::Ahead { version, latest }),
             Found::Version(version) if version > target => {
@@ -132,7 +138,7 @@ impl<'a> Up<'a> {
             }
             _ => (),
         }
-        let mut run = run::Run::open(self.registry, self.db.pool()?, self.options, target).await?;
+        let mut run = run::Run::open(self.registry, pool, table, self.options, target).await?;
         run.finish(found, self.cancel).await
     }
 }

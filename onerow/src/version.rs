@@ -1,22 +1,24 @@
-//! The version row: read, create, claim, advance. The only file that names the table.
+//! The version row: read, create, claim, advance.
 
 use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr};
 
 use crate::{
     Error,
     backend::{self, Fault, Session, Settings},
+    table::Table,
 };
 
-pub(crate) const TABLE: &str = "schema_migration";
-
-// The seed's statements, name for name, so that its Python code can hand a database over and take it back.
-const SELECT: &str = "SELECT version FROM schema_migration";
-const CREATE: &str = "CREATE TABLE IF NOT EXISTS schema_migration (
+// The seed's columns, name for name, so that its Python code can hand a database over and take it back.
+fn create_table(table: &Table) -> String {
+    format!(
+        "CREATE TABLE IF NOT EXISTS {} (
     onerow_id BOOL PRIMARY KEY DEFAULT TRUE,
     version INTEGER NOT NULL,
     CONSTRAINT onerow_uni CHECK (onerow_id)
-)";
-const INSERT: &str = "INSERT INTO schema_migration (version) VALUES (-1) ON CONFLICT DO NOTHING";
+)",
+        table.sql()
+    )
+}
 
 /// Before the first migration.
 pub(crate) const NONE: i32 = -1;
@@ -43,26 +45,28 @@ impl Found {
 }
 
 /// Reads the version in one statement, on the pool that it is given.
-pub(crate) async fn read(pool: &DatabaseConnection) -> Result<Found, Error> {
+pub(crate) async fn read(pool: &DatabaseConnection, table: &Table) -> Result<Found, Error> {
     let backend = backend::of(pool)?;
-    match backend.fetch_texts(pool, SELECT).await {
-        Ok(rows) => parse(&rows),
+    match backend.fetch_texts(pool, &format!("SELECT version FROM {}", table.sql())).await {
+        Ok(rows) => parse(&rows, table),
         Err(source) => match backend.fault(&source) {
             Fault::NoTable => Ok(Found::NoTable),
             Fault::Held => Ok(Found::Held),
-            Fault::NoColumn => Err(Error::ForeignTable { source }),
-            fault => Err(explain(fault, "read the version", None, source)),
+            Fault::NoColumn => Err(Error::ForeignTable { table: table.to_string(), source }),
+            fault => Err(explain(fault, "read the version", None, table, source)),
         },
     }
 }
 
-fn parse(rows: &[Option<String>]) -> Result<Found, Error> {
+fn parse(rows: &[Option<String>], table: &Table) -> Result<Found, Error> {
+    let table = table.to_string();
     let [row] = rows else {
-        return if rows.is_empty() { Ok(Found::NoRow) } else { Err(Error::SeveralRows { rows: rows.len() }) };
+        let several = Error::SeveralRows { table, rows: rows.len() };
+        return if rows.is_empty() { Ok(Found::NoRow) } else { Err(several) };
     };
     match row.as_deref().map(str::parse) {
         Some(Ok(version)) if version >= NONE => Ok(Found::Version(version)),
-        _ => Err(Error::InvalidVersion { found: row.clone().unwrap_or_else(|| "NULL".into()) }),
+        _ => Err(Error::InvalidVersion { table, found: row.clone().unwrap_or_else(|| "NULL".into()) }),
     }
 }
 
@@ -70,13 +74,24 @@ fn parse(rows: &[Option<String>]) -> Result<Found, Error> {
 ///
 /// In a transaction of its own: with the first migration in the same one, every other process that starts at the same
 /// time would block on the table's name for as long as that migration takes.
-pub(crate) async fn create(session: &Session, found: Found) -> Result<(), DbErr> {
+pub(crate) async fn create(session: &Session, table: &Table, found: Found) -> Result<(), DbErr> {
+    begin_at_none(session, table, found).await?.commit().await
+}
+
+/// Begins a transaction that makes the table and its row, where they are missing.
+pub(crate) async fn begin_at_none(
+    session: &Session,
+    table: &Table,
+    found: Found,
+) -> Result<DatabaseTransaction, DbErr> {
     let transaction = session.begin().await?;
     if found == Found::NoTable {
-        transaction.execute_unprepared(CREATE).await?;
+        session.backend.create_schema(&transaction, table).await?;
+        transaction.execute_unprepared(&create_table(table)).await?;
     }
-    transaction.execute_unprepared(INSERT).await?;
-    transaction.commit().await
+    let insert = format!("INSERT INTO {} (version) VALUES ({NONE}) ON CONFLICT DO NOTHING", table.sql());
+    transaction.execute_unprepared(&insert).await?;
+    Ok(transaction)
 }
 
 /// Begins a transaction that holds the row, if it is at this version; `None` if it has moved on.
@@ -84,23 +99,45 @@ pub(crate) async fn create(session: &Session, found: Found) -> Result<(), DbErr>
 /// Fails at once where another session holds it ([`Fault::Held`]).
 pub(crate) async fn claim(
     session: &Session,
+    table: &Table,
     version: i32,
     settings: &Settings,
 ) -> Result<Option<DatabaseTransaction>, DbErr> {
-    session.backend.begin_with_row(session, TABLE, version, settings).await
+    session.backend.begin_with_row(session, &table.sql(), version, settings).await
 }
 
 /// Moves the version by one, in the transaction that claimed it; false if that transaction has ended meanwhile.
-pub(crate) async fn advance(session: &Session, claim: &DatabaseTransaction, to: i32) -> Result<bool, DbErr> {
-    session.backend.advance(claim, TABLE, to).await
+pub(crate) async fn advance(
+    session: &Session,
+    table: &Table,
+    claim: &DatabaseTransaction,
+    to: i32,
+) -> Result<bool, DbErr> {
+    session.backend.advance(claim, &table.sql(), to).await
+}
+
+/// Moves the version from before the first migration to the last that another tool has applied.
+pub(crate) async fn start_at(
+    table: &Table,
+    transaction: &DatabaseTransaction,
+    version: i32,
+) -> Result<bool, DbErr> {
+    let update = format!("UPDATE {} SET version = {version} WHERE version = {NONE}", table.sql());
+    Ok(transaction.execute_unprepared(&update).await?.rows_affected() == 1)
 }
 
 /// The error for a statement on the version row that failed.
-pub(crate) fn explain(fault: Fault, operation: &str, version: Option<i32>, source: DbErr) -> Error {
+pub(crate) fn explain(
+    fault: Fault,
+    operation: &str,
+    version: Option<i32>,
+    table: &Table,
+    source: DbErr,
+) -> Error {
     match fault {
         Fault::ReadOnly => Error::ReadOnly { version, source },
         Fault::Denied => Error::PermissionDenied { operation: operation.into(), version, source },
-        Fault::NotNull => Error::MissingRow { source },
+        Fault::NotNull => Error::MissingRow { table: table.to_string(), source },
         _ => Error::Database { operation: operation.into(), version, source },
     }
 }

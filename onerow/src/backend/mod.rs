@@ -25,7 +25,7 @@ use async_trait::async_trait;
 use sea_orm::{ConnectOptions, DatabaseBackend, DatabaseConnection, DatabaseTransaction, DbErr};
 use tokio::time::timeout;
 
-use crate::{Error, ServerSession};
+use crate::{Error, ServerSession, table::Table};
 
 /// What an error of the driver means to a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -148,6 +148,15 @@ pub(crate) trait Backend: Send + Sync {
         columns: &str,
     ) -> Result<(), DbErr>;
 
+    /// The columns of a table; none if there is no such table.
+    async fn columns(&self, transaction: &DatabaseTransaction, table: &Table) -> Result<Vec<String>, DbErr>;
+
+    /// Keeps others from writing to a table, without waiting, for as long as the transaction lasts.
+    async fn lock_out_writers(&self, transaction: &DatabaseTransaction, table: &Table) -> Result<(), DbErr>;
+
+    /// Makes the schema of a table, unless it is there.
+    async fn create_schema(&self, transaction: &DatabaseTransaction, table: &Table) -> Result<(), DbErr>;
+
     /// Begins a transaction that writes.
     async fn begin(&self, session: &Session) -> Result<DatabaseTransaction, DbErr>;
 
@@ -173,7 +182,7 @@ pub(crate) trait Backend: Send + Sync {
     async fn parentless(&self, transaction: &DatabaseTransaction) -> Option<Parentless>;
 
     /// The file to lock where [`row_excludes_writers`](Self::row_excludes_writers), and other processes can come.
-    fn lock_file(&self, pool: &DatabaseConnection) -> io::Result<Option<File>>;
+    fn lock_file(&self, pool: &DatabaseConnection, label: &str) -> io::Result<Option<File>>;
 
     /// Who holds the row of this table.
     async fn holder(&self, session: &Session, table: &str) -> Option<ServerSession>;
@@ -181,8 +190,14 @@ pub(crate) trait Backend: Send + Sync {
     /// What the sessions of this label are doing.
     async fn activity(&self, session: &Session, label: &str) -> Result<Activity, DbErr>;
 
-    /// The sessions whose label begins so and that are executing a statement.
-    async fn executing(&self, session: &Session, label_prefix: &str) -> Result<Vec<ServerSession>, DbErr>;
+    /// The sessions that are executing a statement, and whose label is this prefix, the eight digits of a run, and the label
+    /// of this registry's table.
+    async fn executing(
+        &self,
+        session: &Session,
+        prefix: &str,
+        table_label: &str,
+    ) -> Result<Vec<ServerSession>, DbErr>;
 
     /// Ends the statements that the sessions of this run are executing.
     async fn cancel(&self, monitor: &Session, run: &str) -> Result<(), DbErr>;

@@ -9,8 +9,8 @@ use std::{
 
 use async_trait::async_trait;
 use sea_orm::{
-    ConnAcquireErr, ConnectOptions, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr,
-    SqlxPostgresConnector, TransactionTrait,
+    ConnAcquireErr, ConnectOptions, ConnectionTrait, DatabaseBackend, DatabaseConnection,
+    DatabaseTransaction, DbErr, SqlxPostgresConnector, Statement, TransactionTrait,
     sqlx::{
         self, AssertSqlSafe, Connection, PgPool, Row,
         pool::PoolConnection,
@@ -24,13 +24,19 @@ use super::{
     Activity, Backend, Fault, Parentless, Session, Settings, connect_error,
     driver::{code, error_of, query_error},
 };
-use crate::{Error, ServerSession};
+use crate::{
+    Error, ServerSession,
+    table::{Table, quoted},
+};
 
 pub(super) struct Postgres;
 
 /// sqlx retries a refused connection in silence until the pool's timeout (30 s by default). After this long it is
 /// looked into.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Of a run's number in the label of its sessions.
+const RUN_DIGITS: usize = 8;
 
 /// The first version with `client_connection_check_interval`
 /// (<https://www.postgresql.org/docs/14/release-14.html>).
@@ -123,10 +129,38 @@ impl Backend for Postgres {
         }
     }
 
+    async fn columns(&self, transaction: &DatabaseTransaction, table: &Table) -> Result<Vec<String>, DbErr> {
+        let sql = format!(
+            "SELECT attname::text FROM pg_attribute
+             WHERE attrelid = to_regclass({}) AND attnum > 0 AND NOT attisdropped",
+            text(&table.sql())
+        );
+        let rows = transaction.query_all_raw(Statement::from_string(DatabaseBackend::Postgres, sql)).await?;
+        rows.iter().map(|row| row.try_get_by_index(0)).collect()
+    }
+
+    async fn lock_out_writers(&self, transaction: &DatabaseTransaction, table: &Table) -> Result<(), DbErr> {
+        let lock = format!("LOCK TABLE {} IN SHARE MODE NOWAIT", table.sql());
+        transaction.execute_unprepared(&lock).await.map(drop)
+    }
+
+    async fn create_schema(&self, transaction: &DatabaseTransaction, table: &Table) -> Result<(), DbErr> {
+        let Some(schema) = table.schema() else { return Ok(()) };
+        // Even with `IF NOT EXISTS` it takes the right to create one.
+        let look = format!("SELECT 1 FROM pg_namespace WHERE nspname = {}", text(schema));
+        if transaction.execute_unprepared(&look).await?.rows_affected() == 0 {
+            let create = format!("CREATE SCHEMA IF NOT EXISTS {}", quoted(schema));
+            transaction.execute_unprepared(&create).await?;
+        }
+        Ok(())
+    }
+
     async fn begin(&self, session: &Session) -> Result<DatabaseTransaction, DbErr> {
         let transaction = session.pool.begin().await?;
-        // For the catalog too: who makes the same table may be stopped in the middle of it.
-        transaction.execute_unprepared("SET LOCAL lock_timeout = 1000").await?;
+        // For the catalog too: who makes the same table may be stopped in the middle of it. And what is read behind a lock
+        // is to be what is there then, whatever the default is.
+        let settings = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = 1000";
+        transaction.execute_unprepared(settings).await?;
         Ok(transaction)
     }
 
@@ -171,7 +205,7 @@ impl Backend for Postgres {
         None
     }
 
-    fn lock_file(&self, _: &DatabaseConnection) -> io::Result<Option<File>> {
+    fn lock_file(&self, _: &DatabaseConnection, _: &str) -> io::Result<Option<File>> {
         Ok(None)
     }
 
@@ -202,10 +236,17 @@ impl Backend for Postgres {
         Ok(Activity { blockers, phase })
     }
 
-    async fn executing(&self, session: &Session, label_prefix: &str) -> Result<Vec<ServerSession>, DbErr> {
+    async fn executing(
+        &self,
+        session: &Session,
+        prefix: &str,
+        table_label: &str,
+    ) -> Result<Vec<ServerSession>, DbErr> {
+        let behind = prefix.len() + RUN_DIGITS + 1;
         let sql = format!(
             "SELECT {SESSION} FROM pg_stat_activity s WHERE s.datname = current_database()
-             AND starts_with(s.application_name, '{label_prefix}') AND s.state = 'active'"
+             AND starts_with(s.application_name, '{prefix}') AND s.state = 'active'
+             AND ltrim(substr(s.application_name, {behind})) = '{table_label}'"
         );
         sessions(session, sql).await
     }
@@ -281,7 +322,7 @@ pub(super) fn fault(error: &sqlx::Error) -> Fault {
             "42P01" => Fault::NoTable,
             "42703" => Fault::NoColumn,
             "23502" => Fault::NotNull,
-            "23505" | "42710" | "42P04" | "42P07" => Fault::CreateRace,
+            "23505" | "42710" | "42P04" | "42P06" | "42P07" => Fault::CreateRace,
             "55P03" | "40P01" | "40001" => Fault::Held,
             "25006" => Fault::ReadOnly,
             "42501" => Fault::Denied,
@@ -322,6 +363,11 @@ fn set_local(session: &Session, settings: &Settings) -> String {
 const KEEP_PATH: &str = "SELECT set_config('onerow.search_path', current_setting('search_path'), true); ";
 const RESTORE_PATH: &str = "SELECT set_config('search_path', coalesce(nullif(\
     current_setting('onerow.search_path', true), ''), current_setting('search_path')), false); ";
+
+/// A literal, whatever is in it and whatever `standard_conforming_strings` says.
+fn text(value: &str) -> String {
+    format!("E'{}'", value.replace('\\', "\\\\").replace('\'', "''"))
+}
 
 /// What [`sessions`] reads of a row of `pg_stat_activity s`.
 const SESSION: &str = "s.pid, coalesce(s.application_name, ''),

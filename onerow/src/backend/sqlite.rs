@@ -22,13 +22,16 @@ use super::{
     Activity, Backend, Fault, Parentless, Session, Settings, connect_error,
     driver::{code, error_of, query_error},
 };
-use crate::{Error, ServerSession};
+use crate::{Error, ServerSession, table::Table};
 
 pub(super) struct Sqlite;
 
 /// A transaction takes 4 fsyncs, whether of one small migration or of a hundred; one longer than this the app's own
 /// writers would notice.
 const GATHER: Duration = Duration::from_millis(500);
+
+/// Behind the name of the database's file: what stands for the row of a registry.
+pub(super) const LOCK_FILE: &str = "-onerow-lock";
 
 /// After how many of its instructions SQLite looks whether it was interrupted; a `ROLLBACK` has fewer.
 const INSTRUCTIONS: i32 = 10_000;
@@ -120,6 +123,22 @@ impl Backend for Sqlite {
         pool.execute_unprepared(&create).await.map(drop)
     }
 
+    async fn columns(&self, transaction: &DatabaseTransaction, table: &Table) -> Result<Vec<String>, DbErr> {
+        let sql = "SELECT name FROM pragma_table_info(?)";
+        let look = Statement::from_sql_and_values(DatabaseBackend::Sqlite, sql, [table.name().into()]);
+        let rows = transaction.query_all_raw(look).await?;
+        rows.iter().map(|row| row.try_get_by_index(0)).collect()
+    }
+
+    /// The transaction does that by itself.
+    async fn lock_out_writers(&self, _: &DatabaseTransaction, _: &Table) -> Result<(), DbErr> {
+        Ok(())
+    }
+
+    async fn create_schema(&self, _: &DatabaseTransaction, _: &Table) -> Result<(), DbErr> {
+        Ok(())
+    }
+
     async fn begin(&self, session: &Session) -> Result<DatabaseTransaction, DbErr> {
         // IMMEDIATE takes the write lock now: a transaction that reads first, and writes after somebody else has
         // written, can never go on.
@@ -181,7 +200,7 @@ impl Backend for Sqlite {
 
     /// The write lock is SQLite's only one, and the migration needs it, so a file beside the database is locked: the
     /// system lets go of it when the process ends, however it ends.
-    fn lock_file(&self, pool: &DatabaseConnection) -> io::Result<Option<File>> {
+    fn lock_file(&self, pool: &DatabaseConnection, label: &str) -> io::Result<Option<File>> {
         let options = pool.get_sqlite_connection_pool().connect_options();
         // By its real name, which is the same whatever link leads to it.
         let Ok(path) = options.get_filename().canonicalize() else {
@@ -189,7 +208,11 @@ impl Backend for Sqlite {
             return Ok(None);
         };
         let mut path = path.into_os_string();
-        path.push("-onerow-lock");
+        path.push(LOCK_FILE);
+        if !label.is_empty() {
+            path.push("-");
+            path.push(label);
+        }
         // Not the database's own file: closing it would drop SQLite's locks on it, all over the process
         // (https://sqlite.org/howtocorrupt.html#_posix_advisory_locks_canceled_by_a_separate_thread_doing_close_).
         OpenOptions::new().create(true).write(true).truncate(false).open(path).map(Some)
@@ -203,7 +226,7 @@ impl Backend for Sqlite {
         Ok(Activity::default())
     }
 
-    async fn executing(&self, _: &Session, _: &str) -> Result<Vec<ServerSession>, DbErr> {
+    async fn executing(&self, _: &Session, _: &str, _: &str) -> Result<Vec<ServerSession>, DbErr> {
         Ok(Vec::new())
     }
 

@@ -6,6 +6,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, builder::BoolishValueParser, val
 use clap_complete::Shell;
 
 use super::{DatabaseArgs, output::Format, project::NewArgs};
+use crate::Tool;
 
 /// Brings the schema of a database up to date
 #[derive(Parser)]
@@ -53,6 +54,10 @@ pub(super) enum Command {
     Version,
     /// Tell by the exit code whether the database is at this build's version; changes nothing
     Check,
+    /// Take over a database that another tool has migrated until now
+    Adopt(AdoptArgs),
+    /// Say which version a database is at that no tool has migrated
+    Baseline(BaselineArgs),
     /// Wait until the database's server answers
     Wait(WaitArgs),
     /// Create the database, unless it is there
@@ -104,6 +109,49 @@ pub(super) struct StatusArgs {
     /// List each migration, however many there are
     #[arg(long, env = "ONEROW_ALL", value_parser = BoolishValueParser::new())]
     pub(super) all: bool,
+}
+
+#[derive(Args)]
+pub(super) struct AdoptArgs {
+    /// Which tool, where several have left their tables: sea-orm-migration, sqlx, refinery, diesel or quart-db
+    #[arg(long, value_enum, value_name = "TOOL", hide_possible_values = true, env = "ONEROW_FROM")]
+    pub(super) from: Option<Tool>,
+
+    /// The tool's table, NAME or SCHEMA.NAME, where it is not the one that it has by default
+    #[arg(long, value_name = "NAME", requires = "from", env = "ONEROW_TABLE")]
+    pub(super) table: Option<String>,
+
+    /// Accept that migrations were applied in another order than the registry's
+    #[arg(long, env = "ONEROW_OUT_OF_ORDER", value_parser = BoolishValueParser::new())]
+    pub(super) out_of_order: bool,
+
+    #[command(flatten)]
+    pub(super) taking_over: TakingOver,
+}
+
+#[derive(Args)]
+pub(super) struct BaselineArgs {
+    /// The last version whose migration the database has
+    #[arg(value_name = "VERSION", env = "ONEROW_BASELINE")]
+    pub(super) version: i32,
+
+    /// Do it though another tool has left its table
+    #[arg(long, env = "ONEROW_BESIDE_OTHER_TOOLS", value_parser = BoolishValueParser::new())]
+    pub(super) beside_other_tools: bool,
+
+    #[command(flatten)]
+    pub(super) taking_over: TakingOver,
+}
+
+#[derive(Args)]
+pub(super) struct TakingOver {
+    /// Look, say what would be done, and change nothing
+    #[arg(long, env = "ONEROW_DRY_RUN", value_parser = BoolishValueParser::new())]
+    pub(super) dry_run: bool,
+
+    /// How long to wait for another runner, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 600, env = "ONEROW_WAIT_TIMEOUT")]
+    pub(super) wait_timeout: u64,
 }
 
 #[derive(Args)]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::failure::Failure;
-use crate::{Report, Status, migration};
+use crate::{Adoption, Report, Status, migration};
 
 #[derive(Serialize)]
 pub(super) struct Run<'a> {
@@ -76,6 +76,45 @@ impl<'a> Standing<'a> {
 #[derive(Serialize)]
 pub(super) struct Version {
     pub(super) version: i32,
+}
+
+#[derive(Serialize)]
+pub(super) struct TakenOver<'a> {
+    tool: Option<String>,
+    table: Option<&'a str>,
+    initial: i32,
+    version: i32,
+    latest: i32,
+    dry_run: bool,
+    adopted: Vec<AdoptedMigration<'a>>,
+}
+
+#[derive(Serialize)]
+struct AdoptedMigration<'a> {
+    version: i32,
+    name: String,
+    description: &'a str,
+    replaces: &'a [String],
+}
+
+impl<'a> TakenOver<'a> {
+    pub(super) fn of(adoption: &'a Adoption, latest: i32, dry_run: bool) -> Self {
+        let adopted = adoption.adopted.iter().map(|adopted| AdoptedMigration {
+            version: adopted.version,
+            name: adopted.name(),
+            description: &adopted.description,
+            replaces: &adopted.replaces,
+        });
+        Self {
+            tool: adoption.tool.as_ref().map(|(tool, _)| tool.to_string()),
+            table: adoption.tool.as_ref().map(|(_, table)| table.as_str()),
+            initial: adoption.initial,
+            version: adoption.version,
+            latest,
+            dry_run,
+            adopted: adopted.collect(),
+        }
+    }
 }
 
 #[derive(Serialize)]

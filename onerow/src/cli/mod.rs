@@ -40,8 +40,8 @@ pub use arguments::{DatabaseArgs, init_tracing, parse};
 pub use output::print_error;
 pub use project::tool;
 
-use crate::{Database, Error, Registry, Report, backend::databases};
-use commands::{Cli, Command, Limits};
+use crate::{Adoption, Database, Error, Registry, Report, backend::databases};
+use commands::{AdoptArgs, BaselineArgs, Cli, Command, Limits, TakingOver};
 use failure::Failure;
 use output::Output;
 use signal::Signals;
@@ -97,6 +97,14 @@ async fn command(
         }
         Command::Version => output.version(on(url, async |db| registry.status(db).await).await?.version),
         Command::Check => check(registry, url, output).await?,
+        Command::Adopt(args) => {
+            let adoption = on(url, async |db| adopt(registry, db, args).await).await?;
+            output.adopted(&adoption, registry.latest(), args.taking_over.dry_run);
+        }
+        Command::Baseline(args) => {
+            let adoption = on(url, async |db| baseline(registry, db, args).await).await?;
+            output.adopted(&adoption, registry.latest(), args.taking_over.dry_run);
+        }
         Command::Wait(args) => {
             let waited = wait(url, args.timeout, output, signals).await?;
             output.answered(&databases::locate(url)?, waited);
@@ -151,6 +159,30 @@ async fn up(
         up.await
     })
     .await
+}
+
+async fn adopt(registry: &Registry, db: &Database, args: &AdoptArgs) -> Result<Adoption, Error> {
+    let TakingOver { dry_run, wait_timeout } = args.taking_over;
+    let mut adopt = registry.adopt(db).wait_timeout(Duration::from_secs(wait_timeout));
+    if let Some(tool) = args.from {
+        adopt = adopt.from(tool);
+    }
+    if let Some(table) = &args.table {
+        adopt = adopt.table(table);
+    }
+    if args.out_of_order {
+        adopt = adopt.out_of_order();
+    }
+    if dry_run { adopt.dry_run().await } else { adopt.await }
+}
+
+async fn baseline(registry: &Registry, db: &Database, args: &BaselineArgs) -> Result<Adoption, Error> {
+    let TakingOver { dry_run, wait_timeout } = args.taking_over;
+    let mut baseline = registry.baseline(db, args.version).wait_timeout(Duration::from_secs(wait_timeout));
+    if args.beside_other_tools {
+        baseline = baseline.beside_other_tools();
+    }
+    if dry_run { baseline.dry_run().await } else { baseline.await }
 }
 
 async fn check(registry: &Registry, url: &str, output: &Output) -> Result<(), Failure> {

@@ -20,7 +20,7 @@ use serde::Serialize;
 
 use super::{commands::Printing, document, failure::Failure};
 use crate::{
-    Error, MigrationStatus, Progress, Report, Status,
+    Adoption, Error, MigrationStatus, Progress, Report, Status,
     backend::databases::Location,
     error::{caused_by, causes},
     migration,
@@ -151,6 +151,14 @@ impl Output {
         self.text(&version);
     }
 
+    pub(super) fn adopted(&self, adoption: &Adoption, latest: i32, dry_run: bool) {
+        self.json(&document::TakenOver::of(adoption, latest, dry_run));
+        if dry_run && !adoption.adopted.is_empty() {
+            self.text(&replaced(adoption));
+        }
+        self.text(&taken_over(adoption, latest, dry_run));
+    }
+
     pub(super) fn answered(&self, location: &Location, waited: Duration) {
         let waited_seconds = document::seconds(waited);
         self.json(&document::Answered { database: location.to_string(), waited_seconds });
@@ -209,11 +217,7 @@ fn listed(status: &Status, all: bool) -> String {
     let later = if all { 0 } else { pending.len().saturating_sub(hidden) };
     let rows = applied[earlier..].iter().chain(&pending[..pending.len() - later]);
 
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header(["migration", "state", "description"]);
-    if let Some(width) = width() {
-        table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
-    }
+    let mut table = table(["migration", "state", "description"]);
     if earlier > 0 {
         table.add_row(["…".into(), "applied".into(), format!("{earlier} earlier ones: --all lists them")]);
     }
@@ -224,6 +228,39 @@ fn listed(status: &Status, all: bool) -> String {
         table.add_row(["…".into(), "pending".into(), format!("{later} later ones: --all lists them")]);
     }
     table.trim_fmt()
+}
+
+fn table(header: [&str; 3]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_header(header);
+    if let Some(width) = width() {
+        table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
+    }
+    table
+}
+
+/// The migrations that count as applied, as a table.
+fn replaced(adoption: &Adoption) -> String {
+    let mut table = table(["migration", "replaces", "description"]);
+    for adopted in &adoption.adopted {
+        table.add_row([adopted.name(), adopted.replaces.join("\n"), adopted.description.clone()]);
+    }
+    table.trim_fmt()
+}
+
+fn taken_over(adoption: &Adoption, latest: i32, dry_run: bool) -> String {
+    let Adoption { initial, version, tool, .. } = adoption;
+    if *initial >= 0 {
+        return format!("nothing to do: the database is at version {version}");
+    }
+    let from = tool.iter().map(|(tool, table)| format!(" from {tool}, by its table {table}"));
+    let from: String = from.collect();
+    let (done, is) = if dry_run { ("would be taken over", "would be") } else { ("taken over", "is") };
+    let pending = match latest - version {
+        0 => "nothing pending".to_owned(),
+        pending => format!("{pending} pending, the next is {}", migration::name(version + 1)),
+    };
+    format!("{done}{from}: the database {is} at version {version}; {pending}")
 }
 
 fn row(found: &MigrationStatus) -> [String; 3] {

@@ -139,7 +139,7 @@ impl Run<'_> {
 
     /// Moves the version in the transaction that holds the row.
     pub(super) async fn advance(&self, claim: &DatabaseTransaction, number: i32) -> Result<(), Rejected> {
-        let failure = match version::advance(&self.session, claim, number).await {
+        let failure = match version::advance(&self.session, &self.table, claim, number).await {
             Ok(true) => return Ok(()),
             Ok(false) => Failure::EndedTransaction,
             Err(error) => Failure::Commit(error),

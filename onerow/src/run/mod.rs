@@ -6,7 +6,9 @@
 //! | `inside` | migrations in the transaction that holds the row, and its commit |
 //! | `outside` | a migration on a connection of its own, while the row is held |
 //! | `perform` | one migration: run, validated, watched |
+//! | `adopting` | the row of a database that was migrated without onerow until now |
 
+mod adopting;
 mod inside;
 mod outside;
 mod perform;
@@ -21,6 +23,7 @@ use crate::{
     Applied, Error, Failure, MigrationTrait, Progress, Registry, Report, ServerSession,
     backend::{self, Fault, Session, Settings},
     migration,
+    table::Table,
     up::Options,
     version::{self, Found},
     watch::Monitor,
@@ -34,13 +37,14 @@ pub(crate) struct Run<'a> {
     registry: &'a Registry,
     options: Options<'a>,
     pool: &'a DatabaseConnection,
+    table: Table,
     session: Session,
     monitor: Monitor<'a>,
     /// The further connection of a migration outside a transaction.
     worker: Option<Session>,
     /// What stands for the row meanwhile, where that cannot be held.
     lock: Option<File>,
-    /// In the label of each of this run's sessions.
+    /// At the end of the label of each of this run's sessions.
     id: String,
     target: i32,
     version: i32,
@@ -70,10 +74,11 @@ impl<'a> Run<'a> {
     pub(crate) async fn open(
         registry: &'a Registry,
         pool: &'a DatabaseConnection,
+        table: Table,
         options: Options<'a>,
         target: i32,
     ) -> Result<Self, Error> {
-        let id = format!("{:08x}", fastrand::u32(..));
+        let id = id(&table);
         let interrupt = Arc::default();
         let mut session = Session::open(pool, &format!("onerow {id}"), &interrupt).await?;
         options.listener.attach(&mut session.pool);
@@ -82,6 +87,7 @@ impl<'a> Run<'a> {
             registry,
             options,
             pool,
+            table,
             session,
             monitor,
             worker: None,
@@ -114,6 +120,9 @@ impl<'a> Run<'a> {
     }
 
     async fn go(&mut self, found: Found) -> Result<Report, Error> {
+        if found.version().is_none_or(|version| version == version::NONE) {
+            self.refuse_unadopted().await?;
+        }
         let initial = self.create_row(found).await?;
         self.moved_to(initial)?;
         let mut tries = 1;
@@ -165,6 +174,7 @@ impl<'a> Run<'a> {
         match self.read().await?.version() {
             Some(version) if version != self.version => self.moved_to(version),
             _ => Err(Error::InvalidVersion {
+                table: self.table.to_string(),
                 found: format!("{}, as something else than a number", self.version),
             }),
         }
@@ -223,7 +233,7 @@ impl<'a> Run<'a> {
         let settings = self.settings(self.version, true);
         let flush = async {
             let monitor = self.monitor.session().await.ok()?;
-            let claim = version::claim(monitor, self.version, &settings).await.ok()??;
+            let claim = version::claim(monitor, &self.table, self.version, &settings).await.ok()??;
             claim.commit().await.ok()
         };
         let _ = timeout(CANCEL, flush).await;
@@ -231,7 +241,7 @@ impl<'a> Run<'a> {
 
     /// The version that the database holds, if it says so soon.
     async fn version_now(&self) -> Option<i32> {
-        timeout(CANCEL, version::read(self.pool)).await.ok()?.ok()?.version()
+        timeout(CANCEL, version::read(self.pool, &self.table)).await.ok()?.ok()?.version()
     }
 
     /// Whether another try may mend what rejected the migration.
@@ -281,13 +291,21 @@ impl<'a> Run<'a> {
     }
 
     async fn refused(&self, operation: &str, error: DbErr) -> Error {
-        version::explain(self.session.fault(&error), operation, self.version_now().await, error)
+        let fault = self.session.fault(&error);
+        version::explain(fault, operation, self.version_now().await, &self.table, error)
     }
 
     fn tell(&self, step: &Progress) {
         step.trace();
         (self.options.progress)(step);
     }
+}
+
+/// Tells the sessions of a run from those of others, and of other registries.
+fn id(table: &Table) -> String {
+    let run = fastrand::u32(..);
+    let label = table.label();
+    if label.is_empty() { format!("{run:08x}") } else { format!("{run:08x} {label}") }
 }
 
 impl Rejected {

@@ -15,7 +15,7 @@ use crate::{
     Error, Progress, ServerSession,
     backend::Fault,
     migration,
-    version::{self, Found, TABLE},
+    version::{self, Found},
 };
 
 /// Who waits looks again after this long, then after twice as long, each time with up to as much again by chance.
@@ -30,7 +30,7 @@ pub(super) const RETRY: (Duration, Duration) = (Duration::from_millis(500), Dura
 const TELL: Duration = Duration::from_secs(10);
 
 /// A wait for what another runner holds.
-struct Wait<'a> {
+pub(super) struct Wait<'a> {
     run: &'a Run<'a>,
     /// What the database holds meanwhile, where it could be read.
     version: Option<i32>,
@@ -41,7 +41,7 @@ struct Wait<'a> {
 
 impl Wait<'_> {
     /// Says who holds it, and sleeps until it is time for another look.
-    async fn turn(&mut self, holder: Option<ServerSession>) -> Result<(), Error> {
+    pub(super) async fn turn(&mut self, holder: Option<ServerSession>) -> Result<(), Error> {
         let waited = self.started.elapsed();
         let left = self.run.options.wait_timeout.saturating_sub(waited);
         if left.is_zero() {
@@ -62,11 +62,16 @@ impl Run<'_> {
         Wait { run: self, version, started: Instant::now(), told: None, pauses: pauses(POLL) }
     }
 
+    /// The same, where the database may hold no version yet.
+    pub(super) fn wait_for_row(&self) -> Wait<'_> {
+        Wait { version: None, ..self.wait() }
+    }
+
     /// Reads the version, once nobody shuts readers out.
     pub(super) async fn read(&self) -> Result<Found, Error> {
         let mut wait = self.wait();
         loop {
-            match version::read(&self.session.pool).await? {
+            match version::read(&self.session.pool, &self.table).await? {
                 Found::Held => wait.turn(None).await?,
                 found => return Ok(found),
             }
@@ -75,20 +80,27 @@ impl Run<'_> {
 
     /// Makes the table and the row where they are missing; the version that is there then.
     pub(super) async fn create_row(&self, mut found: Found) -> Result<i32, Error> {
-        let mut wait = Wait { version: None, ..self.wait() };
+        let mut wait = self.wait_for_row();
         loop {
             match found {
                 Found::Version(version) => return Ok(version),
                 Found::Held => wait.turn(None).await?,
-                Found::NoTable | Found::NoRow => match version::create(&self.session, found).await {
-                    Ok(()) => (),
-                    Err(error) => match self.session.fault(&error) {
-                        Fault::CreateRace | Fault::Held => wait.turn(None).await?,
-                        fault => return Err(version::explain(fault, "create the version row", None, error)),
-                    },
-                },
+                Found::NoTable | Found::NoRow => {
+                    if let Err(error) = version::create(&self.session, &self.table, found).await {
+                        self.creation_raced(error)?;
+                        wait.turn(None).await?;
+                    }
+                }
             }
-            found = version::read(&self.session.pool).await?;
+            found = version::read(&self.session.pool, &self.table).await?;
+        }
+    }
+
+    /// Whether the version row could not be made since somebody else is at it; all else is an error.
+    pub(super) fn creation_raced(&self, error: DbErr) -> Result<(), Error> {
+        match self.session.fault(&error) {
+            Fault::CreateRace | Fault::Held => Ok(()),
+            fault => Err(version::explain(fault, "create the version row", None, &self.table, error)),
         }
     }
 
@@ -101,7 +113,7 @@ impl Run<'_> {
         let settings = self.settings(migration, durable);
         let mut wait = self.wait();
         loop {
-            match version::claim(&self.session, migration - 1, &settings).await {
+            match version::claim(&self.session, &self.table, migration - 1, &settings).await {
                 Ok(claim) => return Ok(claim),
                 Err(error) if self.session.fault(&error) == Fault::Held => {
                     wait.turn(self.holder().await).await?;
@@ -113,7 +125,7 @@ impl Run<'_> {
 
     /// Locks the file that stands for the row, where there is one.
     pub(super) async fn lock_file(&self) -> Result<Option<File>, Error> {
-        let file = match self.session.backend.lock_file(&self.session.pool) {
+        let file = match self.session.backend.lock_file(&self.session.pool, &self.table.label()) {
             Ok(Some(file)) => file,
             Ok(None) => return Ok(None),
             Err(error) => return Err(self.refused("open the lock file", custom(&error)).await),
@@ -133,10 +145,11 @@ impl Run<'_> {
     /// Waits for the statement of a runner that was killed: the server goes on with it.
     pub(super) async fn await_orphans(&self, migration: i32) -> Result<(), Error> {
         let prefix = format!("onerow {} ", migration::name(migration));
+        let label = self.table.label();
         let monitor = self.monitor.session().await?;
         let mut wait = self.wait();
         loop {
-            match monitor.backend.executing(monitor, &prefix).await {
+            match monitor.backend.executing(monitor, &prefix, &label).await {
                 Ok(mut orphans) => match orphans.pop() {
                     Some(orphan) => wait.turn(Some(orphan)).await?,
                     None => return Ok(()),
@@ -146,9 +159,9 @@ impl Run<'_> {
         }
     }
 
-    async fn holder(&self) -> Option<ServerSession> {
+    pub(super) async fn holder(&self) -> Option<ServerSession> {
         let monitor = self.monitor.session().await.ok()?;
-        monitor.backend.holder(monitor, TABLE).await
+        monitor.backend.holder(monitor, &self.table.sql()).await
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use sea_orm::DatabaseBackend;
 
 use super::rows::{Selected, select};
-use crate::{Database, Error, version};
+use crate::{Database, Error, table};
 
 /// The rows of each table.
 pub(super) struct Rows(BTreeMap<String, Selected>);
@@ -19,8 +19,8 @@ impl Rows {
         let mut tables = BTreeMap::new();
         for row in select(pool, tables_of(db)).await.map_err(Error::database)?.rows {
             let [name, quoted] = row.as_slice() else { continue };
-            if name != version::TABLE {
-                let rows = select(pool, &format!("SELECT * FROM {quoted}")).await.map_err(Error::database)?;
+            let rows = select(pool, &format!("SELECT * FROM {quoted}")).await.map_err(Error::database)?;
+            if !table::is_version_table(name, rows.columns.iter().map(String::as_str)) {
                 tables.insert(name.clone(), rows);
             }
         }

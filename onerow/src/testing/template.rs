@@ -5,8 +5,9 @@
 //!
 //! - A build is told by what the kernel says of the program's file, the time of its last change above all, which nobody
 //!   can set.
-//! - A migration is told by its type, so it must have no fields: with fields, two of one type may do different things. A
-//!   registry that holds such a migration has no templates up from there, and is migrated for each test.
+//! - A migration is told by its type, so it must have no fields: with fields, two of one type may do different things. Those
+//!   that were written for another tool are told by their place in its migrator, and by their SQL. A registry that holds
+//!   another one with fields has no templates up from there, and is migrated for each test.
 //!
 //! What a migration takes from elsewhere (the clock, a file, a variable) is as it was when the template was built.
 
@@ -26,7 +27,7 @@ use super::{
     apply::ApplyError,
     place::{Lock, Place},
 };
-use crate::{Error, Registry};
+use crate::{Error, MigrationTrait, Registry, SeaOrmMigration};
 
 /// For how long a template is kept, where the server or the directory outlives the tests.
 pub(super) const KEPT: Duration = Duration::from_hours(24);
@@ -93,11 +94,19 @@ impl Program {
 fn names(registry: &Registry, version: i32) -> Vec<String> {
     let mut applied = 0;
     let name = |number| {
-        let migration = registry.get(number).filter(|migration| size_of_val(*migration) == 0)?;
-        applied = hash(&(applied, (migration as &dyn Any).type_id()));
+        applied = hash(&(applied, identity(registry.get(number)?)?));
         Some(format!("{}{applied:016x}", Program::this().build))
     };
     (0..=version).map_while(name).collect()
+}
+
+/// The same for the same migration, all over the program; `None` if it cannot be told from another.
+fn identity(migration: &dyn MigrationTrait) -> Option<u64> {
+    let any = migration as &dyn Any;
+    if let Some(former) = any.downcast_ref::<SeaOrmMigration>() {
+        return former.origin().map(hash);
+    }
+    (size_of_val(migration) == 0).then(|| hash(&any.type_id()))
 }
 
 /// A database with the migrations up to this version applied, copied from a template where that can be.

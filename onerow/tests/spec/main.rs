@@ -1,5 +1,6 @@
 //! What onerow promises, as specifications that run on every backend.
 
+mod adopt;
 mod atomic;
 mod bad_states;
 mod behind_a_proxy;
@@ -8,6 +9,7 @@ mod flushes;
 mod locks;
 mod once;
 mod outside_transaction;
+mod registries;
 mod seed;
 mod sqlite;
 mod status;

@@ -1,6 +1,9 @@
 //! SQLite files.
 
-use std::{fs, io, path::PathBuf};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 use sea_orm::{
     DbErr,
@@ -8,10 +11,16 @@ use sea_orm::{
 };
 
 use super::{Location, Unanswered};
-use crate::{Error, backend::driver::query_error, backend::sqlite::Storage};
+use crate::{
+    Error,
+    backend::{
+        driver::query_error,
+        sqlite::{LOCK_FILE, Storage},
+    },
+};
 
-/// What SQLite and onerow keep beside a file of this name.
-const BESIDE: [&str; 4] = ["-wal", "-shm", "-journal", "-onerow-lock"];
+/// What SQLite keeps beside a file of this name.
+const BESIDE: [&str; 3] = ["-wal", "-shm", "-journal"];
 
 fn options(url: &str) -> Result<SqliteConnectOptions, Error> {
     url.parse().map_err(|error: sqlx::Error| Error::InvalidUrl { reason: error.to_string() })
@@ -85,10 +94,9 @@ async fn alone(options: &SqliteConnectOptions) -> Result<SqliteConnection, sqlx:
     Ok(connection)
 }
 
-fn remove(file: &PathBuf) -> io::Result<()> {
-    for suffix in BESIDE {
-        let mut beside = file.clone().into_os_string();
-        beside.push(suffix);
+fn remove(file: &Path) -> io::Result<()> {
+    let beside = BESIDE.iter().map(|suffix| with(file, suffix));
+    for beside in beside.chain(lock_files(file)?) {
         match fs::remove_file(&beside) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => (),
@@ -97,6 +105,22 @@ fn remove(file: &PathBuf) -> io::Result<()> {
     fs::remove_file(file)
 }
 
-fn failed(verb: &str, file: &std::path::Path, source: DbErr) -> Error {
+/// The lock files of all registries that have a row in this database.
+fn lock_files(file: &Path) -> io::Result<Vec<PathBuf>> {
+    let prefix = with(file, LOCK_FILE);
+    let prefix = prefix.file_name().unwrap_or_default().as_encoded_bytes();
+    let Some(dir) = file.parent() else { return Ok(Vec::new()) };
+    let entries = fs::read_dir(dir)?.collect::<Result<Vec<_>, _>>()?;
+    let is_lock = |entry: &fs::DirEntry| entry.file_name().as_encoded_bytes().starts_with(prefix);
+    Ok(entries.iter().filter(|entry| is_lock(entry)).map(fs::DirEntry::path).collect())
+}
+
+fn with(file: &Path, suffix: &str) -> PathBuf {
+    let mut path = file.as_os_str().to_owned();
+    path.push(suffix);
+    path.into()
+}
+
+fn failed(verb: &str, file: &Path, source: DbErr) -> Error {
     Error::Database { operation: format!("{verb} the database {}", file.display()), version: None, source }
 }

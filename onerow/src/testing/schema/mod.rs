@@ -16,7 +16,7 @@ use std::{
 
 use sea_orm::{ConnectionTrait, DatabaseBackend, DbErr, QueryResult, Statement};
 
-use crate::version;
+use crate::table;
 
 pub use difference::Difference;
 pub use entity::EntityDifference;
@@ -28,8 +28,8 @@ pub use entity::EntityDifference;
 ///
 /// It holds tables with their columns, constraints, indexes and triggers, and views; on PostgreSQL also materialized
 /// views, enum and composite types, domains, sequences, functions, procedures and aggregates. Nothing else: no
-/// privileges, policies, rules or comments, no foreign tables, not the options of an identity. Onerow's own table is
-/// left out, and what belongs to an extension of PostgreSQL.
+/// privileges, policies, rules or comments, no foreign tables, not the options of an identity. The tables of onerow's
+/// registries are left out, and what belongs to an extension of PostgreSQL.
 ///
 /// PostgreSQL words expressions itself, a few of them by its version: up to 15, each column of a view names its table.
 ///
@@ -72,11 +72,15 @@ impl Schema {
     /// When a query fails, and with [`DbErr::Custom`] where the search path names no schema or the database is
     /// neither PostgreSQL nor SQLite.
     pub async fn of(db: &impl ConnectionTrait) -> Result<Self, DbErr> {
-        match db.get_database_backend() {
-            DatabaseBackend::Postgres => postgres::read(db).await,
-            DatabaseBackend::Sqlite => sqlite::read(db).await,
-            other => Err(DbErr::Custom(format!("the schema of {other:?} cannot be read"))),
-        }
+        let mut schema = match db.get_database_backend() {
+            DatabaseBackend::Postgres => postgres::read(db).await?,
+            DatabaseBackend::Sqlite => sqlite::read(db).await?,
+            other => return Err(DbErr::Custom(format!("the schema of {other:?} cannot be read"))),
+        };
+        schema.relations.retain(|name, relation| {
+            !table::is_version_table(name, relation.columns.iter().map(|column| column.name.as_str()))
+        });
+        Ok(schema)
     }
 
     /// The table of this name, written without quotes.
@@ -107,15 +111,20 @@ impl Schema {
         );
     }
 
+    /// The same without these tables, a migrator's own say.
+    #[must_use]
+    pub fn without(mut self, tables: &[&str]) -> Self {
+        self.relations.retain(|name, _| !tables.contains(&name.as_str()));
+        self
+    }
+
     fn objects(&self) -> Objects {
         let relations = self.relations.values().map(|relation| (relation.heading(), relation.lines()));
         relations.chain(self.others.clone()).collect()
     }
 
     fn add(&mut self, relation: Table) {
-        if relation.name != version::TABLE {
-            self.relations.insert(relation.name.clone(), relation);
-        }
+        self.relations.insert(relation.name.clone(), relation);
     }
 
     /// Puts what was read of the parts into an order of its own.
