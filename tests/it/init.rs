@@ -128,6 +128,21 @@ fn init_a_second_time_is_refused() {
 }
 
 #[test]
+fn init_beside_another_migrator_says_how_to_move() {
+    let project = workspace("init-sea-orm");
+    project.write(
+        "migration/Cargo.toml",
+        "[package]\nname = \"migration\"\n\n[dependencies.sea-orm-migration]\nversion = \"1\"\n",
+    );
+    project.write("migration/src/lib.rs", "pub struct Migrator;\n\nimpl MigratorTrait for Migrator {}\n");
+
+    let complaint = refused(&project, 1, &["init"]);
+
+    assert!(complaint.contains("migration is a crate of sea-orm-migration already"), "{complaint}");
+    assert!(complaint.contains("docs/moving.md"), "{complaint}");
+}
+
+#[test]
 fn init_asks_for_no_more_than_what_is_missing() {
     let project = workspace("init-elsewhere");
     project.write("Cargo.toml", "[workspace]\nresolver = \"3\"\nmembers = [\"app\", \"db/*\"]\n");

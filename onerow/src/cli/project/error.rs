@@ -19,6 +19,8 @@ pub(in crate::cli) enum ProjectError {
     Excluded { manifest: String, dir: String, entry: String },
     #[error("{dir} exists already; nothing was changed")]
     Exists { dir: String },
+    #[error("{dir} is a crate of sea-orm-migration already; nothing was changed")]
+    OtherMigrator { dir: String },
     #[error("{dir} is not inside the workspace {root}; nothing was changed")]
     Outside { dir: String, root: String },
     #[error("\"{name}\", the end of {dir}, cannot be the name of a package; nothing was changed")]
@@ -75,6 +77,9 @@ impl ProjectError {
             }
             Self::Exists { .. } => {
                 "to add a migration to it: onerow new \"add due date\"; for another crate: onerow init --dir DIR"
+            }
+            Self::OtherMigrator { .. } => {
+                "to go on from its migrations, see docs/moving.md; for another crate: onerow init --dir DIR"
             }
             Self::Outside { .. } => "name a directory inside it: onerow init --dir DIR",
             Self::PackageName { .. } => "use letters, digits, - and _, a letter first: onerow init --dir DIR",
