@@ -3,7 +3,7 @@
 use onerow::testing::{TestDatabase, on_every_backend};
 use serde_json::Value;
 
-use crate::harness::Project;
+use crate::harness::{MigrationCli, Project};
 
 const PACKAGE: &str =
     "# An app.\n[package]\nname = \"app\"   # for now\nversion = \"0.1.0\"\nedition = \"2024\"\n";
@@ -128,6 +128,21 @@ fn init_a_second_time_is_refused() {
 }
 
 #[test]
+fn init_beside_another_migrator_says_how_to_move() {
+    let project = workspace("init-sea-orm");
+    project.write(
+        "migration/Cargo.toml",
+        "[package]\nname = \"migration\"\n\n[dependencies.sea-orm-migration]\nversion = \"1\"\n",
+    );
+    project.write("migration/src/lib.rs", "pub struct Migrator;\n\nimpl MigratorTrait for Migrator {}\n");
+
+    let complaint = refused(&project, 1, &["init"]);
+
+    assert!(complaint.contains("migration is a crate of sea-orm-migration already"), "{complaint}");
+    assert!(complaint.contains("docs/moving.md"), "{complaint}");
+}
+
+#[test]
 fn init_asks_for_no_more_than_what_is_missing() {
     let project = workspace("init-elsewhere");
     project.write("Cargo.toml", "[workspace]\nresolver = \"3\"\nmembers = [\"app\", \"db/*\"]\n");
@@ -235,4 +250,28 @@ fn new_refuses_a_tree_that_does_not_fit_together() {
         let complaint = refused(&project, 1, &["new", "add due date", "--dir", "migration"]);
         assert!(complaint.contains(says), "{complaint}");
     }
+}
+
+#[test]
+fn the_first_number_behind_a_base_is_known_to_the_program_that_has_it() {
+    let project = workspace("init-base");
+    project.write("migration/Cargo.toml", "[package]\nname = \"schema\"\n");
+    project.write(
+        "migration/src/lib.rs",
+        "mod old;\n\npub fn registry() -> Registry {\n    registry![..old::base()]\n}\n",
+    );
+
+    let complaint = refused(&project, 1, &["new", "add due date"]);
+    assert!(complaint.contains("cargo run -p schema -- new"), "{complaint}");
+
+    // Of this repository: any program with a registry does.
+    let dir = format!("{}/migration", project.path().display());
+    MigrationCli::new().run(&["new", "add due date", "--dir", &dir]).done();
+    let next = migration::registry().latest() + 1;
+    let lib = project.read("migration/src/lib.rs");
+    assert!(lib.contains(&format!("registry![..old::base(), m{next:04}]")), "{lib}");
+
+    project.onerow(".", &["new", "add labels"], &[]).done();
+    let lib = project.read("migration/src/lib.rs");
+    assert!(lib.contains(&format!("registry![..old::base(), m{next:04}, m{:04}]", next + 1)), "{lib}");
 }

@@ -52,7 +52,7 @@ use signal::Signals;
 pub fn run(registry: Registry) -> ExitCode {
     let cli: Cli = parse();
     if let Command::New(args) = &cli.command {
-        return project::new_migration(args, cli.printing.format);
+        return project::new_migration(args, Some(registry.latest() + 1), cli.printing.format);
     }
     arguments::init_tracing_at(cli.printing.log());
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();

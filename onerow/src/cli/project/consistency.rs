@@ -51,14 +51,25 @@ pub(super) fn problems(listing: &Listing, files: &Files, src: &str) -> Vec<Strin
         .chain(listed(listing).map(|(number, _)| number))
         .chain(files.migrations.keys().copied())
         .collect();
-    let mut expected = 0;
-    for number in numbers {
+    let first = first(listing, &numbers);
+    let unlisted = numbers.range(..first).map(|&number| Migration::of(number, listing, files));
+    problems.extend(unlisted.map(|migration| migration.below(first, src)));
+    let mut expected = first;
+    for &number in numbers.range(first..) {
         problems.extend(gap(expected, number, src));
         problems.extend(Migration::of(number, listing, files).problems(src));
         expected = number.saturating_add(1);
     }
     problems.extend(wrong_order(listing, src));
     problems
+}
+
+/// The number to count from. Behind a base it is the first that is listed: how many the base has is not in the text.
+fn first(listing: &Listing, numbers: &BTreeSet<i32>) -> i32 {
+    match listing.base {
+        None => 0,
+        Some(_) => listing.numbers().map(|(first, _)| first).or(numbers.first().copied()).unwrap_or_default(),
+    }
 }
 
 fn misspelt(listing: &Listing, files: &Files, src: &str) -> Vec<String> {
@@ -70,6 +81,9 @@ fn misspelt(listing: &Listing, files: &Files, src: &str) -> Vec<String> {
     });
     let items = listing.items.iter().filter_map(|item| match &item.name {
         Name::Misspelt(name) => Some(format!("{src}/lib.rs:{}: `{name}` in the list: {how}", item.line)),
+        Name::Other(text) if text.len() > 2 && text.starts_with("..") => {
+            Some(format!("{src}/lib.rs:{}: `{text}` is not the first in the list", item.line))
+        }
         Name::Other(text) => {
             Some(format!("{src}/lib.rs:{}: `{text}` in the list is not the name of a migration", item.line))
         }
@@ -118,6 +132,14 @@ impl<'a> Migration<'a> {
     fn problems(&self, src: &str) -> Vec<String> {
         let problems = [self.file_and_module(src), self.module_and_item(src)];
         problems.into_iter().flatten().chain(self.duplicates(src)).collect()
+    }
+
+    /// The problem of one that is below the first in the list: those are the base's, and not among these files.
+    fn below(&self, first: i32, src: &str) -> String {
+        let line = self.modules.first().map(|module| module.line).unwrap_or_default();
+        let place = self.files.first().map_or_else(|| format!("lib.rs:{line}"), Clone::clone);
+        let (name, first) = (&self.name, migration::name(first));
+        format!("{src}/{place}: {name} is not in the list, which begins with {first}")
     }
 
     fn file_and_module(&self, src: &str) -> Option<String> {
@@ -258,6 +280,64 @@ mod tests {
             "mod m0000 {}\nregistry![m0000]",
             &["m0000.rs"],
             &["src/m0000.rs: src/lib.rs:1 has a `mod m0000 {…}` as well"],
+        );
+    }
+
+    #[test]
+    fn behind_a_base_the_first_that_is_listed_is_the_first() {
+        let lib = "mod m0012;\nmod m0013;\nregistry![..BASE, m0012, m0013]";
+        assert_problems(lib, &["m0012.rs", "m0013.rs"], &[]);
+        assert_problems("mod old;\nregistry![..old::BASE]", &["lib.rs", "old.rs"], &[]);
+        assert_problems(
+            "mod m0012;\nmod m0014;\nregistry![..BASE, m0012, m0014]",
+            &["m0012.rs", "m0014.rs"],
+            &["src: m0013 is missing, and m0014 is there"],
+        );
+        assert_problems(
+            "mod m0012;\nmod m0013;\nregistry![..BASE, m0013, m0012]",
+            &["m0012.rs", "m0013.rs"],
+            &["src/lib.rs:3: m0012 stands behind m0013 in the list"],
+        );
+    }
+
+    #[test]
+    fn behind_a_base_what_is_not_listed_is_not_passed_over() {
+        let lib = "mod m0002;\nmod m0003;\nmod m0012;\nregistry![..BASE, m0012]";
+        assert_problems(
+            lib,
+            &["m0001.rs", "m0002.rs", "m0012.rs"],
+            &[
+                "src/m0001.rs: m0001 is not in the list, which begins with m0012",
+                "src/m0002.rs: m0002 is not in the list, which begins with m0012",
+                "src/lib.rs:2: m0003 is not in the list, which begins with m0012",
+            ],
+        );
+        assert_problems(
+            "mod m0012;\nregistry![..BASE]",
+            &["m0012.rs", "m0013.rs"],
+            &[
+                "src/lib.rs:1: `mod m0012;` is not in the list of registry!",
+                "src/m0013.rs: src/lib.rs has no `mod m0013;`",
+            ],
+        );
+    }
+
+    #[test]
+    fn a_base_comes_first_or_not_at_all() {
+        assert_problems(
+            "mod m0000;\nregistry![\n  m0000,\n  ..first::<A, B>()]",
+            &["m0000.rs"],
+            &["src/lib.rs:4: `..first::<A, B>()` is not the first in the list"],
+        );
+        assert_problems(
+            "mod m0000;\nregistry![m0000,,]",
+            &["m0000.rs"],
+            &["src/lib.rs:2: `,` in the list is not the name of a migration"],
+        );
+        assert_problems(
+            "registry![..]",
+            &[],
+            &["src/lib.rs:1: `..` in the list is not the name of a migration"],
         );
     }
 

@@ -19,6 +19,8 @@ pub(in crate::cli) enum ProjectError {
     Excluded { manifest: String, dir: String, entry: String },
     #[error("{dir} exists already; nothing was changed")]
     Exists { dir: String },
+    #[error("{dir} is a crate of sea-orm-migration already; nothing was changed")]
+    OtherMigrator { dir: String },
     #[error("{dir} is not inside the workspace {root}; nothing was changed")]
     Outside { dir: String, root: String },
     #[error("\"{name}\", the end of {dir}, cannot be the name of a package; nothing was changed")]
@@ -32,6 +34,14 @@ pub(in crate::cli) enum ProjectError {
     NoRegistry { path: String },
     #[error("`registry!` is in {path} more than once, in the lines {lines}; nothing was changed")]
     SeveralRegistries { path: String, lines: String },
+    #[error(
+        "no migration is listed behind the base in {path}, and how many the base has is not written there; nothing was changed"
+    )]
+    Unnumbered { path: String, package: String },
+    #[error(
+        "the next migration is {listed} by the list in {path}, and {compiled} by the registry of this program; nothing was changed"
+    )]
+    Disagreement { path: String, package: String, listed: String, compiled: String },
     #[error("the migrations in {src} do not fit together; nothing was changed{}", list(.problems))]
     Inconsistent { src: String, problems: Vec<String> },
 
@@ -68,6 +78,9 @@ impl ProjectError {
             Self::Exists { .. } => {
                 "to add a migration to it: onerow new \"add due date\"; for another crate: onerow init --dir DIR"
             }
+            Self::OtherMigrator { .. } => {
+                "to go on from its migrations, see docs/moving.md; for another crate: onerow init --dir DIR"
+            }
             Self::Outside { .. } => "name a directory inside it: onerow init --dir DIR",
             Self::PackageName { .. } => "use letters, digits, - and _, a letter first: onerow init --dir DIR",
             Self::NoMigrations { .. } => {
@@ -75,6 +88,16 @@ impl ProjectError {
             }
             Self::NoRegistry { .. } => "list the migrations there: onerow::registry![m0000, m0001]",
             Self::SeveralRegistries { .. } => "leave the one that the app uses, then type the command again",
+            Self::Unnumbered { package, .. } => {
+                return format!(
+                    "ask the crate itself, which knows its base: cargo run -p {package} -- new \"…\""
+                );
+            }
+            Self::Disagreement { package, .. } => {
+                return format!(
+                    "see that the list goes on with the number behind the base's last, then: cargo run -p {package} -- new \"…\""
+                );
+            }
             Self::Inconsistent { .. } => "mend each of these, then type the command again",
             Self::NotPutBack { .. } => "take the new crate out of it by hand",
         };

@@ -65,7 +65,7 @@ impl Plan {
         let dir =
             args.dir.as_ref().map_or_else(|| root.join("migration"), |dir| place::resolve(&current, dir));
         if dir.symlink_metadata().is_ok() {
-            return Err(ProjectError::Exists { dir: shown(&dir) });
+            return Err(exists(&dir));
         }
         let member = member(&root, &dir)?;
         let package = package_name(&dir)?;
@@ -109,6 +109,18 @@ impl Plan {
                 Next::new(format!("onerow new \"add due date\"{dir}"), "the next migration"),
             ],
         }
+    }
+}
+
+/// The refusal of a directory that is there, by what is in it.
+fn exists(dir: &Path) -> ProjectError {
+    let manifest = place::manifest(dir);
+    let dependency =
+        manifest.as_ref().and_then(|manifest| manifest.get("dependencies")?.get("sea-orm-migration"));
+    match dependency {
+        // A crate that has moved may still depend on it.
+        Some(_) if !place::has_registry(dir) => ProjectError::OtherMigrator { dir: shown(dir) },
+        _ => ProjectError::Exists { dir: shown(dir) },
     }
 }
 
@@ -273,6 +285,47 @@ mod tests {
                 matches!(package_name(Path::new(wrong)), Err(ProjectError::PackageName { .. })),
                 "{wrong}"
             );
+        }
+    }
+
+    /// What `init` says of a directory with this in its files.
+    fn refusal(manifest: &str, lib: &str) -> String {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("src")).unwrap();
+        fs::write(dir.path().join("Cargo.toml"), manifest).unwrap();
+        fs::write(dir.path().join("src/lib.rs"), lib).unwrap();
+        let refusal = exists(dir.path());
+        let text = format!("{refusal}\n{}", refusal.next_step());
+        text.replace(&shown(dir.path()), "migration")
+    }
+
+    #[test]
+    fn a_crate_of_sea_orm_migration_is_told_how_to_move() {
+        let migrator =
+            "pub struct Migrator;\n\n#[async_trait::async_trait]\nimpl MigratorTrait for Migrator {}\n";
+        for manifest in [
+            "[package]\nname = \"migration\"\n\n[dependencies.sea-orm-migration]\nversion = \"1.1.0\"\nfeatures = []\n",
+            "[dependencies]\nsea-orm-migration = { workspace = true }\n",
+        ] {
+            let refusal = refusal(manifest, migrator);
+            assert!(
+                refusal
+                    .starts_with("migration is a crate of sea-orm-migration already; nothing was changed\n"),
+                "{refusal}"
+            );
+            assert!(refusal.contains("docs/moving.md"), "{refusal}");
+        }
+    }
+
+    #[test]
+    fn what_else_is_there_is_only_said_to_be_there() {
+        let moved = "[dependencies]\nonerow = \"0.1\"\nsea-orm-migration = \"1\"\n";
+        let registry = "onerow::registry![..Registry::from_migrator::<old::Migrator>()]";
+        for (manifest, lib) in
+            [(moved, registry), ("[package]\n", ""), ("[dependencies\n", ""), ("dependencies = 1\n", "")]
+        {
+            let refusal = refusal(manifest, lib);
+            assert!(refusal.starts_with("migration exists already; nothing was changed\n"), "{refusal}");
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::{ops::Range, path::Path, str::FromStr};
 
-use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
+use proc_macro2::{Delimiter, Group, Spacing, TokenStream, TokenTree};
 
 use super::{error::ProjectError, place::shown};
 use crate::migration;
@@ -12,6 +12,8 @@ use crate::migration;
 pub(super) struct Listing<'a> {
     source: &'a str,
     pub(super) modules: Vec<Module>,
+    /// `..BASE`, which the list may begin with; its name is no migration's.
+    pub(super) base: Option<Item>,
     pub(super) items: Vec<Item>,
     /// The function around the list, where that stands at the top of the file.
     pub(super) function: Option<String>,
@@ -34,7 +36,7 @@ pub(super) struct Module {
     next: usize,
 }
 
-/// `m0003` in the list.
+/// What stands between two commas of the list, like `m0003`.
 #[derive(Debug)]
 pub(super) struct Item {
     pub(super) name: Name,
@@ -65,6 +67,32 @@ impl Name {
             },
         }
     }
+
+    pub(super) fn number(&self) -> Option<i32> {
+        match self {
+            Self::Migration(number) => Some(*number),
+            _ => None,
+        }
+    }
+}
+
+impl Item {
+    /// From its tokens and the comma behind them; nothing stands behind the last comma.
+    fn of(source: &str, tokens: &[TokenTree]) -> Option<Self> {
+        let (tokens, comma) = match tokens {
+            [tokens @ .., comma] if !tokens.is_empty() && is_punct(comma, ',') => {
+                (tokens, Some(range(comma).end))
+            }
+            _ => (tokens, None),
+        };
+        let whole = range(tokens.first()?).start..range(tokens.last()?).end;
+        let name = Name::of(&source[whole.clone()]);
+        Some(Self { name, line: line_of(source, whole.start), whole, comma })
+    }
+
+    fn is_base(&self, source: &str) -> bool {
+        source[self.whole.clone()].strip_prefix("..").is_some_and(|base| !base.is_empty())
+    }
 }
 
 impl<'a> Listing<'a> {
@@ -82,10 +110,13 @@ impl<'a> Listing<'a> {
                 found.iter().map(|list| line_of(source, list.group.span_open().byte_range().start)).collect();
             return Err(ProjectError::SeveralRegistries { path: shown(path), lines: in_words(&lines) });
         }
+        let mut items = items(source, &list.group);
+        let base = items.first().is_some_and(|first| first.is_base(source)).then(|| items.remove(0));
         Ok(Self {
             source,
             modules: modules(source, &tokens),
-            items: items(source, &list.group),
+            base,
+            items,
             function: list.function.clone(),
             inside: list.group.span_open().byte_range().end..list.group.span_close().byte_range().start,
             start: start(&tokens).unwrap_or(source.len()),
@@ -105,17 +136,19 @@ impl<'a> Listing<'a> {
         text
     }
 
+    /// The numbers of the first and the last that are listed.
+    pub(super) fn numbers(&self) -> Option<(i32, i32)> {
+        let numbers = || self.items.iter().filter_map(|item| item.name.number());
+        numbers().min().zip(numbers().max())
+    }
+
     fn declared(&self, name: &str) -> (usize, String) {
         let line_end = self.line_end();
-        let last = self.modules.iter().filter_map(|module| match module.name {
-            Name::Migration(number) => Some((number, module)),
-            _ => None,
-        });
-        let Some((_, last)) = last.max_by_key(|(number, _)| *number) else {
+        let Some((last, visibility)) = self.last_declared() else {
             return (self.start, format!("mod {name};{line_end}{line_end}"));
         };
         let indent = indent(self.source, last.whole.start);
-        let declaration = format!("{line_end}{indent}{}mod {name};", last.visibility);
+        let declaration = format!("{line_end}{indent}{visibility}mod {name};");
         let rest = Rest::of(self.source, last.whole.end..last.next);
         match rest.line_end {
             Some(at) => (at, declaration),
@@ -125,8 +158,19 @@ impl<'a> Listing<'a> {
         }
     }
 
+    /// The module to stand behind, and who may see the new one. What is no migration, as the `mod old;` of a base, gives only
+    /// the place.
+    fn last_declared(&self) -> Option<(&Module, &str)> {
+        let migrations = self.modules.iter().filter(|module| module.name.number().is_some());
+        let last = migrations.max_by_key(|module| module.name.number());
+        last.map(|module| (module, module.visibility.as_str()))
+            .or_else(|| self.modules.iter().rfind(|module| !module.inline).map(|module| (module, "")))
+    }
+
     fn listed(&self, name: &str) -> Vec<(usize, String)> {
-        let Some(last) = self.items.last() else { return vec![(self.inside.start, name.to_owned())] };
+        let Some(last) = self.entries().next_back() else {
+            return vec![(self.inside.start, name.to_owned())];
+        };
         let rest = Rest::of(self.source, last.comma.unwrap_or(last.whole.end)..self.inside.end);
         let comma = if last.comma.is_some() { "," } else { "" };
         if !rest.has_line_comment && !self.has_a_line_for_each() {
@@ -145,8 +189,12 @@ impl<'a> Listing<'a> {
 
     /// Of a list that is wrapped like text, the last may happen to be alone on its line: so the one before it has to be too.
     fn has_a_line_for_each(&self) -> bool {
-        let last_two = &self.items[self.items.len().saturating_sub(2)..];
-        last_two.iter().all(|item| is_alone_on_its_line(self.source, item.whole.start))
+        let mut last_two = self.entries().rev().take(2);
+        last_two.all(|item| is_alone_on_its_line(self.source, item.whole.start))
+    }
+
+    fn entries(&self) -> impl DoubleEndedIterator<Item = &Item> {
+        self.base.iter().chain(&self.items)
     }
 
     fn line_end(&self) -> &'static str {
@@ -217,18 +265,37 @@ fn visibility(before: &[TokenTree]) -> Option<usize> {
 }
 
 fn items(source: &str, list: &Group) -> Vec<Item> {
-    let mut items: Vec<Item> = Vec::new();
-    for token in list.stream() {
-        let whole = range(&token);
-        match items.last_mut() {
-            Some(before) if is_punct(&token, ',') && before.comma.is_none() => before.comma = Some(whole.end),
-            _ => {
-                let name = Name::of(&token.to_string());
-                items.push(Item { name, line: line_of(source, whole.start), whole, comma: None });
-            }
+    let tokens: Vec<_> = list.stream().into_iter().collect();
+    let ends = separators(&tokens).into_iter().map(|comma| comma + 1).chain([tokens.len()]);
+    let mut start = 0;
+    let items = ends.filter_map(|end| {
+        let item = Item::of(source, &tokens[start..end]);
+        start = end;
+        item
+    });
+    items.collect()
+}
+
+/// The commas between items, and not between the generic arguments of a base: those in brackets are inside of one token, but
+/// `<` and `>` are no brackets. A `<` that nothing closes is a comparison.
+fn separators(tokens: &[TokenTree]) -> Vec<usize> {
+    let mut commas = Vec::new();
+    let mut opened = Vec::new();
+    for (at, token) in tokens.iter().enumerate() {
+        let TokenTree::Punct(mark) = token else { continue };
+        match mark.as_char() {
+            ',' => commas.push(at),
+            '<' => opened.push(commas.len()),
+            '>' if !is_arrow(&tokens[..at]) => commas.truncate(opened.pop().unwrap_or(commas.len())),
+            _ => (),
         }
     }
-    items
+    commas
+}
+
+/// Whether the `>` behind these tokens is one of `->` or `=>`.
+fn is_arrow(before: &[TokenTree]) -> bool {
+    matches!(before, [.., TokenTree::Punct(mark)] if matches!(mark.as_char(), '-' | '=') && mark.spacing() == Spacing::Joint)
 }
 
 /// The first token behind the attributes of the file itself.

@@ -64,13 +64,14 @@ pub fn tool() -> ExitCode {
     let Tool { format, command } = super::parse();
     match command {
         Command::Init(args) => finish(init::init(&args), format),
-        Command::New(args) => new_migration(&args, format),
+        Command::New(args) => new_migration(&args, None, format),
     }
 }
 
-/// Begins the next migration, and prints what was written or why nothing was.
-pub(super) fn new_migration(args: &NewArgs, format: Format) -> ExitCode {
-    finish(new::new(args), format)
+/// Begins the next migration, and prints what was written or why nothing was. The number is the one that is next in the
+/// registry that the program was compiled with, if it was.
+pub(super) fn new_migration(args: &NewArgs, compiled: Option<i32>, format: Format) -> ExitCode {
+    finish(new::new(args, compiled), format)
 }
 
 fn finish(done: Result<Report, ProjectError>, format: Format) -> ExitCode {

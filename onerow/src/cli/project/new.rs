@@ -6,7 +6,6 @@ use std::{
 };
 
 use clap::Args;
-use toml_edit::DocumentMut;
 
 use super::{
     consistency::{self, Files},
@@ -39,17 +38,18 @@ fn description(text: &str) -> Result<String, String> {
     }
 }
 
-/// Writes the file and registers it.
-pub(super) fn new(args: &NewArgs) -> Result<Report, ProjectError> {
+/// Writes the file and registers it. The number is the next of the registry that this program was compiled with, if it was.
+pub(super) fn new(args: &NewArgs, compiled: Option<i32>) -> Result<Report, ProjectError> {
     let current = place::current_dir()?;
     let package = match &args.dir {
         Some(dir) => place::resolve(&current, dir),
         None => place::migrations(&current)?,
     };
+    let compiled = compiled.filter(|_| !place::runs_another(&package));
     let src = package.join("src");
     let lib = src.join("lib.rs");
     let before = fs::read_to_string(&lib).map_err(ProjectError::io("read", &lib))?;
-    let next = Successor::new(&src, &before)?;
+    let next = Successor::new(&package, &before, compiled)?;
     let file = src.join(format!("{}.rs", next.name));
     all_or_nothing(|changes| {
         changes.add_file(&file, &next.file(&args.description))?;
@@ -69,7 +69,8 @@ struct Successor {
 }
 
 impl Successor {
-    fn new(src: &Path, lib: &str) -> Result<Self, ProjectError> {
+    fn new(package: &Path, lib: &str, compiled: Option<i32>) -> Result<Self, ProjectError> {
+        let src = &package.join("src");
         // `proc-macro2` counts from behind the mark.
         let (mark, text) = lib.strip_prefix('\u{feff}').map_or(("", lib), |text| ("\u{feff}", text));
         let listing = Listing::parse(&src.join("lib.rs"), text)?;
@@ -78,7 +79,7 @@ impl Successor {
         if !problems.is_empty() {
             return Err(ProjectError::Inconsistent { src: shown(src), problems });
         }
-        let version = i32::try_from(listing.items.len()).unwrap_or(i32::MAX);
+        let version = version(&listing, compiled, package)?;
         Ok(Self {
             version,
             name: migration::name(version),
@@ -98,6 +99,28 @@ impl Successor {
     }
 }
 
+/// The number of the next: the text knows it, and where nothing is listed behind a base, the compiled registry.
+fn version(listing: &Listing, compiled: Option<i32>, package: &Path) -> Result<i32, ProjectError> {
+    let path = || shown(&package.join("src/lib.rs"));
+    let name = || package_name(package);
+    let Some((first, last)) = listing.numbers() else {
+        let unnumbered = || ProjectError::Unnumbered { path: path(), package: name() };
+        return if listing.base.is_none() { Ok(0) } else { compiled.ok_or_else(unnumbered) };
+    };
+    let next = last.saturating_add(1);
+    // A program that is older than the text has fewer of its migrations, down to the base alone. All else says that the list
+    // does not begin where the base ends, and another migration would make that worse.
+    match compiled.filter(|compiled| listing.base.is_some() && !(first..=next).contains(compiled)) {
+        None => Ok(next),
+        Some(compiled) => Err(ProjectError::Disagreement {
+            path: path(),
+            package: name(),
+            listed: migration::name(next),
+            compiled: migration::name(compiled),
+        }),
+    }
+}
+
 fn report(package: &Path, name: &str, file: &Path, lib: &Path) -> Report {
     let package = package_name(package);
     let test = Next::new(format!("cargo test -p {package} {name}"), format!("red until {name} is written"));
@@ -113,9 +136,8 @@ fn report(package: &Path, name: &str, file: &Path, lib: &Path) -> Report {
 
 /// What the manifest says, if that can be read.
 fn package_name(package: &Path) -> String {
-    let manifest = fs::read_to_string(package.join("Cargo.toml")).ok();
-    let manifest = manifest.and_then(|text| text.parse::<DocumentMut>().ok());
-    let name = manifest.and_then(|manifest| Some(manifest.get("package")?.get("name")?.as_str()?.to_owned()));
+    let name = place::manifest(package)
+        .and_then(|manifest| Some(manifest.get("package")?.get("name")?.as_str()?.to_owned()));
     name.unwrap_or_else(|| package.file_name().unwrap_or_default().to_string_lossy().into_owned())
 }
 
@@ -123,20 +145,26 @@ fn package_name(package: &Path) -> String {
 mod tests {
     use super::*;
 
-    /// A `src` with migrations up to m0001 and this `lib.rs`.
-    fn src(lib: &str) -> tempfile::TempDir {
+    /// A package with this `lib.rs` and files of these migrations.
+    fn package(lib: &str, migrations: &[&str]) -> tempfile::TempDir {
         let dir = tempfile::tempdir().unwrap();
-        for (name, text) in [("lib.rs", lib), ("m0000.rs", ""), ("m0001.rs", "")] {
-            fs::write(dir.path().join(name), text).unwrap();
+        fs::create_dir(dir.path().join("src")).unwrap();
+        fs::write(dir.path().join("Cargo.toml"), "[package]\nname = \"my-schema\"\n").unwrap();
+        fs::write(dir.path().join("src/lib.rs"), lib).unwrap();
+        for name in migrations {
+            fs::write(dir.path().join(format!("src/{name}.rs")), "").unwrap();
         }
         dir
     }
 
+    /// The next of a package with migrations up to m0001.
+    fn third(lib: &str) -> Successor {
+        Successor::new(package(lib, &["m0000", "m0001"]).path(), lib, None).unwrap()
+    }
+
     #[test]
     fn the_next_migration_has_the_next_number_and_the_registry_of_this_crate() {
-        let lib = "mod m0000;\nmod m0001;\npub fn all() -> Registry { registry![m0000, m0001] }\n";
-
-        let next = Successor::new(src(lib).path(), lib).unwrap();
+        let next = third("mod m0000;\nmod m0001;\npub fn all() -> Registry { registry![m0000, m0001] }\n");
 
         assert_eq!((next.version, next.name.as_str()), (2, "m0002"));
         let file = next.file("add due date");
@@ -145,10 +173,73 @@ mod tests {
     }
 
     #[test]
-    fn a_byte_order_mark_stays_where_it_is() {
-        let lib = "\u{feff}mod m0000;\nmod m0001;\nregistry![m0000, m0001]";
+    fn behind_a_base_the_list_is_numbered_on() {
+        let lib = "mod m0012;\nmod m0013;\npub fn all() -> Registry { registry![..BASE, m0012, m0013] }\n";
+        let package = package(lib, &["m0012", "m0013"]);
+        // Not known, and of programs that are as old as the base, or older than the text, or as new.
+        for compiled in [None, Some(12), Some(13), Some(14)] {
+            let next = Successor::new(package.path(), lib, compiled).unwrap();
 
-        let next = Successor::new(src(lib).path(), lib).unwrap();
+            assert_eq!(next.name, "m0014");
+            assert!(next.lib.contains("registry![..BASE, m0012, m0013, m0014]"), "{}", next.lib);
+            let file = next.file("add due date");
+            assert!(file.contains("database_before(all(), 14)") && file.contains("db.apply(14)"), "{file}");
+        }
+    }
+
+    #[test]
+    fn a_list_that_does_not_begin_where_its_base_ends_gets_no_more() {
+        let lib = "mod m0011;\nregistry![..BASE, m0011]";
+        let package = package(lib, &["m0011"]);
+        for (compiled, name) in [(13, "m0013"), (10, "m0010")] {
+            let error = Successor::new(package.path(), lib, Some(compiled)).err().unwrap();
+
+            let message = error.to_string();
+            assert!(message.contains("m0012 by the list") && message.contains(name), "{message}");
+            assert!(message.ends_with("nothing was changed"), "{message}");
+            assert!(
+                error.next_step().ends_with("cargo run -p my-schema -- new \"…\""),
+                "{}",
+                error.next_step()
+            );
+        }
+    }
+
+    #[test]
+    fn without_a_base_the_text_alone_has_the_number() {
+        let lib = "mod m0000;\nregistry![m0000]";
+        let next = Successor::new(package(lib, &["m0000"]).path(), lib, Some(7)).unwrap();
+        assert_eq!(next.name, "m0001");
+
+        let next = Successor::new(package("registry![]", &[]).path(), "registry![]", Some(7)).unwrap();
+        assert_eq!(next.name, "m0000");
+    }
+
+    #[test]
+    fn the_first_behind_a_base_has_the_number_that_the_compiled_registry_knows() {
+        let lib = "mod old;\n\npub fn registry() -> Registry {\n    registry![..old::base()]\n}\n";
+        let package = package(lib, &[]);
+
+        let next = Successor::new(package.path(), lib, Some(12)).unwrap();
+
+        let after = "mod old;\nmod m0012;\n\npub fn registry() -> Registry {\n    registry![..old::base(), m0012]\n}\n";
+        assert_eq!((next.name.as_str(), next.lib.as_str()), ("m0012", after));
+    }
+
+    #[test]
+    fn where_nobody_knows_the_number_it_is_said_who_does() {
+        let lib = "registry![..BASE]";
+
+        let error = Successor::new(package(lib, &[]).path(), lib, None).err().unwrap();
+
+        assert!(matches!(error, ProjectError::Unnumbered { .. }), "{error}");
+        assert!(error.to_string().ends_with("nothing was changed"), "{error}");
+        assert!(error.next_step().ends_with("cargo run -p my-schema -- new \"…\""), "{}", error.next_step());
+    }
+
+    #[test]
+    fn a_byte_order_mark_stays_where_it_is() {
+        let next = third("\u{feff}mod m0000;\nmod m0001;\nregistry![m0000, m0001]");
 
         assert_eq!(next.lib, "\u{feff}mod m0000;\nmod m0001;\nmod m0002;\nregistry![m0000, m0001, m0002]");
     }
@@ -158,8 +249,7 @@ mod tests {
         for wrong in ["", "  ", "two\nlines", "two\r\nlines", "a\0b"] {
             assert!(description(wrong).is_err(), "{wrong:?}");
         }
-        let lib = "mod m0000;\nmod m0001;\nregistry![m0000, m0001]";
-        let next = Successor::new(src(lib).path(), lib).unwrap();
+        let next = third("mod m0000;\nmod m0001;\nregistry![m0000, m0001]");
         let file = next.file(&description(" \"quotes\", C:\\ and {{name}} für alle ").unwrap());
         assert!(file.contains(r#"        "\"quotes\", C:\\ and {{name}} für alle""#), "{file}");
     }

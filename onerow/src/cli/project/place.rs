@@ -8,6 +8,8 @@ use std::{
     process::Command,
 };
 
+use toml_edit::DocumentMut;
+
 use super::{
     error::{CargoError, ProjectError},
     listing::Listing,
@@ -43,9 +45,8 @@ pub(super) fn cargo(dir: &Path, arguments: &[&str], what: String) -> Result<Stri
 
 /// The crate of migrations: of the package that cargo runs, or the nearest above, or the workspace's `migration/`.
 pub(super) fn migrations(current: &Path) -> Result<PathBuf, ProjectError> {
-    let running = env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from);
     let above = current.ancestors().map(Path::to_owned);
-    if let Some(found) = running.into_iter().chain(above).find(|dir| has_registry(dir)) {
+    if let Some(found) = running().into_iter().chain(above).find(|dir| has_registry(dir)) {
         return Ok(found);
     }
     let usual = workspace_root(current)?.join("migration");
@@ -55,7 +56,21 @@ pub(super) fn migrations(current: &Path) -> Result<PathBuf, ProjectError> {
     Err(ProjectError::NoMigrations { dir: current.display().to_string() })
 }
 
-fn has_registry(package: &Path) -> bool {
+/// Whether cargo runs a program of another crate of migrations, which knows nothing of this one.
+pub(super) fn runs_another(package: &Path) -> bool {
+    running().is_some_and(|running| is_another(&running, package))
+}
+
+fn is_another(running: &Path, package: &Path) -> bool {
+    has_registry(running) && running.canonicalize().ok() != package.canonicalize().ok()
+}
+
+/// The package that cargo runs.
+fn running() -> Option<PathBuf> {
+    env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from)
+}
+
+pub(super) fn has_registry(package: &Path) -> bool {
     let lib = package.join("src/lib.rs");
     let has = |text: &String| match Listing::parse(&lib, text) {
         Err(ProjectError::NoRegistry { .. }) => false,
@@ -64,6 +79,11 @@ fn has_registry(package: &Path) -> bool {
         _ => true,
     };
     package.join("Cargo.toml").is_file() && fs::read_to_string(&lib).is_ok_and(|text| has(&text))
+}
+
+/// A package's manifest, if that can be read.
+pub(super) fn manifest(package: &Path) -> Option<DocumentMut> {
+    fs::read_to_string(package.join("Cargo.toml")).ok()?.parse().ok()
 }
 
 /// The directory that an argument names, without `.` and `..`. It need not be there.
@@ -99,5 +119,29 @@ pub(super) fn shown(path: &Path) -> String {
         Some(shown) if shown.as_os_str().is_empty() => ".".to_owned(),
         Some(shown) => shown.display().to_string(),
         None => path.display().to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn package(lib: &str) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("src")).unwrap();
+        fs::write(dir.path().join("Cargo.toml"), "").unwrap();
+        fs::write(dir.path().join("src/lib.rs"), lib).unwrap();
+        dir
+    }
+
+    #[test]
+    fn a_program_of_one_crate_of_migrations_does_not_speak_for_another() {
+        let (one, other) = (package("registry![]"), package("registry![..BASE]"));
+        let app = package("pub fn run() { onerow::cli::run(migration::registry()); }");
+
+        assert!(is_another(one.path(), other.path()));
+        assert!(!is_another(one.path(), &one.path().join("src/..")));
+        // It has its registry from elsewhere.
+        assert!(!is_another(app.path(), other.path()));
     }
 }

@@ -60,12 +60,93 @@ fn a_list_with_a_line_for_each_gets_a_line_more() {
     ]);
 }
 
+/// Lists behind a base, and the same with m0012 to come.
+#[track_caller]
+fn assert_listed_behind(cases: &[(&str, &str)]) {
+    for (before, after) in cases {
+        assert_eq!(with(12, &format!("mod m0011;\n{before}")), format!("mod m0011;\nmod m0012;\n{after}"));
+    }
+}
+
+#[test]
+fn the_first_behind_a_base_is_written_as_a_second_is() {
+    assert_listed_behind(&[
+        ("registry![..BASE]", "registry![..BASE, m0012]"),
+        ("registry![..BASE,]", "registry![..BASE, m0012,]"),
+        ("registry! { .. BASE }", "registry! { .. BASE, m0012 }"),
+        ("registry![..BASE /* of old */]", "registry![..BASE /* of old */, m0012]"),
+        ("registry![\n    ..BASE,\n]", "registry![\n    ..BASE,\n    m0012,\n]"),
+        ("registry![\n    ..BASE\n]", "registry![\n    ..BASE,\n    m0012\n]"),
+        ("registry![\n  ..BASE // of old\n]", "registry![\n  ..BASE, // of old\n  m0012\n]"),
+        (
+            "registry![..Registry::new(vec![\n    Box::new(A),\n])]",
+            "registry![..Registry::new(vec![\n    Box::new(A),\n]), m0012]",
+        ),
+        (
+            "registry![\n    ..Registry::new(vec![\n        Box::new(A),\n    ]),\n]",
+            "registry![\n    ..Registry::new(vec![\n        Box::new(A),\n    ]),\n    m0012,\n]",
+        ),
+    ]);
+}
+
+#[test]
+fn behind_a_base_a_list_is_written_on_as_it_is() {
+    assert_listed_behind(&[
+        ("registry![..BASE, m0011]", "registry![..BASE, m0011, m0012]"),
+        ("registry![..BASE, m0011,]", "registry![..BASE, m0011, m0012,]"),
+        ("registry![\n    ..BASE, m0011,\n]", "registry![\n    ..BASE, m0011, m0012,\n]"),
+        ("registry![\n    ..BASE,\n    m0011,\n]", "registry![\n    ..BASE,\n    m0011,\n    m0012,\n]"),
+        (
+            "registry![\n  // of old\n  ..BASE,\n  m0011 // totp\n]",
+            "registry![\n  // of old\n  ..BASE,\n  m0011, // totp\n  m0012\n]",
+        ),
+    ]);
+}
+
+#[test]
+fn a_base_ends_where_its_expression_ends() {
+    for base in [
+        "BASE",
+        "::old::BASE",
+        "base()",
+        "base(a, m0001)",
+        "{ let a = [m0001, m0002]; base(a) }",
+        "onerow::embed_migrations!(\"../migrations, m0001\")",
+        "Registry::from_migrator::<old::Migrator>()",
+        "Registry::from_migrators::<A, B>()",
+        "Registry::from_migrators::<A, Vec<B, Option<C>>>()",
+        "<Old<A, B> as Into<Registry>>::into(old)",
+        "Old::<fn(A) -> B, C>::BASE",
+        "Old::<dyn Fn(A) -> Vec<B, C>, { 1 > 2 }, D>::base",
+        "Old::<'static, -1, A>::base()",
+        "old::<A>() as Registry<A, B>",
+        "if a < b { A } else { B }",
+        "if a << 1 <= b && c >= d { A::<A, B>() } else { B }",
+        "if a < Old::<A, B>::COUNT { A } else { B }",
+        "match a { a if a > b => A, _ => B }",
+        "match a > b { true => A, false => B }",
+        "base(|a, b| a < b)",
+    ] {
+        let lib = format!("mod m0012;\nmod m0013;\nregistry![..{base}, m0012, m0013]");
+        let listing = Listing::parse(Path::new("src/lib.rs"), &lib).unwrap();
+
+        assert!(listing.base.is_some(), "{base}");
+        let names: Vec<_> = listing.items.iter().map(|item| item.name.clone()).collect();
+        assert_eq!(names, [Name::Migration(12), Name::Migration(13)], "{base}");
+        assert!(listing.with(14).ends_with(&format!("registry![..{base}, m0012, m0013, m0014]")), "{base}");
+    }
+}
+
 #[test]
 fn windows_line_ends_stay_what_they_are() {
     assert_added(&[(
         "mod m0000;\r\nmod m0001; // totp\r\n\r\nregistry![\r\n    m0000,\r\n    m0001, // totp\r\n]\r\n",
         "mod m0000;\r\nmod m0001; // totp\r\nmod m0002;\r\n\r\nregistry![\r\n    m0000,\r\n    m0001, // totp\r\n    m0002,\r\n]\r\n",
     )]);
+    assert_eq!(
+        with(12, "mod old;\r\nregistry![\r\n\t..BASE\r\n]"),
+        "mod old;\r\nmod m0012;\r\nregistry![\r\n\t..BASE,\r\n\tm0012\r\n]"
+    );
 }
 
 #[test]
@@ -110,6 +191,27 @@ fn the_first_migration_goes_before_all_else() {
     let after = "//! Migrations.\n#![warn(missing_docs)]\n\nmod m0000;\n\n/// All.\npub fn registry() -> Registry {\n    registry![m0000]\n}\n";
     assert_eq!(with(0, before), after);
     assert_eq!(with(0, "registry![ // none yet\n]"), "mod m0000;\n\nregistry![m0000 // none yet\n]");
+}
+
+#[test]
+fn the_first_module_behind_a_base_goes_below_that_of_the_base() {
+    for (before, after) in [
+        (
+            "use a::b;\n\npub mod old; // of 2021\nmod x {}\n",
+            "use a::b;\n\npub mod old; // of 2021\nmod m0012;\nmod x {}\n",
+        ),
+        (
+            "mod a;\n    #[path = \"x\"]\n    mod b;\n",
+            "mod a;\n    #[path = \"x\"]\n    mod b;\n    mod m0012;\n",
+        ),
+        ("//! Migrations.\n\nuse a::b;\n", "//! Migrations.\n\nmod m0012;\n\nuse a::b;\n"),
+    ] {
+        let list = |list| format!("fn registry() {{ registry![{list}] }}");
+        assert_eq!(
+            with(12, &format!("{before}{}", list("..BASE"))),
+            format!("{after}{}", list("..BASE, m0012"))
+        );
+    }
 }
 
 #[test]
