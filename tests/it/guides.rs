@@ -32,19 +32,20 @@ fn reader(dir: &Path) -> Reader {
     )
 }
 
-/// An empty directory, and in it `shop`, which `cargo new` made, with the versions of this repository.
-struct Shop {
+/// A directory to begin in, and the turn to build there.
+struct Start {
     dir: TempDir,
     _turn: File,
 }
 
-fn shop() -> Shop {
+/// An empty directory, and in it `shop`, which `cargo new` made, with the versions of this repository.
+fn shop() -> Start {
     let turn = turn();
     let dir = tempfile::tempdir().unwrap();
     let (printed, code) = reader(dir.path()).run("cargo new shop && onerow init --help");
     assert_eq!(code, 0, "{printed}");
     fs::copy(Path::new(REPOSITORY).join("Cargo.lock"), dir.path().join("shop/Cargo.lock")).unwrap();
-    Shop { dir, _turn: turn }
+    Start { dir, _turn: turn }
 }
 
 #[test]
@@ -77,9 +78,9 @@ fn the_guide_can_be_followed() {
     reader.follow(&page("docs/guide.md"));
 }
 
-#[test]
-fn the_guide_to_testing_can_be_followed() {
-    let _turn = turn();
+/// An empty workspace for a crate `migration`, with the versions of this repository.
+fn workspace() -> Start {
+    let turn = turn();
     // Not below this repository: expect-test takes the outermost workspace for the one that is tested.
     let dir = tempfile::tempdir().unwrap();
     let manifest = format!(
@@ -88,6 +89,20 @@ fn the_guide_to_testing_can_be_followed() {
     );
     fs::write(dir.path().join("Cargo.toml"), manifest).unwrap();
     fs::copy(Path::new(REPOSITORY).join("Cargo.lock"), dir.path().join("Cargo.lock")).unwrap();
+    Start { dir, _turn: turn }
+}
+
+#[test]
+fn the_guide_to_moving_can_be_followed() {
+    let workspace = workspace();
+
+    reader(workspace.dir.path()).follow(&page("docs/moving.md"));
+}
+
+#[test]
+fn the_guide_to_testing_can_be_followed() {
+    let workspace = workspace();
+    let dir = &workspace.dir;
     let mut reader = reader(dir.path());
 
     reader.follow(&page("docs/testing.md"));
@@ -102,7 +117,7 @@ fn the_guide_to_testing_can_be_followed() {
 #[test]
 fn what_a_page_quotes_stands_in_the_repository() {
     let mut quoted = 0;
-    for name in ["README.md", "docs/guide.md", "docs/testing.md"] {
+    for name in ["README.md", "docs/guide.md", "docs/moving.md", "docs/testing.md"] {
         for block in page(name).split("\n```rust,quoted\n// ").skip(1) {
             let (path, block) = block.split_once('\n').unwrap();
             let block = block.split("\n```").next().unwrap();
@@ -110,7 +125,7 @@ fn what_a_page_quotes_stands_in_the_repository() {
             quoted += 1;
         }
     }
-    assert_eq!(quoted, 2);
+    assert_eq!(quoted, 4);
 }
 
 #[test]

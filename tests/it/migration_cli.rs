@@ -45,6 +45,39 @@ on_every_backend! {
         assert_eq!(cli.run(&["version"]).done(), "1\n");
     }
 
+    async fn a_baseline_is_looked_at_set_and_gone_on_from(db: TestDatabase) {
+        let cli = MigrationCli::on(db.url());
+
+        let looked = cli.run(&["baseline", "1", "--dry-run"]).done();
+        assert!(looked.contains(" m0001") && looked.ends_with(
+            "would be taken over: the database would be at version 1; 1 pending, the next is m0002\n"
+        ), "{looked}");
+        assert_eq!(cli.run(&["version"]).done(), "-1\n");
+        assert_eq!(
+            cli.run(&["baseline", "1"]).done(),
+            "taken over: the database is at version 1; 1 pending, the next is m0002\n"
+        );
+        assert_eq!(cli.run(&["baseline", "1"]).done(), "nothing to do: the database is at version 1\n");
+        assert!(cli.run(&["baseline", "2"]).failed(1).contains("at version 1 already"));
+    }
+
+    async fn a_history_is_adopted_as_json(db: TestDatabase) {
+        let cli = MigrationCli::on(db.url());
+        db.sql("CREATE TABLE state (data_loaded BOOL NOT NULL, version INTEGER NOT NULL)").await;
+        db.sql("INSERT INTO state VALUES (TRUE, 1)").await;
+
+        let nothing = cli.run(&["adopt", "--format", "json"]).failed(1);
+        let nothing: Value = serde_json::from_str(&nothing).unwrap();
+        assert_eq!(nothing["error"]["kind"], "no_history");
+
+        let adopt = ["adopt", "--from", "quart-db", "--table", "state", "--format", "json"];
+        let adopted: Value = serde_json::from_str(&cli.run(&adopt).done()).unwrap();
+        assert_eq!((&adopted["tool"], &adopted["table"]), (&"quart-db".into(), &"state".into()));
+        assert_eq!((&adopted["initial"], &adopted["version"], &adopted["latest"]), (&(-1).into(), &1.into(), &2.into()));
+        assert_eq!((&adopted["dry_run"], &adopted["adopted"][1]["name"]), (&false.into(), &"m0001".into()));
+        assert_eq!(cli.run(&["version"]).done(), "1\n");
+    }
+
     async fn version_and_status_only_look(db: TestDatabase) {
         let cli = MigrationCli::on(db.url());
 

@@ -17,6 +17,7 @@ use crate::{Database, MigrationTrait, Registry, table::Table};
 pub struct SeaOrmMigration {
     former: Box<dyn Former>,
     /// The migrator that it comes from, and its place there.
+    #[cfg_attr(not(feature = "testing"), allow(dead_code))] // For the templates of the test kit.
     origin: Option<(TypeId, usize)>,
 }
 
@@ -28,7 +29,7 @@ impl SeaOrmMigration {
     }
 
     /// The same for the same migration, all over the program; `None` if it cannot be told from others.
-    #[cfg(all(feature = "testing", any(feature = "postgres", feature = "sqlite")))]
+    #[cfg(feature = "testing")]
     pub(crate) fn origin(&self) -> Option<&(TypeId, usize)> {
         self.origin.as_ref()
     }
