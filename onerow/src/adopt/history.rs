@@ -42,15 +42,7 @@ pub(super) struct Reader<'a> {
 impl Reader<'_> {
     /// The one history that there is; `None` if there is none. Tables without a row say nothing where another has some.
     pub(super) async fn find(&self) -> Result<Option<History>, Error> {
-        let mut found = Vec::new();
-        for (tool, table) in self.candidates() {
-            let columns = self.columns(&table).await?;
-            // Without this column it is another registry's: quart-db's had it from the first release on.
-            let is_tools = tool != Tool::QuartDb || columns.iter().any(|column| column == "data_loaded");
-            if !columns.is_empty() && is_tools {
-                found.push(self.read_with(tool, table, &columns).await?);
-            }
-        }
+        let mut found = self.find_all(false).await?;
         if found.iter().any(|history| !history.entries.is_empty()) {
             found.retain(|history| !history.entries.is_empty());
         }
@@ -61,10 +53,25 @@ impl Reader<'_> {
         Ok(found.pop())
     }
 
-    /// Where to look.
-    fn candidates(&self) -> Vec<(Tool, Table)> {
-        let candidates = Tool::ALL.map(|tool| (tool, self.registry.former_table(tool)));
-        candidates.into_iter().filter(|(_, table)| table != self.own).collect()
+    /// The histories of all tools, where they are by default; a table of such a name that is somebody else's is passed over
+    /// or an error.
+    pub(super) async fn find_all(&self, pass_over_others: bool) -> Result<Vec<History>, Error> {
+        let mut found = Vec::new();
+        for tool in Tool::ALL {
+            let table = self.registry.former_table(tool);
+            let columns = self.columns(&table).await?;
+            // Without this column it is a registry's of onerow: quart-db's had it from the first release on.
+            let is_tools = tool != Tool::QuartDb || columns.iter().any(|column| column == "data_loaded");
+            if columns.is_empty() || !is_tools {
+                continue;
+            }
+            match self.read_with(tool, table, &columns).await {
+                Ok(history) => found.push(history),
+                Err(Error::ForeignHistory { .. }) if pass_over_others => (),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(found)
     }
 
     /// The history of this tool in this table; `None` if there is no such table.

@@ -226,10 +226,8 @@ impl Source {
                 plan(registry, &history, *accept_out_of_order).map(Some)
             }
             Self::Baseline { version, beside_other_tools } => {
-                if !beside_other_tools {
-                    let found = reader.find().await?;
-                    found.filter(|history| !history.entries.is_empty()).map_or(Ok(()), unadopted)?;
-                }
+                let histories = if *beside_other_tools { Vec::new() } else { reader.find_all(true).await? };
+                refuse(histories.iter().find(|history| !history.entries.is_empty()))?;
                 Ok(Some(Plan { version: *version, tool: None }))
             }
         }
@@ -253,10 +251,9 @@ fn plan(registry: &Registry, history: &History, accept_out_of_order: bool) -> Re
     }
 }
 
-#[allow(clippy::needless_pass_by_value)] // For `map_or`.
-fn unadopted(history: History) -> Result<(), Error> {
-    let (table, applied) = (history.table.to_string(), history.entries.len());
-    Err(Error::Unadopted { tool: history.tool, table, applied })
+fn refuse(unadopted: Option<&History>) -> Result<(), Error> {
+    let Some(History { tool, table, entries, .. }) = unadopted else { return Ok(()) };
+    Err(Error::Unadopted { tool: *tool, table: table.to_string(), applied: entries.len() })
 }
 
 /// Refuses a database whose first migrations another tool has applied: they would be applied a second time.
@@ -267,12 +264,8 @@ pub(crate) async fn refuse_unadopted(
     own: &Table,
 ) -> Result<(), Error> {
     let reader = Reader { session, transaction, registry, own };
-    match reader.find().await {
-        Ok(Some(history)) if prefix::any_applied(registry, &history) => unadopted(history),
-        // Other apps' tables are none of this run's business.
-        Ok(_) | Err(Error::SeveralHistories { .. } | Error::ForeignHistory { .. }) => Ok(()),
-        Err(error) => Err(error),
-    }
+    let histories = reader.find_all(true).await?;
+    refuse(histories.iter().find(|history| prefix::any_applied(registry, history)))
 }
 
 /// Sets the version, or only says to which; see [`Run::adopt`].

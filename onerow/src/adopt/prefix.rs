@@ -145,10 +145,11 @@ pub(super) fn version(
     if problems.is_empty() { Ok(last) } else { Err(problems) }
 }
 
-/// Whether anything that the registry stands for was applied.
+/// Whether anything was applied that the registry says it stands for.
 pub(super) fn any_applied(registry: &Registry, history: &History) -> bool {
-    let expected = expected(registry, history.tool, &mut Vec::new());
-    history.entries.iter().any(|entry| stands_for(&expected, &entry.key))
+    let replaced: Vec<_> = registry.migrations().flat_map(|(_, migration)| migration.replaces()).collect();
+    let keys: BTreeSet<_> = replaced.iter().filter_map(|name| history.tool.key(name)).collect();
+    history.entries.iter().any(|entry| keys.contains(&entry.key))
 }
 
 fn expected(registry: &Registry, tool: Tool, problems: &mut Vec<HistoryProblem>) -> Vec<Expected> {
@@ -187,10 +188,6 @@ fn extra(history: &History, expected: &[Expected]) -> impl Iterator<Item = Histo
         expected.iter().flat_map(|one| &one.replaced).map(|(key, _)| key.as_str()).collect();
     let extra = history.entries.iter().filter(move |entry| !known.contains(entry.key.as_str()));
     extra.map(|entry| HistoryProblem::Extra { name: entry.name.clone() })
-}
-
-fn stands_for(expected: &[Expected], key: &str) -> bool {
-    expected.iter().flat_map(|one| &one.replaced).any(|(known, _)| known == key)
 }
 
 /// The last migration of which anything was applied.

@@ -249,6 +249,18 @@ on_every_backend! {
         assert_eq!(registry().up(&db).await.unwrap().applied.len(), 1);
     }
 
+    async fn quart_db_may_not_have_begun(db: TestDatabase) {
+        quart_db(&db, "data_loaded BOOL NOT NULL, version INTEGER NOT NULL", "FALSE, -1").await;
+        let adoption = registry(vec![Makes("a", &[])]).adopt(&db).await.unwrap();
+        assert_eq!((adoption.tool.unwrap().0, adoption.version), (Tool::QuartDb, -1));
+    }
+
+    async fn the_history_of_somebody_else_holds_up_no_registry(db: TestDatabase) {
+        quart_db(&db, "data_loaded BOOL NOT NULL, version INTEGER NOT NULL", "FALSE, 1").await;
+        db.sql("CREATE TABLE _sqlx_migrations (version INTEGER)").await;
+        assert_eq!(three().table("library_migration").up(&db).await.unwrap().version, 2);
+    }
+
     async fn an_older_layout_of_quart_db_takes_another_table(db: TestDatabase) {
         quart_db(&db, "background INTEGER NOT NULL, data_loaded BOOL NOT NULL, foreground INTEGER NOT NULL", "1, TRUE, 1").await;
         let registry = || registry(vec![Makes("a", &[]), Makes("b", &[]), Makes("c", &[])]);
