@@ -4,6 +4,7 @@ mod atomic;
 mod bad_states;
 mod behind_a_proxy;
 mod connection;
+mod embedded;
 mod flushes;
 mod locks;
 mod once;
