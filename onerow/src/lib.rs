@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `migration` | [`MigrationTrait`]: what a migration is |
 //! | `registry` | [`Registry`] and [`registry!`]: the migrations in order; [`Status`] |
+//! | `sql` | [`SqlMigration`] and [`embed_migrations!`]: a folder of `.sql` files that were written for another tool |
 //! | `up` | [`Up`]: a run and its options; [`Report`] |
 //! | `run` | the loop: claim the row, run a migration, move the version, commit |
 //! | `watch` | the second connection, which looks at what a migration is doing |
@@ -57,6 +58,7 @@ mod migration;
 mod progress;
 mod registry;
 mod run;
+mod sql;
 #[cfg(all(feature = "testing", any(feature = "postgres", feature = "sqlite")))]
 pub mod testing;
 #[cfg(all(feature = "testing", not(any(feature = "postgres", feature = "sqlite"))))]
@@ -73,6 +75,7 @@ pub use index::create_index;
 pub use migration::MigrationTrait;
 pub use progress::{Applied, Progress, ServerSession};
 pub use registry::{MigrationStatus, Registry, Status};
+pub use sql::SqlMigration;
 pub use up::{Report, Up};
 
 /// What a migration needs: `use onerow::prelude::*;`, and `prelude::{schema::*, *}` with the column helpers.
@@ -87,8 +90,9 @@ pub mod prelude {
     };
 }
 
-/// Not an interface: what the expansion of [`registry!`] calls.
+/// Not an interface: what the expansions of [`registry!`] and [`embed_migrations!`] call.
 #[doc(hidden)]
 pub mod __private {
     pub use crate::registry::{check_names, continued};
+    pub use onerow_macros::embed_migrations;
 }

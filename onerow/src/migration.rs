@@ -74,7 +74,7 @@ pub trait MigrationTrait: Any + Send + Sync {
     /// What the tool that migrated the database before onerow calls the migrations that this one stands for: none by default.
     ///
     /// For a migration that was carried over by hand; those of [`from_migrator`](crate::Registry::from_migrator) and
-    /// `embed_migrations!` say it by themselves. [`adopt`](crate::Registry::adopt) finds by it what was
+    /// [`embed_migrations!`](crate::embed_migrations!) say it by themselves. [`adopt`](crate::Registry::adopt) finds by it what was
     /// applied: the name of sea-orm-migration, the file's of sqlx and refinery, the directory's of diesel. Several names
     /// are for one migration that sums up all of them. One without a name is new.
     fn replaces(&self) -> Vec<&str> {

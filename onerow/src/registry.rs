@@ -7,7 +7,7 @@ use crate::{Adopt, Baseline, Database, Error, MigrationTrait, Tool, Up, migratio
 /// The migrations of an app: the index of each is its version.
 ///
 /// Built by [`registry!`](crate::registry!) from modules, by [`new`](Self::new) from any list, and, of migrations that were
-/// written for another tool, by [`from_migrator`](Self::from_migrator) and `embed_migrations!`.
+/// written for another tool, by [`from_migrator`](Self::from_migrator) and [`embed_migrations!`](crate::embed_migrations!).
 pub struct Registry {
     migrations: Vec<Box<dyn MigrationTrait>>,
     table: Table,

@@ -1,4 +1,4 @@
-//! What `registry!` accepts, and what it rejects with which words.
+//! What `registry!` accepts, and what it and `embed_migrations!` reject with which words.
 //!
 //! After a change of the words: `TRYBUILD=overwrite cargo test -p onerow --all-features --test registry_macro`.
 
@@ -34,6 +34,6 @@ fn it_accepts_migrations_in_order_from_m0000() {
 }
 
 #[test]
-fn it_rejects_anything_else_when_it_is_compiled() {
+fn they_reject_anything_else_when_they_are_compiled() {
     trybuild::TestCases::new().compile_fail("tests/compile_fail/*.rs");
 }

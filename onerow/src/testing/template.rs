@@ -27,7 +27,7 @@ use super::{
     apply::ApplyError,
     place::{Lock, Place},
 };
-use crate::{Error, MigrationTrait, Registry, SeaOrmMigration};
+use crate::{Error, MigrationTrait, Registry, SeaOrmMigration, SqlMigration};
 
 /// For how long a template is kept, where the server or the directory outlives the tests.
 pub(super) const KEPT: Duration = Duration::from_hours(24);
@@ -105,6 +105,9 @@ fn identity(migration: &dyn MigrationTrait) -> Option<u64> {
     let any = migration as &dyn Any;
     if let Some(former) = any.downcast_ref::<SeaOrmMigration>() {
         return former.origin().map(hash);
+    }
+    if let Some(script) = any.downcast_ref::<SqlMigration>() {
+        return Some(hash(&script.identity()));
     }
     (size_of_val(migration) == 0).then(|| hash(&any.type_id()))
 }

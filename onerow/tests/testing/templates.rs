@@ -1,6 +1,8 @@
 //! The migrated schema is built once and copied, and is never that of another build.
 
-use onerow::{on_every_backend, prelude::*, testing::Backend};
+use std::collections::BTreeSet;
+
+use onerow::{SqlMigration, on_every_backend, prelude::*, testing::Backend};
 
 use crate::programs::Program;
 
@@ -76,6 +78,23 @@ on_every_backend! {
         }
     }
 
+    async fn migrations_of_other_tools_run_once_too_and_are_told_apart(backend: Backend) {
+        let registries: [fn() -> Registry; 4] = [
+            || script("CREATE TABLE luck AS SELECT random() AS number"),
+            || script("CREATE TABLE luck AS SELECT random() AS number; CREATE TABLE other (id INTEGER)"),
+            Registry::from_migrator::<former::Once>,
+            Registry::from_migrator::<former::Other>,
+        ];
+        let mut numbers = BTreeSet::new();
+        for registry in registries {
+            let (one, again) = (backend.database(registry()).await, backend.database(registry()).await);
+            let number = one.rows("SELECT number FROM luck").await;
+            assert_eq!(number, again.rows("SELECT number FROM luck").await);
+            numbers.insert(number);
+        }
+        assert_eq!(numbers.len(), 4);
+    }
+
     #[should_panic(expected = "migration m0000 failed and was rolled back; the database is at version -1\n  caused by: ")]
     async fn a_migration_that_fails_fails_the_test_with_its_name(backend: Backend) {
         backend.database(Registry::new(vec![Box::new(Makes("one, two"))])).await;
@@ -84,5 +103,46 @@ on_every_backend! {
     #[should_panic(expected = "the registry has no migration 1: its last is 0")]
     async fn a_version_that_the_registry_does_not_have_is_refused(backend: Backend) {
         backend.database_before(Registry::new(vec![Box::new(Makes("one"))]), 1).await;
+    }
+}
+
+fn script(sql: &'static str) -> Registry {
+    Registry::new(vec![Box::new(SqlMigration::new("1_luck", "luck", sql, true))])
+}
+
+/// Two migrators of sea-orm-migration whose migrations have the same names.
+mod former {
+    use sea_orm_migration::{MigrationTrait, MigratorTrait, prelude::*};
+
+    struct Luck(&'static str);
+
+    impl MigrationName for Luck {
+        fn name(&self) -> &str {
+            "m20240101_000001_luck"
+        }
+    }
+
+    #[async_trait::async_trait]
+    impl MigrationTrait for Luck {
+        async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+            let sql = format!("CREATE TABLE luck AS SELECT random() AS number{}", self.0);
+            manager.get_connection().execute_unprepared(&sql).await.map(drop)
+        }
+    }
+
+    pub struct Once;
+
+    impl MigratorTrait for Once {
+        fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+            vec![Box::new(Luck(""))]
+        }
+    }
+
+    pub struct Other;
+
+    impl MigratorTrait for Other {
+        fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+            vec![Box::new(Luck(", 1 AS other"))]
+        }
     }
 }
