@@ -4,7 +4,7 @@ use std::{error::Error as StdError, fmt, time::Duration};
 
 use sea_orm::DbErr;
 
-use crate::{HistoryProblem, Tool, backend, migration, progress::ServerSession};
+use crate::{HistoryProblem, HistoryProblems, Tool, backend, migration, progress::ServerSession};
 
 /// Why connecting, or a run of migrations, did not succeed.
 ///
@@ -174,6 +174,24 @@ pub enum Error {
         /// What it does not have.
         column: String,
     },
+    /// The table is in another schema than the registry's.
+    #[error(
+        "the table {table} of {tool} is not in the schema {schema}, as the registry's is; nothing was changed"
+    )]
+    HistoryElsewhere {
+        /// The migrator.
+        tool: Tool,
+        /// The table, with its schema.
+        table: String,
+        /// The schema of the registry's table.
+        schema: String,
+    },
+    /// The table has not the columns of any migrator that onerow knows.
+    #[error("the table {table} is not that of a migrator that onerow knows; nothing was changed")]
+    NoTool {
+        /// The table.
+        table: String,
+    },
     /// What another migrator has applied is not what the registry begins with.
     #[error(
         "what {tool} has applied, by its table {table}, is not what the registry begins with; nothing was changed"
@@ -184,29 +202,36 @@ pub enum Error {
         /// Its table.
         table: String,
         /// All that does not fit.
-        problems: Vec<HistoryProblem>,
+        #[source]
+        problems: HistoryProblems,
     },
-    /// The migrator that was taken over from has gone on since.
+    /// Another session had the other migrator's table locked for all of the
+    /// [`wait_timeout`](crate::Adopt::wait_timeout).
+    #[error("waited {waited:.0?} for who has the table {table} locked; nothing was changed")]
+    HistoryBusy {
+        /// The table.
+        table: String,
+        /// How long this run waited.
+        waited: Duration,
+    },
+    /// Another migrator has applied what is pending here.
     #[error(
-        "the database is at version {version}, and by its table {table} {tool} has applied {} since; nothing was changed",
-        migration::name(*.history)
+        "{tool} has applied migrations that are pending here, by its table {table}; nothing was changed{}",
+        still_at(Some(*.version))
     )]
-    HistoryAhead {
+    Unadopted {
         /// The migrator.
         tool: Tool,
         /// Its table.
         table: String,
-        /// The version that its history comes to.
-        history: i32,
         /// The version that the database holds.
         version: i32,
     },
-    /// Another migrator has applied migrations to this database, which was not adopted.
+    /// A [`baseline`](crate::Registry::baseline) is for a database that no other migrator has migrated.
     #[error(
-        "{tool} has applied {applied} migration(s) to this database, by its table {table}, and they were not adopted; \
-         nothing was changed"
+        "{tool} has applied {applied} migration(s) to this database, by its table {table}; nothing was changed"
     )]
-    Unadopted {
+    BesideHistory {
         /// The migrator.
         tool: Tool,
         /// Its table.
@@ -390,8 +415,11 @@ impl Error {
             Self::SeveralHistories { .. } => "several_histories",
             Self::ForeignHistory { .. } => "foreign_history",
             Self::HistoryMismatch { .. } => "history_mismatch",
-            Self::HistoryAhead { .. } => "history_ahead",
+            Self::HistoryElsewhere { .. } => "history_elsewhere",
+            Self::NoTool { .. } => "no_tool",
+            Self::HistoryBusy { .. } => "history_busy",
             Self::Unadopted { .. } => "unadopted",
+            Self::BesideHistory { .. } => "beside_history",
             Self::AlreadyVersioned { .. } => "already_versioned",
             Self::TargetBeyondLatest { .. } => "target_beyond_latest",
             Self::TargetBelowVersion { .. } => "target_below_version",
@@ -409,7 +437,7 @@ impl Error {
         match self {
             Self::Ahead { version, .. }
             | Self::TargetBelowVersion { version, .. }
-            | Self::HistoryAhead { version, .. }
+            | Self::Unadopted { version, .. }
             | Self::AlreadyVersioned { version } => Some(*version),
             Self::ReadOnly { version, .. }
             | Self::PermissionDenied { version, .. }
@@ -448,7 +476,8 @@ impl Error {
             Self::Ahead { .. } => "deploy the build that applied that version, or a later one",
             Self::InvalidVersion { table, .. } | Self::SeveralRows { table, .. } => {
                 return format!(
-                    "find out who wrote to it, then leave one row with the version that is applied in {table}"
+                    "find out who wrote to it: if it is another tool's, keep the version in another table, by \
+                     Registry::table; else leave one row with the version that is applied in {table}"
                 );
             }
             Self::MissingRow { table, .. } => {
@@ -465,16 +494,21 @@ impl Error {
                 );
             }
             Self::NoHistory { .. } => {
-                "name the table, by --from and --table, or say what is applied: \
+                "name the table, by --from-table; for a new database, --if-any; or say what is applied: \
                  cargo run -p migration -- baseline VERSION"
             }
             Self::SeveralHistories { .. } => "say which to take over, by --from",
-            Self::ForeignHistory { .. } => {
-                "see whose that table is, and name the right one, by --from and --table"
+            Self::ForeignHistory { .. } | Self::NoTool { .. } => {
+                "see whose that table is, and name the right one, by --from and --from-table"
             }
-            Self::HistoryMismatch { problems, .. } => return after_mismatch(problems).into(),
-            Self::HistoryAhead { .. } => {
-                "see that the old migrator no longer runs, and undo what it did since, or have migrations that replace it"
+            Self::HistoryElsewhere { table, .. } => {
+                return format!("if it is the right one, say so: --from-table {table}");
+            }
+            Self::HistoryMismatch { problems, .. } => return after_mismatch(&problems.0).into(),
+            Self::HistoryBusy { .. } => "stop what runs the old migrator, and try again",
+            Self::BesideHistory { .. } => {
+                "take that over, having looked with --dry-run: cargo run -p migration -- adopt; or, where it is of \
+                 another app, --beside-other-tools"
             }
             Self::Unadopted { .. } => {
                 "take it over, having looked with --dry-run: cargo run -p migration -- adopt"
@@ -531,6 +565,8 @@ fn after_mismatch(problems: &[HistoryProblem]) -> &'static str {
         "list them in the order in which they were applied; or, where the outcome is the same, --out-of-order"
     } else if all(|problem| matches!(problem, HistoryProblem::BackgroundPending { .. })) {
         "run the app with quart-db once more, until they have run"
+    } else if all(|problem| matches!(problem, HistoryProblem::OtherNumber { .. })) {
+        "keep the registry's version in another table, by Registry::table, then adopt"
     } else if all(|problem| matches!(problem, HistoryProblem::Missing { .. })) {
         "apply what is missing with the old migrator, then adopt"
     } else {
@@ -541,7 +577,7 @@ fn after_mismatch(problems: &[HistoryProblem]) -> &'static str {
 /// The causes, outermost first, down to the words of the server.
 pub(crate) fn causes(error: &Error) -> Vec<String> {
     if let Error::HistoryMismatch { problems, .. } = error {
-        return problems.iter().map(ToString::to_string).collect();
+        return problems.0.iter().map(ToString::to_string).collect();
     }
     let mut causes = Vec::new();
     for cause in std::iter::successors(error.source(), |&cause| cause.source()) {

@@ -13,15 +13,15 @@ pub struct Registry {
     table: Table,
     /// The number of the first module behind a base, and the one that is next there, where they differ.
     misnumbered: Option<(i32, i32)>,
-    /// Where sea-orm-migration kept what it had applied of these.
-    former: Option<Table>,
+    /// Where another tool has kept what it applied of these, if that is not where it does by default.
+    history: Option<(Tool, Table)>,
 }
 
 impl Registry {
     /// A registry of these migrations; the first is version 0.
     #[must_use]
     pub fn new(migrations: Vec<Box<dyn MigrationTrait>>) -> Self {
-        Self { migrations, table: Table::default(), misnumbered: None, former: None }
+        Self { migrations, table: Table::default(), misnumbered: None, history: None }
     }
 
     /// Keeps the version in a table of this name, instead of `schema_migration`.
@@ -53,11 +53,11 @@ impl Registry {
 
     /// Keeps that table in this schema of PostgreSQL, which is created if need be, instead of the first of the search path.
     ///
-    /// Of the table alone: what migrations do is not moved there. SQLite has no schemas, so there the [`table`](Self::table)
-    /// needs a name of its own.
+    /// Of the table alone: what migrations do is not moved there. SQLite has no schemas, so there it is a part of the table's
+    /// name: `session.schema_migration`.
     ///
     /// # Errors
-    /// What uses the registry gives [`Error::InvalidTable`], as for the table's name; on SQLite also if that has none.
+    /// What uses the registry gives [`Error::InvalidTable`], as for the table's name.
     #[must_use]
     pub fn schema(self, name: impl Into<String>) -> Self {
         Self { table: self.table.in_schema(name.into()), ..self }
@@ -107,6 +107,16 @@ impl Registry {
         Baseline::new(self, db, version)
     }
 
+    /// Says in which table another tool has kept what it applied of these migrations, where that is not the tool's own default:
+    /// `name` or `schema.name`.
+    ///
+    /// [`adopt`](Self::adopt) reads it, and [`up`](Self::up) refuses to apply what is listed there. Of quart-db, whose migrations have
+    /// numbers and no names, `up` knows only where this says so.
+    #[must_use]
+    pub fn history(self, tool: Tool, table: &str) -> Self {
+        Self { history: Some((tool, Table::parse(table))), ..self }
+    }
+
     /// The migrations of a base, and behind them these, whose first is of this number.
     pub(crate) fn continued(base: Self, first: Option<i32>, modules: Vec<Box<dyn MigrationTrait>>) -> Self {
         let next = base.latest() + 1;
@@ -122,18 +132,28 @@ impl Registry {
         if let Some((found, expected)) = self.misnumbered {
             return Err(Error::Misnumbered { found, expected });
         }
-        self.table.check(pool.get_database_backend())?;
+        self.table.check()?;
         Ok((pool, self.table.clone().on(pool.get_database_backend())))
     }
 
-    pub(crate) fn with_former(self, table: Table) -> Self {
-        Self { former: Some(table), ..self }
+    /// The same of sea-orm-migration, which quotes the name, dots and all.
+    pub(crate) fn kept_by_sea_orm_migration(self, table: String) -> Self {
+        Self { history: Some((Tool::SeaOrmMigration, Table::default().named(table))), ..self }
     }
 
-    /// Where this tool keeps what it has applied, as far as is known here.
-    pub(crate) fn former_table(&self, tool: Tool) -> Table {
-        let known = self.former.clone().filter(|_| tool == Tool::SeaOrmMigration);
-        known.unwrap_or_else(|| tool.table())
+    /// Where this tool has kept what it applied.
+    pub(crate) fn history_of(&self, tool: Tool) -> Table {
+        let told = self.history.clone().filter(|(told, _)| *told == tool);
+        told.map_or_else(|| tool.table(), |(_, table)| table)
+    }
+
+    /// Whether it was said where this tool has kept what it applied.
+    pub(crate) fn has_history(&self, tool: Tool) -> bool {
+        self.history.as_ref().is_some_and(|(told, _)| *told == tool)
+    }
+
+    pub(crate) fn has_any_history(&self) -> bool {
+        self.history.is_some()
     }
 
     /// Whether any migration stands for one of another tool.

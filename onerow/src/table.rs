@@ -57,24 +57,32 @@ impl Table {
     }
 
     /// Whether a database can have it, and one of its own.
-    pub(crate) fn check(&self, backend: DatabaseBackend) -> Result<(), Error> {
+    pub(crate) fn check(&self) -> Result<(), Error> {
         let names = || self.name.iter().chain(&self.schema);
-        let sqlite = backend == DatabaseBackend::Sqlite;
         let reason = if names().any(|name| name.is_empty() || name.contains('\0')) {
             "a name has one character at least, and no NUL".to_owned()
         } else if names().any(|name| name.len() > LONGEST) {
             format!("PostgreSQL cuts names off behind {LONGEST} bytes, so that two may become one")
-        } else if sqlite && self.schema.is_some() && self.name.is_none() {
-            format!("SQLite has no schemas, so there it would be {NAME}, as that of other registries")
         } else {
             return Ok(());
         };
         Err(Error::InvalidTable { table: self.to_string(), reason })
     }
 
-    /// SQLite has no schemas.
+    /// As it is called on this database. SQLite has no schemas, so there it becomes a part of the name.
     pub(crate) fn on(self, backend: DatabaseBackend) -> Self {
-        if backend == DatabaseBackend::Sqlite { Self { schema: None, ..self } } else { self }
+        if backend == DatabaseBackend::Sqlite && self.schema.is_some() {
+            return Self { name: Some(self.to_string()), schema: None };
+        }
+        self
+    }
+
+    /// As it is called where its name was written without quotes.
+    pub(crate) fn folded(&self) -> Self {
+        Self {
+            name: self.name.as_deref().map(str::to_lowercase),
+            schema: self.schema.as_deref().map(str::to_lowercase),
+        }
     }
 
     /// What tells the sessions and lock files of this registry from those of another; empty for the seed's table.
@@ -148,14 +156,18 @@ mod tests {
     }
 
     #[test]
-    fn a_table_that_could_be_another_ones_is_refused() {
-        let (postgres, sqlite) = (DatabaseBackend::Postgres, DatabaseBackend::Sqlite);
-        let auth = Table::default().in_schema("auth".into());
-        assert!(auth.check(postgres).is_ok() && auth.check(sqlite).is_err());
-        assert!(auth.named("auth_migration".into()).check(sqlite).is_ok());
-        assert!(table("").check(postgres).is_err() && table("a\0b").check(sqlite).is_err());
-        assert!(
-            table(&"x".repeat(63)).check(sqlite).is_ok() && table(&"x".repeat(64)).check(sqlite).is_err()
-        );
+    fn a_name_that_postgres_would_cut_off_or_not_take_is_refused() {
+        for wrong in [String::new(), "a\0b".into(), "x".repeat(64)] {
+            assert!(table(&wrong).check().is_err(), "{wrong:?}");
+        }
+        assert!(table(&"x".repeat(63)).check().is_ok());
+    }
+
+    #[test]
+    fn on_sqlite_the_schema_is_a_part_of_the_name() {
+        let on = |text| table(text).on(DatabaseBackend::Sqlite).sql();
+        assert_eq!((on("a.m"), on("b.m"), on("m")), ("\"a.m\"".into(), "\"b.m\"".into(), "\"m\"".into()));
+        let default = Table::default().in_schema("a".into()).on(DatabaseBackend::Sqlite);
+        assert_eq!(default.name(), "a.schema_migration");
     }
 }

@@ -116,13 +116,14 @@ pub(crate) async fn advance(
     session.backend.advance(claim, &table.sql(), to).await
 }
 
-/// Moves the version from before the first migration to the last that another tool has applied.
-pub(crate) async fn start_at(
+/// Moves the version past what another tool has applied; false if it is not at this one any more.
+pub(crate) async fn jump(
     table: &Table,
     transaction: &DatabaseTransaction,
-    version: i32,
+    from: i32,
+    to: i32,
 ) -> Result<bool, DbErr> {
-    let update = format!("UPDATE {} SET version = {version} WHERE version = {NONE}", table.sql());
+    let update = format!("UPDATE {} SET version = {to} WHERE version = {from}", table.sql());
     Ok(transaction.execute_unprepared(&update).await?.rows_affected() == 1)
 }
 

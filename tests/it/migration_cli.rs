@@ -69,8 +69,10 @@ on_every_backend! {
         let nothing = cli.run(&["adopt", "--format", "json"]).failed(1);
         let nothing: Value = serde_json::from_str(&nothing).unwrap();
         assert_eq!(nothing["error"]["kind"], "no_history");
+        let nothing = cli.run(&["adopt", "--if-any"]).done();
+        assert_eq!(nothing, "nothing to do: the database is at version -1\n");
 
-        let adopt = ["adopt", "--from", "quart-db", "--table", "state", "--format", "json"];
+        let adopt = ["adopt", "--from-table", "state", "--format", "json"];
         let adopted: Value = serde_json::from_str(&cli.run(&adopt).done()).unwrap();
         assert_eq!((&adopted["tool"], &adopted["table"]), (&"quart-db".into(), &"state".into()));
         assert_eq!((&adopted["initial"], &adopted["version"], &adopted["latest"]), (&(-1).into(), &1.into(), &2.into()));

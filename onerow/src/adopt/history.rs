@@ -1,20 +1,20 @@
 //! What another tool has applied, as its table tells.
 
-use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, Statement};
+use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, Statement, TransactionTrait};
 
 use super::{HistoryProblem, Tool, tool::Column};
 use crate::{
     Error, Registry,
     backend::{Fault, Session},
     table::Table,
-    version::{self, NONE},
+    version,
 };
 
 /// What a tool has applied to a database.
 pub(super) struct History {
     pub(super) tool: Tool,
     pub(super) table: Table,
-    /// In the order of the table.
+    /// In the order in which they were applied.
     pub(super) entries: Vec<Entry>,
     /// Of the table itself.
     pub(super) problems: Vec<HistoryProblem>,
@@ -23,6 +23,8 @@ pub(super) struct History {
 /// A migration of the old tool.
 pub(super) struct Entry {
     pub(super) key: String,
+    /// What is said of it beside the key, where that is compared.
+    pub(super) description: Option<String>,
     /// As it is shown.
     pub(super) name: String,
     /// Sorts by when it was applied.
@@ -30,104 +32,177 @@ pub(super) struct Entry {
     pub(super) succeeded: bool,
 }
 
+/// Why a table was not read.
+pub(crate) enum Refusal {
+    /// Somebody holds a lock on this table that keeps others out.
+    Held(Table),
+    Error(Error),
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        Self::Error(error)
+    }
+}
+
 /// Reads the tables of other tools, in a transaction.
-pub(super) struct Reader<'a> {
-    pub(super) session: &'a Session,
-    pub(super) transaction: &'a DatabaseTransaction,
-    pub(super) registry: &'a Registry,
+pub(crate) struct Reader<'a> {
+    pub(crate) session: &'a Session,
+    pub(crate) transaction: &'a DatabaseTransaction,
+    pub(crate) registry: &'a Registry,
     /// The registry's own table, as it is called on this database.
-    pub(super) own: &'a Table,
+    pub(crate) own: &'a Table,
 }
 
 impl Reader<'_> {
-    /// The one history that there is; `None` if there is none. Tables without a row say nothing where another has some.
-    pub(super) async fn find(&self) -> Result<Option<History>, Error> {
+    /// The one history that there is. Tables without a row say nothing where another has some.
+    pub(super) async fn find(&self) -> Result<History, Refusal> {
         let mut found = self.find_all(false).await?;
         if found.iter().any(|history| !history.entries.is_empty()) {
             found.retain(|history| !history.entries.is_empty());
         }
         if found.len() > 1 {
             let tables = found.iter().map(|history| (history.tool, history.table.to_string())).collect();
-            return Err(Error::SeveralHistories { tables });
+            return Err(Error::SeveralHistories { tables }.into());
         }
-        Ok(found.pop())
+        let looked_for = || self.candidates().map(|(_, table)| table.to_string()).collect();
+        found.pop().ok_or_else(|| Error::NoHistory { looked_for: looked_for() }.into())
     }
 
-    /// The histories of all tools, where they are by default; a table of such a name that is somebody else's is passed over
-    /// or an error.
-    pub(super) async fn find_all(&self, pass_over_others: bool) -> Result<Vec<History>, Error> {
+    /// The histories that there are, at the places where the tools keep them.
+    ///
+    /// A table of such a name that is somebody else's is an error, or is passed over.
+    pub(super) async fn find_all(&self, pass_over_others: bool) -> Result<Vec<History>, Refusal> {
         let mut found = Vec::new();
-        for tool in Tool::ALL {
-            let table = self.registry.former_table(tool);
+        for (tool, table) in self.candidates() {
             let columns = self.columns(&table).await?;
-            // Without this column it is a registry's of onerow: quart-db's had it from the first release on.
-            let is_tools = tool != Tool::QuartDb || columns.iter().any(|column| column == "data_loaded");
-            if columns.is_empty() || !is_tools {
+            if columns.is_empty() || !self.may_be_history(tool, &columns) {
                 continue;
             }
-            match self.read_with(tool, table, &columns).await {
+            if !pass_over_others {
+                found.push(self.read_with(tool, table, &columns).await?);
+                continue;
+            }
+            match self.read_apart(tool, table, &columns).await {
                 Ok(history) => found.push(history),
-                Err(Error::ForeignHistory { .. }) if pass_over_others => (),
+                Err(Refusal::Error(error)) if is_somebody_elses(&error) => (),
                 Err(error) => return Err(error),
             }
         }
         Ok(found)
     }
 
-    /// The history of this tool in this table; `None` if there is no such table.
-    pub(super) async fn read(&self, tool: Tool, table: Table) -> Result<Option<History>, Error> {
-        let columns = self.columns(&table).await?;
-        if columns.is_empty() {
-            return Ok(None);
-        }
-        self.read_with(tool, table, &columns).await.map(Some)
+    fn candidates(&self) -> impl Iterator<Item = (Tool, Table)> {
+        Tool::ALL.into_iter().map(|tool| (tool, self.registry.history_of(tool)))
     }
 
-    async fn columns(&self, table: &Table) -> Result<Vec<String>, Error> {
+    /// A table of the seed's columns is another registry's, unless it is said to be a history: quart-db's had one more from
+    /// the first release on.
+    fn may_be_history(&self, tool: Tool, columns: &[String]) -> bool {
+        tool != Tool::QuartDb || self.registry.has_history(tool) || has(columns, "data_loaded")
+    }
+
+    /// The history of this tool, in this table or where it has it by default.
+    pub(super) async fn read(&self, tool: Tool, table: Option<&Table>) -> Result<History, Refusal> {
+        let table = table.cloned().unwrap_or_else(|| self.registry.history_of(tool));
+        let (table, columns) = self.existing(table).await?;
+        self.read_with(tool, table, &columns).await
+    }
+
+    /// The history in this table, of the tool whose columns it has.
+    pub(super) async fn read_any(&self, table: &Table) -> Result<History, Refusal> {
+        let (table, columns) = self.existing(table.clone()).await?;
+        let fits = |tool: &Tool| tool.missing(&columns).is_none();
+        match Tool::ALL.into_iter().find(fits) {
+            Some(tool) => self.read_with(tool, table, &columns).await,
+            None => Err(Error::NoTool { table: table.to_string() }.into()),
+        }
+    }
+
+    /// The table and its columns. Most tools write its name without quotes, so that PostgreSQL folds it.
+    async fn existing(&self, table: Table) -> Result<(Table, Vec<String>), Refusal> {
+        for table in [table.clone(), table.folded()] {
+            let columns = self.columns(&table).await?;
+            if !columns.is_empty() {
+                return Ok((table, columns));
+            }
+        }
+        Err(Error::NoHistory { looked_for: vec![table.to_string()] }.into())
+    }
+
+    async fn columns(&self, table: &Table) -> Result<Vec<String>, Refusal> {
         let columns = self.session.backend.columns(self.transaction, table).await;
         columns.map_err(|error| self.refused("look for the table", table, error))
     }
 
-    async fn read_with(&self, tool: Tool, table: Table, columns: &[String]) -> Result<History, Error> {
+    /// In a savepoint, so that a refusal does not end the transaction.
+    async fn read_apart(&self, tool: Tool, table: Table, columns: &[String]) -> Result<History, Refusal> {
+        let savepoint =
+            self.transaction.begin().await.map_err(|error| self.refused("read", &table, error))?;
+        let history = Reader { transaction: &savepoint, ..*self }.read_with(tool, table, columns).await;
+        let _ = savepoint.rollback().await;
+        history
+    }
+
+    async fn read_with(&self, tool: Tool, table: Table, columns: &[String]) -> Result<History, Refusal> {
+        if let Some(column) = tool.missing(columns) {
+            let (table, column) = (table.to_string(), column.to_owned());
+            return Err(Error::ForeignHistory { tool, table, column }.into());
+        }
+        self.check_schema(tool, &table).await?;
         if tool == Tool::QuartDb {
             return self.read_quart_db(table, columns).await;
         }
-        let wanted = tool.columns();
-        let is_missing =
-            |column: &&Column| !column.name.is_empty() && !columns.iter().any(|name| name == column.name);
-        if let Some(missing) = wanted.iter().find(is_missing) {
-            return Err(foreign(tool, &table, missing.name));
-        }
-        let select = wanted.map(|column| column.sql).join(", ");
+        let select = tool.columns().map(|Column { sql, .. }| sql).join(", ");
         let rows = self.select(&table, &format!("SELECT {select} FROM {}", table.sql())).await?;
-        let mut entries: Vec<_> = rows.into_iter().filter_map(|row| Entry::of(tool, row)).collect();
+        let mut entries: Vec<_> = rows.into_iter().map(|row| Entry::of(tool, row)).collect();
+        place(tool, &mut entries);
         entries.sort_by(|a, b| (&a.position, &a.key).cmp(&(&b.position, &b.key)));
         Ok(History { tool, table, entries, problems: Vec::new() })
     }
 
     /// One row with a number: `version`, or in releases 0.8 to 0.10 `foreground` and `background`.
-    async fn read_quart_db(&self, table: Table, columns: &[String]) -> Result<History, Error> {
-        let tool = Tool::QuartDb;
-        let has = |name: &str| columns.iter().any(|column| column == name);
-        let select = match (has("version"), has("foreground") && has("background")) {
-            (true, _) => "CAST(version AS TEXT), CAST(version AS TEXT)",
-            (false, true) => "CAST(foreground AS TEXT), CAST(background AS TEXT)",
-            (false, false) => return Err(foreign(tool, &table, "version")),
+    async fn read_quart_db(&self, table: Table, columns: &[String]) -> Result<History, Refusal> {
+        let select = if has(columns, "version") {
+            "CAST(version AS TEXT), CAST(version AS TEXT)"
+        } else {
+            "CAST(foreground AS TEXT), CAST(background AS TEXT)"
         };
         let rows = self.select(&table, &format!("SELECT {select} FROM {}", table.sql())).await?;
         let [row] = rows.as_slice() else {
             let (table, rows) = (table.to_string(), rows.len());
-            return Err(Error::SeveralRows { table, rows });
+            return Err(Error::SeveralRows { table, rows }.into());
         };
-        let number = |index: usize| row[index].parse::<i32>().unwrap_or(NONE);
-        let (foreground, background) = (number(0), number(1));
+        let number = |index: usize| {
+            let (table, found) = (table.to_string(), row[index].clone());
+            found.parse::<i32>().map_err(|_| Error::InvalidVersion { table, found })
+        };
+        let (foreground, background) = (number(0)?, number(1)?);
         let entries = applied_by_number(foreground, self.registry.latest());
         let pending = background < foreground;
         let problems = pending.then_some(HistoryProblem::BackgroundPending { foreground, background });
-        Ok(History { tool, table, entries, problems: problems.into_iter().collect() })
+        Ok(History { tool: Tool::QuartDb, table, entries, problems: problems.into_iter().collect() })
     }
 
-    async fn select(&self, table: &Table, sql: &str) -> Result<Vec<Vec<String>>, Error> {
+    /// A search path may lead to the history of another tenant.
+    async fn check_schema(&self, tool: Tool, table: &Table) -> Result<(), Refusal> {
+        if table.schema().is_some() {
+            return Ok(());
+        }
+        let schema = async |of: &Table| self.session.backend.schema_of(self.transaction, of).await;
+        let schemas = async { Ok::<_, DbErr>((schema(table).await?, schema(self.own).await?)) };
+        let (there, here) =
+            schemas.await.map_err(|error| self.refused("look for the schema of", table, error))?;
+        match there.zip(here) {
+            Some((there, here)) if there != here => {
+                let table = table.clone().in_schema(there).to_string();
+                Err(Error::HistoryElsewhere { tool, table, schema: here }.into())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn select(&self, table: &Table, sql: &str) -> Result<Vec<Vec<String>>, Refusal> {
         let statement = Statement::from_string(self.transaction.get_database_backend(), sql);
         let texts = async {
             let rows = self.transaction.query_all_raw(statement).await?;
@@ -140,30 +215,42 @@ impl Reader<'_> {
         texts.await.map_err(|error| self.refused("read the table", table, error))
     }
 
-    fn refused(&self, operation: &str, table: &Table, error: DbErr) -> Error {
-        let fault = self.session.fault(&error);
-        version::explain(fault, &format!("{operation} {table}"), None, self.own, error)
+    /// Keeps the old tool from writing to its table until the transaction ends.
+    pub(super) async fn lock(&self, history: &History) -> Result<(), Refusal> {
+        let locked = self.session.backend.lock_out_writers(self.transaction, &history.table).await;
+        let operation = "keep writers, which takes the right to UPDATE or DELETE, from the table";
+        locked.map_err(|error| self.refused(operation, &history.table, error))
     }
 
-    /// Keeps the old tool from applying another migration behind the back of who reads; false if it is at it.
-    pub(super) async fn lock_out_writers(&self, history: &History) -> Result<bool, Error> {
-        match self.session.backend.lock_out_writers(self.transaction, &history.table).await {
-            Ok(()) => Ok(true),
-            Err(error) if self.session.fault(&error) == Fault::Held => Ok(false),
-            Err(error) => Err(self.refused("lock the table", &history.table, error)),
+    fn refused(&self, operation: &str, table: &Table, error: DbErr) -> Refusal {
+        match self.session.fault(&error) {
+            Fault::Held => Refusal::Held(table.clone()),
+            fault => version::explain(fault, &format!("{operation} {table}"), None, self.own, error).into(),
         }
     }
 }
 
 impl Entry {
-    fn of(tool: Tool, row: Vec<String>) -> Option<Self> {
-        let [key, name, position, succeeded] = <[String; 4]>::try_from(row).ok()?;
-        // Refinery's are moments as text, in UTC: `…:07Z` comes before `…:07.5Z`. The others are numbers.
-        let position = match tool {
-            Tool::Refinery => position.trim_end_matches('Z').to_owned(),
-            _ => format!("{position:0>20}"),
-        };
-        Some(Self { key, name, position, succeeded: succeeded == "yes" })
+    fn of(tool: Tool, row: Vec<String>) -> Self {
+        let mut row = row.into_iter();
+        let mut next = || row.next().unwrap_or_default();
+        let (key, name, position) = (next(), next(), next());
+        let succeeded = next() == "yes";
+        // Sqlx tells migrations by the number alone, and those of two projects have the same ones.
+        let description = (tool == Tool::Sqlx).then(|| name.split_once(' ').unwrap_or_default().1.to_owned());
+        Self { key, description, name, position, succeeded }
+    }
+}
+
+/// Makes the positions sort.
+fn place(tool: Tool, entries: &mut [Entry]) {
+    if tool != Tool::Refinery {
+        return entries.iter_mut().for_each(|entry| entry.position = format!("{:0>20}", entry.position));
+    }
+    // Moments as text: `…:07Z` comes before `…:07.5Z`. Before 0.5 in local time, whose order is not that of the texts.
+    let in_utc = entries.iter().all(|entry| entry.position.ends_with('Z'));
+    for entry in entries {
+        entry.position.truncate(if in_utc { entry.position.len() - 1 } else { 0 });
     }
 }
 
@@ -173,6 +260,7 @@ fn applied_by_number(last: i32, latest: i32) -> Vec<Entry> {
     let beyond = (last > latest).then_some(last);
     let entry = |number: i32| Entry {
         key: number.to_string(),
+        description: None,
         name: format!("{number}.py"),
         position: format!("{number:0>20}"),
         succeeded: true,
@@ -180,6 +268,14 @@ fn applied_by_number(last: i32, latest: i32) -> Vec<Entry> {
     known.chain(beyond).map(entry).collect()
 }
 
-fn foreign(tool: Tool, table: &Table, column: &str) -> Error {
-    Error::ForeignHistory { tool, table: table.to_string(), column: column.to_owned() }
+fn has(columns: &[String], name: &str) -> bool {
+    columns.iter().any(|column| column == name)
+}
+
+/// Whether the table only has the name of a history that this registry might have.
+fn is_somebody_elses(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::ForeignHistory { .. } | Error::HistoryElsewhere { .. } | Error::PermissionDenied { .. }
+    )
 }

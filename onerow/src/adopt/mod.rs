@@ -14,21 +14,18 @@ mod prefix;
 mod sea_orm_migration;
 mod tool;
 
-pub use self::{prefix::HistoryProblem, sea_orm_migration::SeaOrmMigration, tool::Tool};
+pub(crate) use self::history::{Reader, Refusal};
+pub use self::{
+    prefix::{HistoryProblem, HistoryProblems},
+    sea_orm_migration::SeaOrmMigration,
+    tool::Tool,
+};
 
 use std::{fmt, pin::Pin, time::Duration};
 
-use sea_orm::DatabaseTransaction;
-
-use self::history::{History, Reader};
+use self::history::History;
 use crate::{
-    Database, Error, Registry,
-    backend::Session,
-    migration,
-    run::Run,
-    table::Table,
-    up::Options,
-    version::{self, NONE},
+    Database, Error, Progress, Registry, migration, run::Run, table::Table, up::Options, version::NONE,
 };
 
 type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -36,13 +33,16 @@ type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// Takes over a database that another tool has migrated until now, when it is awaited; made by [`Registry::adopt`].
 ///
 /// It reads the old tool's table, sees that what was applied is what the registry begins with, and sets the version to the
-/// last of that: in one transaction that holds the version row, and that keeps the old tool from writing meanwhile. The old
-/// table is not changed. Which migration stands for which is said by [`replaces`](crate::MigrationTrait::replaces). Nothing is
-/// done where the registry is there already, and at no earlier version.
+/// last of that, where it is not there yet: in one transaction that holds the version row, and that keeps the old tool from
+/// writing meanwhile. The old table is not changed. Which migration stands for which is said by
+/// [`replaces`](crate::MigrationTrait::replaces).
+///
+/// A migration that the old tool is still running is not in its table yet: stop what runs it first. If it is there later,
+/// [`up`](Registry::up) refuses to run it again, and another `adopt` counts it.
 ///
 /// # Errors
-/// [`Error::NoHistory`], [`Error::SeveralHistories`], [`Error::ForeignHistory`], [`Error::HistoryMismatch`] with all that does
-/// not fit, [`Error::HistoryAhead`] where the old tool has gone on since. None of them has changed anything.
+/// [`Error::NoHistory`], [`Error::SeveralHistories`], [`Error::ForeignHistory`], [`Error::HistoryElsewhere`], [`Error::NoTool`],
+/// [`Error::HistoryMismatch`] with all that does not fit, and [`Error::HistoryBusy`]. None of them has changed anything.
 ///
 /// ```
 /// # use onerow::{Tool, prelude::*};
@@ -61,37 +61,48 @@ pub struct Adopt<'a> {
     registry: &'a Registry,
     db: &'a Database,
     options: Options<'a>,
-    source: Source,
+    tool: Option<Tool>,
+    table: Option<Table>,
+    accept_out_of_order: bool,
+    if_any: bool,
     dry_run: bool,
 }
 
 impl<'a> Adopt<'a> {
     pub(crate) fn new(registry: &'a Registry, db: &'a Database) -> Self {
-        let source = Source::History { tool: None, table: None, accept_out_of_order: false };
-        Self { registry, db, options: Options::default(), source, dry_run: false }
+        Self {
+            registry,
+            db,
+            options: Options::default(),
+            tool: None,
+            table: None,
+            accept_out_of_order: false,
+            if_any: false,
+            dry_run: false,
+        }
     }
 
     /// Which tool it was; by default the one whose table is there.
-    pub fn from(mut self, from: Tool) -> Self {
-        if let Source::History { tool, .. } = &mut self.source {
-            *tool = Some(from);
-        }
+    pub fn from(mut self, tool: Tool) -> Self {
+        self.tool = Some(tool);
         self
     }
 
-    /// The old tool's table, `name` or `schema.name`, where it is not the tool's default. It takes [`from`](Self::from).
-    pub fn table(mut self, name: &str) -> Self {
-        if let Source::History { table, .. } = &mut self.source {
-            *table = Some(Table::parse(name));
-        }
+    /// The old tool's table, `name` or `schema.name`, where that is not the tool's default.
+    pub fn from_table(mut self, table: &str) -> Self {
+        self.table = Some(Table::parse(table));
         self
     }
 
     /// Accepts that migrations were applied in another order than the registry's, the outcome being the same.
     pub fn out_of_order(mut self) -> Self {
-        if let Source::History { accept_out_of_order, .. } = &mut self.source {
-            *accept_out_of_order = true;
-        }
+        self.accept_out_of_order = true;
+        self
+    }
+
+    /// Does nothing where there is no history, as in a new database, instead of [`Error::NoHistory`].
+    pub fn if_any(mut self) -> Self {
+        self.if_any = true;
         self
     }
 
@@ -101,9 +112,15 @@ impl<'a> Adopt<'a> {
         self
     }
 
-    /// How long to wait for another runner, or for the old tool to end what it is at; ten minutes by default.
+    /// How long to wait for another runner, or for who has the old tool's table locked; ten minutes by default.
     pub fn wait_timeout(mut self, timeout: Duration) -> Self {
         self.options.wait_timeout = timeout;
+        self
+    }
+
+    /// Calls back at each step, of which waiting is the one that there is. The steps go to `tracing` in any case.
+    pub fn on_progress(mut self, callback: impl Fn(&Progress) + Send + Sync + 'a) -> Self {
+        self.options.progress = Box::new(callback);
         self
     }
 }
@@ -114,7 +131,7 @@ impl<'a> Adopt<'a> {
 ///
 /// # Errors
 /// [`Error::TargetBeyondLatest`] for a version that the registry does not have, [`Error::AlreadyVersioned`] where migrations
-/// of the registry were applied, and [`Error::Unadopted`] where there is the table of another tool.
+/// of the registry were applied, and [`Error::BesideHistory`] where there is the table of another tool.
 #[must_use = "nothing happens until it is awaited"]
 pub struct Baseline<'a> {
     registry: &'a Registry,
@@ -148,6 +165,12 @@ impl<'a> Baseline<'a> {
         self.options.wait_timeout = timeout;
         self
     }
+
+    /// Calls back at each step, of which waiting is the one that there is. The steps go to `tracing` in any case.
+    pub fn on_progress(mut self, callback: impl Fn(&Progress) + Send + Sync + 'a) -> Self {
+        self.options.progress = Box::new(callback);
+        self
+    }
 }
 
 /// What [`Adopt`] and [`Baseline`] did, or would do.
@@ -156,7 +179,7 @@ impl<'a> Baseline<'a> {
 pub struct Adoption {
     /// The tool, and its table, where there is one.
     pub tool: Option<(Tool, String)>,
-    /// The version that the database held before: −1, or more where there was nothing to do.
+    /// The version that the database held before; −1 where it had none.
     pub initial: i32,
     /// The version that it holds now; after a dry run, that it would hold.
     pub version: i32,
@@ -186,86 +209,92 @@ impl Adopted {
 
 /// Where the version comes from.
 pub(crate) enum Source {
-    History { tool: Option<Tool>, table: Option<Table>, accept_out_of_order: bool },
+    History { tool: Option<Tool>, table: Option<Table>, accept_out_of_order: bool, if_any: bool },
     Baseline { version: i32, beside_other_tools: bool },
 }
 
 /// What a source comes to.
 pub(crate) struct Plan {
     pub(crate) version: i32,
+    /// The tool, and its table, where there is one.
     pub(crate) tool: Option<(Tool, String)>,
 }
 
+impl Plan {
+    /// Nothing is to be done.
+    pub(crate) fn stay(version: i32) -> Self {
+        Self { version, tool: None }
+    }
+}
+
 impl Source {
-    /// Reads the tables of other tools in this transaction.
-    ///
-    /// With `lock`, so that they stay as they are until it ends; `None` if the old tool is writing at this moment.
-    pub(crate) async fn plan(
-        &self,
-        session: &Session,
-        transaction: &DatabaseTransaction,
-        (registry, own): (&Registry, &Table),
-        lock: bool,
-    ) -> Result<Option<Plan>, Error> {
-        let reader = Reader { session, transaction, registry, own };
+    /// Looks, in the reader's transaction.
+    pub(crate) async fn look(&self, reader: &Reader<'_>) -> Result<Plan, Refusal> {
         match self {
-            Self::History { tool, table, accept_out_of_order } => {
-                let history = match (tool, table) {
-                    (None, _) => reader.find().await?,
-                    (Some(tool), Some(table)) => reader.read(*tool, table.clone()).await?,
-                    (Some(tool), None) => reader.read(*tool, registry.former_table(*tool)).await?,
-                };
-                let Some(mut history) = history else { return Err(self.no_history(registry)) };
-                if lock {
-                    if !reader.lock_out_writers(&history).await? {
-                        return Ok(None);
-                    }
-                    // Once more, now that nobody writes to it.
-                    history = reader.read(history.tool, history.table.clone()).await?.unwrap_or(history);
-                }
-                plan(registry, &history, *accept_out_of_order).map(Some)
-            }
+            Self::History { if_any, .. } => match self.history(reader).await {
+                Ok(history) => Ok(self.plan(&history, reader)?),
+                Err(Refusal::Error(Error::NoHistory { .. })) if *if_any => Ok(Plan::stay(NONE)),
+                Err(error) => Err(error),
+            },
             Self::Baseline { version, beside_other_tools } => {
-                let histories = if *beside_other_tools { Vec::new() } else { reader.find_all(true).await? };
-                refuse(histories.iter().find(|history| !history.entries.is_empty()))?;
-                Ok(Some(Plan { version: *version, tool: None }))
+                if !beside_other_tools {
+                    refuse_beside(&reader.find_all(true).await?)?;
+                }
+                Ok(Plan::stay(*version))
             }
         }
     }
 
-    fn no_history(&self, registry: &Registry) -> Error {
-        let looked_for = match self {
-            Self::History { tool: Some(_), table: Some(table), .. } => vec![table.to_string()],
-            Self::History { tool: Some(tool), .. } => vec![registry.former_table(*tool).to_string()],
-            _ => Tool::ALL.map(|tool| registry.former_table(tool).to_string()).into(),
-        };
-        Error::NoHistory { looked_for }
+    /// The same, with the old tool kept from writing until the transaction ends.
+    pub(crate) async fn look_and_lock(&self, reader: &Reader<'_>) -> Result<Plan, Refusal> {
+        let Self::History { .. } = self else { return self.look(reader).await };
+        let history = self.history(reader).await?;
+        reader.lock(&history).await?;
+        // Once more, now that nobody writes to it.
+        let history = reader.read(history.tool, Some(&history.table)).await?;
+        Ok(self.plan(&history, reader)?)
+    }
+
+    async fn history(&self, reader: &Reader<'_>) -> Result<History, Refusal> {
+        match self {
+            Self::History { tool: Some(tool), table, .. } => reader.read(*tool, table.as_ref()).await,
+            Self::History { table: Some(table), .. } => reader.read_any(table).await,
+            _ => reader.find().await,
+        }
+    }
+
+    fn plan(&self, history: &History, reader: &Reader<'_>) -> Result<Plan, Error> {
+        let accept_out_of_order = matches!(self, Self::History { accept_out_of_order: true, .. });
+        let (tool, table) = (history.tool, history.table.to_string());
+        let version = prefix::version(reader.registry, history, accept_out_of_order);
+        match version.and_then(|version| counted_alike(version, history, reader.own)) {
+            Ok(version) => Ok(Plan { version, tool: Some((tool, table)) }),
+            Err(problems) => Err(Error::HistoryMismatch { tool, table, problems: HistoryProblems(problems) }),
+        }
     }
 }
 
-fn plan(registry: &Registry, history: &History, accept_out_of_order: bool) -> Result<Plan, Error> {
-    let (tool, table) = (history.tool, history.table.to_string());
-    match prefix::version(registry, history, accept_out_of_order) {
-        Ok(version) => Ok(Plan { version, tool: Some((tool, table)) }),
-        Err(problems) => Err(Error::HistoryMismatch { tool, table, problems }),
+/// In the registry's own table, quart-db's number is taken for the registry's.
+fn counted_alike(version: i32, history: &History, own: &Table) -> Result<i32, Vec<HistoryProblem>> {
+    let theirs = i32::try_from(history.entries.len()).unwrap_or(i32::MAX) - 1;
+    if history.table != *own || version == theirs {
+        return Ok(version);
     }
+    Err(vec![HistoryProblem::OtherNumber { theirs, ours: version }])
 }
 
-fn refuse(unadopted: Option<&History>) -> Result<(), Error> {
-    let Some(History { tool, table, entries, .. }) = unadopted else { return Ok(()) };
-    Err(Error::Unadopted { tool: *tool, table: table.to_string(), applied: entries.len() })
+fn refuse_beside(histories: &[History]) -> Result<(), Error> {
+    let Some(history) = histories.iter().find(|history| !history.entries.is_empty()) else { return Ok(()) };
+    let (table, applied) = (history.table.to_string(), history.entries.len());
+    Err(Error::BesideHistory { tool: history.tool, table, applied })
 }
 
-/// Refuses a database whose first migrations another tool has applied: they would be applied a second time.
-pub(crate) async fn refuse_unadopted(
-    session: &Session,
-    transaction: &DatabaseTransaction,
-    registry: &Registry,
-    own: &Table,
-) -> Result<(), Error> {
-    let reader = Reader { session, transaction, registry, own };
+/// Refuses what is pending, and was applied by another tool: it would be applied a second time.
+pub(crate) async fn refuse_unadopted(reader: &Reader<'_>, version: i32) -> Result<(), Refusal> {
     let histories = reader.find_all(true).await?;
-    refuse(histories.iter().find(|history| prefix::any_applied(registry, history)))
+    let unadopted = |history: &&History| prefix::is_pending_applied(reader.registry, version, history);
+    let Some(history) = histories.iter().find(unadopted) else { return Ok(()) };
+    Err(Error::Unadopted { tool: history.tool, table: history.table.to_string(), version }.into())
 }
 
 /// Sets the version, or only says to which; see [`Run::adopt`].
@@ -277,16 +306,14 @@ async fn take_over(
     dry_run: bool,
 ) -> Result<Adoption, Error> {
     let (pool, table) = registry.on(db)?;
-    let found = version::read(pool, &table).await?;
     let mut run = Run::open(registry, pool, table, options, registry.latest()).await?;
-    let (initial, plan) = run.adopt(found, source, dry_run).await?;
+    let (initial, plan) = run.adopt(source, dry_run).await?;
     let version = plan.version.max(initial);
-    let adopted = if initial == NONE { adopted(registry, version) } else { Vec::new() };
-    Ok(Adoption { tool: plan.tool, initial, version, adopted })
+    Ok(Adoption { tool: plan.tool, initial, version, adopted: adopted(registry, initial, version) })
 }
 
-fn adopted(registry: &Registry, version: i32) -> Vec<Adopted> {
-    let migrations = registry.migrations().take_while(|(number, _)| *number <= version);
+fn adopted(registry: &Registry, initial: i32, version: i32) -> Vec<Adopted> {
+    let migrations = registry.migrations().filter(|(number, _)| (initial + 1..=version).contains(number));
     let adopted = migrations.map(|(version, migration)| Adopted {
         version,
         description: migration.description().to_owned(),
@@ -300,7 +327,8 @@ impl<'a> IntoFuture for Adopt<'a> {
     type IntoFuture = BoxFuture<'a, Self::Output>;
 
     fn into_future(self) -> Self::IntoFuture {
-        let Self { registry, db, options, source, dry_run } = self;
+        let Self { registry, db, options, tool, table, accept_out_of_order, if_any, dry_run } = self;
+        let source = Source::History { tool, table, accept_out_of_order, if_any };
         Box::pin(async move { take_over(registry, db, options, &source, dry_run).await })
     }
 }

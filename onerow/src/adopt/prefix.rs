@@ -62,6 +62,20 @@ pub enum HistoryProblem {
         /// The version of the second.
         second: i32,
     },
+    /// It was applied under the number of another, or has been renamed since.
+    Renamed {
+        /// What the old tool shows.
+        applied: String,
+        /// What the registry calls it.
+        name: String,
+    },
+    /// Quart-db's number is not the registry's, and both are kept in the same table.
+    OtherNumber {
+        /// Quart-db's.
+        theirs: i32,
+        /// The registry's.
+        ours: i32,
+    },
     /// Of quart-db 0.8 to 0.10: the part of the migrations that runs in the background has not run.
     BackgroundPending {
         /// The last whose foreground part has run.
@@ -105,6 +119,16 @@ impl fmt::Display for HistoryProblem {
             Self::ReplacedTwice { name, first, second } => {
                 write!(f, "{name} is replaced by both {} and {}", name_of(first), name_of(second))
             }
+            Self::Renamed { applied, name } => {
+                write!(f, "{applied} was applied, and the registry has {name} under that number")
+            }
+            Self::OtherNumber { theirs, ours } => {
+                write!(
+                    f,
+                    "quart-db's {theirs}.py is {} of the registry, and both count in the same table",
+                    name_of(ours)
+                )
+            }
             Self::BackgroundPending { foreground, background } => {
                 write!(f, "the background migrations behind {background}, up to {foreground}, have not run")
             }
@@ -112,13 +136,26 @@ impl fmt::Display for HistoryProblem {
     }
 }
 
+/// All that does not fit, of [`Error::HistoryMismatch`](crate::Error::HistoryMismatch).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HistoryProblems(pub Vec<HistoryProblem>);
+
+impl fmt::Display for HistoryProblems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let problems: Vec<_> = self.0.iter().map(ToString::to_string).collect();
+        f.write_str(&problems.join("; "))
+    }
+}
+
+impl std::error::Error for HistoryProblems {}
+
 /// What each migration of a registry stands for, in the words of a tool.
 struct Expected {
     migration: i32,
     /// Key and name.
     replaced: Vec<(String, String)>,
-    /// Whether it does not say.
-    unnamed: bool,
+    /// Whether the migration itself says so.
+    says_so: bool,
 }
 
 /// The version that the history comes to, or why it comes to none.
@@ -137,6 +174,7 @@ pub(super) fn version(
         .collect();
     problems.extend(failed(history));
     problems.extend(extra(history, &expected));
+    problems.extend(renamed(history.tool, &expected, &applied));
     let last = last(&expected, &applied);
     problems.extend(missing(&expected, &applied, last));
     if !accept_out_of_order {
@@ -145,35 +183,37 @@ pub(super) fn version(
     if problems.is_empty() { Ok(last) } else { Err(problems) }
 }
 
-/// Whether anything was applied that the registry says it stands for.
-pub(super) fn any_applied(registry: &Registry, history: &History) -> bool {
-    let replaced: Vec<_> = registry.migrations().flat_map(|(_, migration)| migration.replaces()).collect();
-    let keys: BTreeSet<_> = replaced.iter().filter_map(|name| history.tool.key(name)).collect();
-    history.entries.iter().any(|entry| keys.contains(&entry.key))
+/// Whether anything was applied that is pending here, as far as the registry says what it stands for.
+pub(super) fn is_pending_applied(registry: &Registry, version: i32, history: &History) -> bool {
+    let told = registry.has_history(history.tool);
+    let expected = expected(registry, history.tool, &mut Vec::new());
+    let pending = expected.iter().filter(|one| one.migration > version && (told || one.says_so));
+    let keys: BTreeSet<&str> = pending.flat_map(|one| &one.replaced).map(|(key, _)| key.as_str()).collect();
+    history.entries.iter().any(|entry| keys.contains(entry.key.as_str()))
 }
 
 fn expected(registry: &Registry, tool: Tool, problems: &mut Vec<HistoryProblem>) -> Vec<Expected> {
-    let mut first = BTreeMap::new();
+    // Numbered as here, from 0, where nothing else is said.
+    let by_number = tool == Tool::QuartDb && !registry.replaces_any();
+    let mut seen = BTreeMap::new();
     let mut all = Vec::new();
     for (migration, found) in registry.migrations() {
-        let mut replaced = Vec::new();
-        let mut names: Vec<String> = found.replaces().iter().map(ToString::to_string).collect();
-        if names.is_empty() && tool == Tool::QuartDb {
-            // Numbered as here, from 0.
-            names.push(format!("{migration}.py"));
+        let names = found.replaces();
+        let mut one = Expected { migration, replaced: Vec::new(), says_so: !names.is_empty() };
+        if by_number {
+            one.replaced.push((migration.to_string(), format!("{migration}.py")));
         }
-        let unnamed = names.is_empty();
-        for name in names {
+        for name in names.into_iter().map(ToOwned::to_owned) {
             let Some(key) = tool.key(&name) else {
                 problems.push(HistoryProblem::NotAName { migration, name, tool });
                 continue;
             };
-            if let Some(first) = first.insert(key.clone(), migration) {
+            if let Some(first) = seen.insert(key.clone(), migration) {
                 problems.push(HistoryProblem::ReplacedTwice { name: name.clone(), first, second: migration });
             }
-            replaced.push((key, name));
+            one.replaced.push((key, name));
         }
-        all.push(Expected { migration, replaced, unnamed });
+        all.push(one);
     }
     all
 }
@@ -203,10 +243,23 @@ fn missing(
 ) -> impl Iterator<Item = HistoryProblem> {
     expected.iter().filter(move |one| one.migration <= last).flat_map(|one| {
         let migration = one.migration;
-        let unnamed = one.unnamed.then_some(HistoryProblem::Unnamed { migration });
+        let is_unnamed = !one.says_so && one.replaced.is_empty();
+        let unnamed = is_unnamed.then_some(HistoryProblem::Unnamed { migration });
         let missing = one.replaced.iter().filter(|(key, _)| !applied.contains_key(key.as_str()));
         let missing = missing.map(move |(_, name)| HistoryProblem::Missing { name: name.clone(), migration });
         unnamed.into_iter().chain(missing)
+    })
+}
+
+fn renamed(
+    tool: Tool,
+    expected: &[Expected],
+    applied: &BTreeMap<&str, &Entry>,
+) -> impl Iterator<Item = HistoryProblem> {
+    expected.iter().flat_map(|one| &one.replaced).filter_map(move |(key, name)| {
+        let entry = applied.get(key.as_str())?;
+        let (theirs, ours) = (entry.description.as_ref()?, tool.description(name)?);
+        (*theirs != ours).then(|| HistoryProblem::Renamed { applied: entry.name.clone(), name: name.clone() })
     })
 }
 

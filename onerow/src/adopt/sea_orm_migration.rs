@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use sea_orm::DbErr;
 use sea_orm_migration::{MigrationTrait as Former, MigratorTrait};
 
-use crate::{Database, MigrationTrait, Registry, table::Table};
+use crate::{Database, MigrationTrait, Registry};
 
 /// A migration that was written for sea-orm-migration: its `up` is run, its `down` never.
 ///
@@ -85,7 +85,6 @@ impl Registry {
             let migration = SeaOrmMigration { former, origin: Some((migrator, place)) };
             Box::new(migration) as Box<dyn MigrationTrait>
         });
-        let table = M::migration_table_name();
-        Self::new(migrations.collect()).with_former(Table::default().named(table.to_string()))
+        Self::new(migrations.collect()).kept_by_sea_orm_migration(M::migration_table_name().to_string())
     }
 }

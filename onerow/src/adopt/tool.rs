@@ -70,15 +70,28 @@ impl Tool {
         }
     }
 
+    /// A column that this tool's table has, and this one has not.
+    pub(super) fn missing(self, columns: &[String]) -> Option<&'static str> {
+        let has = |name: &str| columns.iter().any(|column| column == name);
+        match self {
+            Self::QuartDb if has("foreground") && has("background") => None,
+            Self::QuartDb => (!has("version")).then_some("version"),
+            _ => self
+                .columns()
+                .map(|column| column.name)
+                .into_iter()
+                .find(|name| !name.is_empty() && !has(name)),
+        }
+    }
+
     /// What two names of the same migration have in common; `None` if the tool names none so.
     pub(super) fn key(self, name: &str) -> Option<String> {
-        let name = name.strip_suffix(".sql").unwrap_or(name);
-        let name = name.strip_suffix(".up").unwrap_or(name);
         match self {
-            Self::SeaOrmMigration => Some(name.strip_suffix(".rs").unwrap_or(name).to_owned()),
+            Self::SeaOrmMigration => Some(name.to_owned()),
             Self::Sqlx => before_underscore(name).parse::<i64>().ok().map(|version| version.to_string()),
             Self::Refinery => {
-                let (version, name) = name.strip_prefix(['V', 'U'])?.split_once("__")?;
+                let stem = name.strip_suffix(".sql").or_else(|| name.strip_suffix(".rs")).unwrap_or(name);
+                let (version, name) = stem.strip_prefix(['V', 'U'])?.split_once("__")?;
                 Some(format!("{}__{name}", version.parse::<i64>().ok()?))
             }
             // https://docs.rs/migrations_internals: `version_from_string`
@@ -88,6 +101,13 @@ impl Tool {
                 number.parse::<i32>().ok().map(|number| number.to_string())
             }
         }
+    }
+
+    /// What a name says beside the key, where that is kept in the table; `None` of a name that is the key alone.
+    pub(super) fn description(self, name: &str) -> Option<String> {
+        let (_, description) = name.split_once('_').filter(|_| self == Self::Sqlx)?;
+        let description = description.strip_suffix(".sql").unwrap_or(description);
+        Some(description.strip_suffix(".up").unwrap_or(description).replace('_', " "))
     }
 }
 
@@ -129,13 +149,9 @@ mod tests {
                 assert_eq!(tool.key(name).as_deref(), Some(key), "{tool} {name}");
             }
         };
-        same(
-            Tool::SeaOrmMigration,
-            &["m20220101_000001_create", "m20220101_000001_create.rs"],
-            "m20220101_000001_create",
-        );
+        same(Tool::SeaOrmMigration, &["m20220101_000001_create.up.sql"], "m20220101_000001_create.up.sql");
         same(Tool::Sqlx, &["1", "0001_init", "0001_init.sql", "1_init.up.sql", "1_renamed_since"], "1");
-        same(Tool::Refinery, &["V1__init", "V01__init.sql", "U1__init"], "1__init");
+        same(Tool::Refinery, &["V1__init", "V01__init.sql", "U1__init.rs"], "1__init");
         same(
             Tool::Diesel,
             &["2022-01-01-000001_create", "20220101000001_create", "20220101000001"],

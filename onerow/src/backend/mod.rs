@@ -151,7 +151,17 @@ pub(crate) trait Backend: Send + Sync {
     /// The columns of a table; none if there is no such table.
     async fn columns(&self, transaction: &DatabaseTransaction, table: &Table) -> Result<Vec<String>, DbErr>;
 
-    /// Keeps others from writing to a table, without waiting, for as long as the transaction lasts.
+    /// The schema that a table is in, or would be made in, where there are schemas.
+    async fn schema_of(
+        &self,
+        transaction: &DatabaseTransaction,
+        table: &Table,
+    ) -> Result<Option<String>, DbErr>;
+
+    /// Begins a transaction that reads, and waits for no lock for long.
+    async fn begin_reading(&self, session: &Session) -> Result<DatabaseTransaction, DbErr>;
+
+    /// Keeps others from writing to a table, and from holding rows of it, without waiting, for as long as the transaction lasts.
     async fn lock_out_writers(&self, transaction: &DatabaseTransaction, table: &Table) -> Result<(), DbErr>;
 
     /// Makes the schema of a table, unless it is there.

@@ -139,8 +139,28 @@ impl Backend for Postgres {
         rows.iter().map(|row| row.try_get_by_index(0)).collect()
     }
 
+    async fn schema_of(
+        &self,
+        transaction: &DatabaseTransaction,
+        table: &Table,
+    ) -> Result<Option<String>, DbErr> {
+        let schema = table.schema().map_or_else(|| "current_schema()".to_owned(), text);
+        let sql = format!(
+            "SELECT coalesce((SELECT nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+             WHERE c.oid = to_regclass({})), {schema})::text",
+            text(&table.sql())
+        );
+        let row = transaction.query_one_raw(Statement::from_string(DatabaseBackend::Postgres, sql)).await?;
+        row.map_or(Ok(None), |row| row.try_get_by_index(0))
+    }
+
+    async fn begin_reading(&self, session: &Session) -> Result<DatabaseTransaction, DbErr> {
+        self.begin(session).await
+    }
+
     async fn lock_out_writers(&self, transaction: &DatabaseTransaction, table: &Table) -> Result<(), DbErr> {
-        let lock = format!("LOCK TABLE {} IN SHARE MODE NOWAIT", table.sql());
+        // `SHARE` would let quart-db hold its row, as it does for as long as a migration runs.
+        let lock = format!("LOCK TABLE {} IN EXCLUSIVE MODE NOWAIT", table.sql());
         transaction.execute_unprepared(&lock).await.map(drop)
     }
 

@@ -130,6 +130,14 @@ impl Backend for Sqlite {
         rows.iter().map(|row| row.try_get_by_index(0)).collect()
     }
 
+    async fn schema_of(&self, _: &DatabaseTransaction, _: &Table) -> Result<Option<String>, DbErr> {
+        Ok(None)
+    }
+
+    async fn begin_reading(&self, session: &Session) -> Result<DatabaseTransaction, DbErr> {
+        session.pool.begin().await
+    }
+
     /// The transaction does that by itself.
     async fn lock_out_writers(&self, _: &DatabaseTransaction, _: &Table) -> Result<(), DbErr> {
         Ok(())

@@ -118,12 +118,16 @@ pub(super) struct AdoptArgs {
     pub(super) from: Option<Tool>,
 
     /// The tool's table, NAME or SCHEMA.NAME, where it is not the one that it has by default
-    #[arg(long, value_name = "NAME", requires = "from", env = "ONEROW_TABLE")]
-    pub(super) table: Option<String>,
+    #[arg(long, value_name = "NAME", env = "ONEROW_FROM_TABLE")]
+    pub(super) from_table: Option<String>,
 
     /// Accept that migrations were applied in another order than the registry's
     #[arg(long, env = "ONEROW_OUT_OF_ORDER", value_parser = BoolishValueParser::new())]
     pub(super) out_of_order: bool,
+
+    /// Do nothing where no tool has left a table, as in a new database
+    #[arg(long, env = "ONEROW_IF_ANY", value_parser = BoolishValueParser::new())]
+    pub(super) if_any: bool,
 
     #[command(flatten)]
     pub(super) taking_over: TakingOver,

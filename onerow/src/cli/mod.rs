@@ -98,11 +98,13 @@ async fn command(
         Command::Version => output.version(on(url, async |db| registry.status(db).await).await?.version),
         Command::Check => check(registry, url, output).await?,
         Command::Adopt(args) => {
-            let adoption = on(url, async |db| adopt(registry, db, args).await).await?;
+            let adoption =
+                until(signals, on(url, async |db| adopt(registry, db, args, output).await)).await?;
             output.adopted(&adoption, registry.latest(), args.taking_over.dry_run);
         }
         Command::Baseline(args) => {
-            let adoption = on(url, async |db| baseline(registry, db, args).await).await?;
+            let adoption =
+                until(signals, on(url, async |db| baseline(registry, db, args, output).await)).await?;
             output.adopted(&adoption, registry.latest(), args.taking_over.dry_run);
         }
         Command::Wait(args) => {
@@ -129,12 +131,19 @@ async fn command(
     Ok(())
 }
 
-/// For a server, or for a signal: a process that is the first of a container is not ended by one that it does not handle.
-async fn wait(url: &str, seconds: u64, output: &Output, signals: &mut Signals) -> Result<Duration, Failure> {
+/// Does this, or what a signal says: a process that is the first of a container is not ended by one that it does not handle.
+async fn until<T, E>(signals: &mut Signals, task: impl Future<Output = Result<T, E>>) -> Result<T, Failure>
+where
+    Failure: From<E>,
+{
     tokio::select! {
-        waited = manage::wait(url, Duration::from_secs(seconds), output) => waited,
+        done = task => Ok(done?),
         () = signals.received() => Err(Error::Cancelled { version: None }.into()),
     }
+}
+
+async fn wait(url: &str, seconds: u64, output: &Output, signals: &mut Signals) -> Result<Duration, Failure> {
+    until(signals, manage::wait(url, Duration::from_secs(seconds), output)).await
 }
 
 async fn up(
@@ -161,14 +170,23 @@ async fn up(
     .await
 }
 
-async fn adopt(registry: &Registry, db: &Database, args: &AdoptArgs) -> Result<Adoption, Error> {
+async fn adopt(
+    registry: &Registry,
+    db: &Database,
+    args: &AdoptArgs,
+    output: &Output,
+) -> Result<Adoption, Error> {
     let TakingOver { dry_run, wait_timeout } = args.taking_over;
     let mut adopt = registry.adopt(db).wait_timeout(Duration::from_secs(wait_timeout));
+    adopt = adopt.on_progress(|step| output.progress(step));
     if let Some(tool) = args.from {
         adopt = adopt.from(tool);
     }
-    if let Some(table) = &args.table {
-        adopt = adopt.table(table);
+    if let Some(table) = &args.from_table {
+        adopt = adopt.from_table(table);
+    }
+    if args.if_any {
+        adopt = adopt.if_any();
     }
     if args.out_of_order {
         adopt = adopt.out_of_order();
@@ -176,9 +194,15 @@ async fn adopt(registry: &Registry, db: &Database, args: &AdoptArgs) -> Result<A
     if dry_run { adopt.dry_run().await } else { adopt.await }
 }
 
-async fn baseline(registry: &Registry, db: &Database, args: &BaselineArgs) -> Result<Adoption, Error> {
+async fn baseline(
+    registry: &Registry,
+    db: &Database,
+    args: &BaselineArgs,
+    output: &Output,
+) -> Result<Adoption, Error> {
     let TakingOver { dry_run, wait_timeout } = args.taking_over;
     let mut baseline = registry.baseline(db, args.version).wait_timeout(Duration::from_secs(wait_timeout));
+    baseline = baseline.on_progress(|step| output.progress(step));
     if args.beside_other_tools {
         baseline = baseline.beside_other_tools();
     }

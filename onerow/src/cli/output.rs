@@ -249,8 +249,8 @@ fn replaced(adoption: &Adoption) -> String {
 }
 
 fn taken_over(adoption: &Adoption, latest: i32, dry_run: bool) -> String {
-    let Adoption { initial, version, tool, .. } = adoption;
-    if *initial >= 0 {
+    let Adoption { version, tool, .. } = adoption;
+    if adoption.adopted.is_empty() {
         return format!("nothing to do: the database is at version {version}");
     }
     let from = tool.iter().map(|(tool, table)| format!(" from {tool}, by its table {table}"));

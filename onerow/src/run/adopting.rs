@@ -1,84 +1,82 @@
 //! The version row of a database that was migrated without onerow until now.
 
-use sea_orm::{DatabaseTransaction, TransactionTrait};
+use std::fs::File;
+
+use sea_orm::{DatabaseTransaction, DbErr};
 
 use super::Run;
 use crate::{
     Error,
-    adopt::{Plan, Source, refuse_unadopted},
+    adopt::{Plan, Reader, Refusal, Source, refuse_unadopted},
     backend::{Fault, Settings},
     version::{self, Found, NONE},
 };
 
 impl Run<'_> {
-    /// Sets the version to what the source comes to, unless there is one; gives the one before, and what the source says.
-    ///
-    /// In one transaction, which makes the row where it is missing: no other runner sees a row at which it would begin with the
-    /// first migration.
-    pub(crate) async fn adopt(
-        &mut self,
-        found: Found,
-        source: &Source,
-        dry_run: bool,
-    ) -> Result<(i32, Plan), Error> {
-        let adopted = self.adopt_once_free(found, source, dry_run).await;
+    /// Sets the version to what the source comes to, unless it is there; gives the one before, and what the source says.
+    pub(crate) async fn adopt(&mut self, source: &Source, dry_run: bool) -> Result<(i32, Plan), Error> {
+        let adopted = self.adopt_once_free(source, dry_run).await;
         tokio::join!(self.monitor.close(), self.session.close());
         adopted
     }
 
-    async fn adopt_once_free(
-        &mut self,
-        mut found: Found,
-        source: &Source,
-        dry_run: bool,
-    ) -> Result<(i32, Plan), Error> {
+    async fn adopt_once_free(&self, source: &Source, dry_run: bool) -> Result<(i32, Plan), Error> {
         let mut wait = self.wait_for_row();
         loop {
-            match found {
-                Found::Version(version) if version > NONE => {
-                    return Ok((version, self.compare(version, source).await?));
-                }
-                Found::Held => wait.turn(None).await?,
-                _ if dry_run => return Ok((NONE, self.look(source).await?)),
-                _ => match self.set(found, source).await? {
-                    Some(plan) => return Ok((NONE, plan)),
-                    None => wait.turn(self.holder().await).await?,
-                },
+            let found = self.read().await?;
+            let version = found.version().unwrap_or(NONE);
+            match self.try_to_adopt(found, version, source, dry_run).await {
+                Ok(Some(plan)) => return Ok((version, plan)),
+                Ok(None) => wait.turn(self.holder().await).await?,
+                Err(Refusal::Held(table)) => wait.turn_for_table(&table).await?,
+                Err(Refusal::Error(error)) => return Err(error),
             }
-            found = version::read(self.pool, &self.table).await?;
         }
     }
 
-    /// What the source says, where there is a version already.
-    async fn compare(&self, version: i32, source: &Source) -> Result<Plan, Error> {
-        let history = match source {
-            Source::Baseline { version: wanted, .. } if *wanted != version => {
-                return Err(Error::AlreadyVersioned { version });
+    /// `None` if somebody else is at the row.
+    async fn try_to_adopt(
+        &self,
+        found: Found,
+        version: i32,
+        source: &Source,
+        dry_run: bool,
+    ) -> Result<Option<Plan>, Refusal> {
+        let plan = self.look(version, source).await?;
+        if dry_run || plan.version <= version {
+            Ok(Some(plan))
+        } else {
+            self.set(found, version, source).await
+        }
+    }
+
+    async fn look(&self, version: i32, source: &Source) -> Result<Plan, Refusal> {
+        match source {
+            Source::Baseline { version: wanted, .. } if version > NONE && version != *wanted => {
+                return Err(Error::AlreadyVersioned { version }.into());
             }
-            Source::Baseline { .. } => return Ok(Plan { version, tool: None }),
-            Source::History { .. } => self.look(source).await,
-        };
-        match history {
-            Ok(Plan { version: history, tool: Some((tool, table)), .. }) if history > version => {
-                Err(Error::HistoryAhead { tool, table, history, version })
+            Source::Baseline { .. } if version > NONE => return Ok(Plan::stay(version)),
+            _ => (),
+        }
+        let transaction = self.begin_reading().await?;
+        let plan = source.look(&self.reader(&transaction)).await;
+        let _ = transaction.rollback().await;
+        match plan {
+            // What is not there, or somebody else's, cannot have gone on since.
+            Err(Refusal::Error(error)) if version > NONE && is_without_history(&error) => {
+                Ok(Plan::stay(version))
             }
-            // The old table may be gone by now.
-            Err(Error::NoHistory { .. }) => Ok(Plan { version, tool: None }),
             plan => plan,
         }
     }
 
-    async fn look(&self, source: &Source) -> Result<Plan, Error> {
-        let transaction = self.begin_reading().await?;
-        let plan = source.plan(&self.session, &transaction, (self.registry, &self.table), false).await;
-        let _ = transaction.rollback().await;
-        plan.map(|plan| plan.unwrap_or_else(|| unreachable!("without a lock nobody is in the way")))
-    }
-
-    /// Sets the version; `None` if somebody else is at the row, or at the old tool's table.
-    async fn set(&self, found: Found, source: &Source) -> Result<Option<Plan>, Error> {
-        let Some(transaction) = self.hold(found).await? else { return Ok(None) };
-        let set = self.set_in(&transaction, source).await;
+    /// Sets the version in one transaction, which makes the row where it is missing: no other runner sees a row at which it
+    /// would begin with the first migration.
+    async fn set(&self, found: Found, version: i32, source: &Source) -> Result<Option<Plan>, Refusal> {
+        // Where a migration outside a transaction runs behind a locked file, the row itself is free.
+        let _file = self.lock_file_of_row().await?;
+        let Some(transaction) = self.hold(found, version).await? else { return Ok(None) };
+        let set = self.set_in(&transaction, version, source).await;
         if !matches!(set, Ok(Some(_))) {
             let _ = transaction.rollback().await;
             return set;
@@ -90,21 +88,27 @@ impl Run<'_> {
     async fn set_in(
         &self,
         transaction: &DatabaseTransaction,
+        version: i32,
         source: &Source,
-    ) -> Result<Option<Plan>, Error> {
-        let plan = source.plan(&self.session, transaction, (self.registry, &self.table), true).await?;
-        let Some(plan) = plan else { return Ok(None) };
-        let set = version::start_at(&self.table, transaction, plan.version).await;
-        let set = set.map_err(|error| self.explain("set the version", error))?;
-        Ok(set.then_some(plan))
+    ) -> Result<Option<Plan>, Refusal> {
+        let plan = source.look_and_lock(&self.reader(transaction)).await?;
+        match version::jump(&self.table, transaction, version, plan.version).await {
+            Ok(set) => Ok(set.then_some(plan)),
+            Err(error) if self.session.fault(&error) == Fault::Held => Ok(None),
+            Err(error) => Err(self.explain("set the version", error).into()),
+        }
     }
 
-    /// A transaction that holds the row, before the first migration; `None` if another session is faster.
-    async fn hold(&self, found: Found) -> Result<Option<DatabaseTransaction>, Error> {
+    async fn lock_file_of_row(&self) -> Result<Option<File>, Error> {
+        if self.session.backend.row_excludes_writers() { self.lock_file().await } else { Ok(None) }
+    }
+
+    /// A transaction that holds the row at this version; `None` if another session is faster.
+    async fn hold(&self, found: Found, version: i32) -> Result<Option<DatabaseTransaction>, Error> {
         if let Found::Version(_) = found {
             let (label, lock_timeout) = (format!("onerow adopt {}", self.id), self.options.lock_timeout);
             let settings = Settings { label, lock_timeout, durable: true };
-            let claimed = version::claim(&self.session, &self.table, NONE, &settings).await;
+            let claimed = version::claim(&self.session, &self.table, version, &settings).await;
             return match claimed {
                 Err(error) if self.session.fault(&error) == Fault::Held => Ok(None),
                 claimed => claimed.map_err(|error| self.explain("claim the version row", error)),
@@ -116,23 +120,47 @@ impl Run<'_> {
         }
     }
 
-    /// Sees, before the first migration, that it was not applied by the tool that it was written for.
-    pub(super) async fn refuse_unadopted(&self) -> Result<(), Error> {
-        if !self.registry.replaces_any() {
+    /// Sees that nothing pending was applied by the tool that it was written for.
+    pub(super) async fn refuse_unadopted(&self, version: i32) -> Result<(), Error> {
+        let says = |(number, name): (i32, &dyn crate::MigrationTrait)| {
+            (version + 1..=self.target).contains(&number) && !name.replaces().is_empty()
+        };
+        if !self.registry.has_any_history() && !self.registry.migrations().any(says) {
             return Ok(());
         }
-        let transaction = self.begin_reading().await?;
-        let outcome = refuse_unadopted(&self.session, &transaction, self.registry, &self.table).await;
-        let _ = transaction.rollback().await;
-        outcome
+        let mut wait = self.wait_for_row();
+        loop {
+            let transaction = self.begin_reading().await?;
+            let outcome = refuse_unadopted(&self.reader(&transaction), version).await;
+            let _ = transaction.rollback().await;
+            match outcome {
+                Ok(()) => return Ok(()),
+                Err(Refusal::Held(table)) => wait.turn_for_table(&table).await?,
+                Err(Refusal::Error(error)) => return Err(error),
+            }
+        }
     }
 
     async fn begin_reading(&self) -> Result<DatabaseTransaction, Error> {
-        let transaction = self.session.pool.begin().await;
+        let transaction = self.session.backend.begin_reading(&self.session).await;
         transaction.map_err(|error| self.explain("read the tables of other migrators", error))
     }
 
-    fn explain(&self, operation: &str, error: sea_orm::DbErr) -> Error {
+    fn reader<'a>(&'a self, transaction: &'a DatabaseTransaction) -> Reader<'a> {
+        Reader { session: &self.session, transaction, registry: self.registry, own: &self.table }
+    }
+
+    fn explain(&self, operation: &str, error: DbErr) -> Error {
         version::explain(self.session.fault(&error), operation, None, &self.table, error)
     }
+}
+
+fn is_without_history(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::NoHistory { .. }
+            | Error::SeveralHistories { .. }
+            | Error::ForeignHistory { .. }
+            | Error::HistoryElsewhere { .. }
+    )
 }

@@ -120,9 +120,10 @@ impl<'a> Run<'a> {
     }
 
     async fn go(&mut self, found: Found) -> Result<Report, Error> {
-        if found.version().is_none_or(|version| version == version::NONE) {
-            self.refuse_unadopted().await?;
-        }
+        // Once more, on a new connection: while another process has an SQLite file locked, an older one takes a table that was
+        // made since for one that is not there.
+        let found = if matches!(found, Found::Version(_)) { found } else { self.read().await? };
+        self.refuse_unadopted(found.version().unwrap_or(version::NONE)).await?;
         let initial = self.create_row(found).await?;
         self.moved_to(initial)?;
         let mut tries = 1;

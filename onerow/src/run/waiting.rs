@@ -15,6 +15,7 @@ use crate::{
     Error, Progress, ServerSession,
     backend::Fault,
     migration,
+    table::Table,
     version::{self, Found},
 };
 
@@ -53,6 +54,14 @@ impl Wait<'_> {
         }
         sleep(self.pauses.next().unwrap_or(POLL.1).min(left)).await;
         Ok(())
+    }
+
+    /// The same, for who holds another tool's table.
+    pub(super) async fn turn_for_table(&mut self, table: &Table) -> Result<(), Error> {
+        self.turn(None).await.map_err(|error| match error {
+            Error::WaitTimeout { waited, .. } => Error::HistoryBusy { table: table.to_string(), waited },
+            error => error,
+        })
     }
 }
 

@@ -80,7 +80,7 @@ on_every_backend! {
         let registry = Registry::from_migrator::<Migrator>();
 
         let error = registry.up(&db).await.unwrap_err();
-        assert!(matches!(&error, Error::Unadopted { table, applied: 2, .. } if table == "Former migrations"), "{error:?}");
+        assert!(matches!(&error, Error::Unadopted { table, .. } if table == "Former migrations"), "{error:?}");
         let adoption = registry.adopt(&db).await.unwrap();
 
         assert_eq!(adoption.tool, Some((Tool::SeaOrmMigration, "Former migrations".into())));

@@ -145,11 +145,13 @@ async fn on_postgres_the_table_may_have_a_schema_which_is_made() {
 }
 
 #[tokio::test]
-async fn on_sqlite_a_schema_takes_a_table_of_its_own_name() {
+async fn on_sqlite_the_schema_is_a_part_of_the_name() {
     let db = Backend::Sqlite.empty_database().await;
-    let error = app().schema("app").up(&db).await.unwrap_err();
-    assert!(matches!(error, Error::InvalidTable { .. }), "{error:?}");
-    assert_eq!(library().schema("app").up(&db).await.unwrap().version, 0);
+    for schema in ["a", "b"] {
+        let table = registry([Sql::new([]).statement(format!("CREATE TABLE {schema} (id INTEGER)"))]);
+        assert_eq!(table.schema(schema).up(&db).await.unwrap().initial, -1, "{schema}");
+    }
+    assert_eq!(number(&*db, "SELECT version FROM \"a.schema_migration\"").await, 0);
 }
 
 mod behind_a_base {

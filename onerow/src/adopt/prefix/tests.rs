@@ -27,6 +27,7 @@ fn registry(migrations: &[&'static [&'static str]]) -> Registry {
 fn applied(keys: &[&str]) -> History {
     let entry = |(position, key): (usize, &&str)| Entry {
         key: (*key).to_owned(),
+        description: None,
         name: format!("{key} something"),
         position: format!("{position:020}"),
         succeeded: true,
@@ -135,10 +136,25 @@ fn a_name_that_is_none_or_twice_is_named() {
 }
 
 #[test]
+fn one_of_another_description_under_the_same_number_is_another() {
+    let mut history = applied(&["1", "2"]);
+    history.entries[0].description = Some("a".into());
+    history.entries[1].description = Some("orders".into());
+    assert_problems(
+        THREE,
+        &history,
+        &["2 something was applied, and the registry has 2_b.sql under that number"],
+    );
+    // A number alone says nothing of that.
+    assert_eq!(version(&registry(&[&["1"], &["2"]]), &history, false), Ok(1));
+}
+
+#[test]
 fn the_migrations_of_quart_db_have_the_same_numbers() {
     let mut history = applied(&["0", "1"]);
     history.tool = Tool::QuartDb;
     assert_eq!(version(&registry(&[&[], &[], &[]]), &history, false), Ok(1));
     assert!(version(&registry(&[&[]]), &history, false).is_err());
     assert_eq!(version(&registry(&[&["0.py", "1.py"], &["2.py"]]), &history, false), Ok(0));
+    assert_eq!(version(&registry(&[&["0.py", "1.py"], &[]]), &history, false), Ok(0));
 }
