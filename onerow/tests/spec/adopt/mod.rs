@@ -294,7 +294,7 @@ on_every_backend! {
     async fn the_sources_of_a_mismatch_name_what_does_not_fit(db: TestDatabase) {
         sqlx(&db, &[2]).await;
         let error = three().adopt(&db).await.unwrap_err();
-        let sources = std::iter::successors(error.source(), |cause| cause.source());
+        let sources = std::iter::successors(error.source(), |&cause| cause.source());
         let text: Vec<_> = sources.map(ToString::to_string).collect();
         let text = text.join(": ");
         assert!(text.contains("1_a.sql"), "{text}");
