@@ -1,0 +1,6 @@
+//! What the tools leave behind.
+
+mod fixtures;
+mod interruptions;
+mod support;
+mod tables;
