@@ -1,0 +1,2 @@
+DROP INDEX members_nick_idx;
+ALTER TABLE members DROP COLUMN nick;

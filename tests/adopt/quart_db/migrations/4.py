@@ -1,0 +1,25 @@
+async def migrate(connection):
+    await connection.execute(
+        """
+        CREATE TABLE tags (
+            name VARCHAR(30) NOT NULL PRIMARY KEY
+        )
+        """
+    )
+    await connection.execute(
+        """
+        CREATE TABLE post_tags (
+            post_id INTEGER NOT NULL,
+            tag VARCHAR(30) NOT NULL,
+            PRIMARY KEY (post_id, tag),
+            FOREIGN KEY (post_id) REFERENCES posts (id) ON DELETE CASCADE,
+            FOREIGN KEY (tag) REFERENCES tags (name) ON UPDATE CASCADE
+        )
+        """
+    )
+    await connection.execute("INSERT INTO tags (name) VALUES ('engines')")
+    await connection.execute("INSERT INTO post_tags (post_id, tag) VALUES (1, 'engines')")
+
+
+async def valid_migration(connection):
+    return True
