@@ -188,8 +188,17 @@ pub(super) fn is_pending_applied(registry: &Registry, version: i32, history: &Hi
     let told = registry.has_history(history.tool);
     let expected = expected(registry, history.tool, &mut Vec::new());
     let pending = expected.iter().filter(|one| one.migration > version && (told || one.says_so));
-    let keys: BTreeSet<&str> = pending.flat_map(|one| &one.replaced).map(|(key, _)| key.as_str()).collect();
-    history.entries.iter().any(|entry| keys.contains(entry.key.as_str()))
+    let pending: BTreeMap<_, _> =
+        pending.flat_map(|one| &one.replaced).map(|(key, name)| (key.as_str(), name)).collect();
+    history.entries.iter().any(|entry| {
+        pending.get(entry.key.as_str()).is_some_and(|name| !is_another(history.tool, entry, name))
+    })
+}
+
+/// Whether it only has the number of the one that the registry calls so.
+fn is_another(tool: Tool, entry: &Entry, name: &str) -> bool {
+    let described = entry.description.as_ref().zip(tool.description(name));
+    described.is_some_and(|(theirs, ours)| *theirs != ours)
 }
 
 fn expected(registry: &Registry, tool: Tool, problems: &mut Vec<HistoryProblem>) -> Vec<Expected> {
@@ -257,9 +266,8 @@ fn renamed(
     applied: &BTreeMap<&str, &Entry>,
 ) -> impl Iterator<Item = HistoryProblem> {
     expected.iter().flat_map(|one| &one.replaced).filter_map(move |(key, name)| {
-        let entry = applied.get(key.as_str())?;
-        let (theirs, ours) = (entry.description.as_ref()?, tool.description(name)?);
-        (*theirs != ours).then(|| HistoryProblem::Renamed { applied: entry.name.clone(), name: name.clone() })
+        let entry = applied.get(key.as_str()).filter(|entry| is_another(tool, entry, name))?;
+        Some(HistoryProblem::Renamed { applied: entry.name.clone(), name: name.clone() })
     })
 }
 

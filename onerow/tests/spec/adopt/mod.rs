@@ -324,6 +324,9 @@ on_every_backend! {
         let error = three().adopt(&db).await.unwrap_err();
         let (applied, name) = ("1 users".into(), "1_a.sql".into());
         assert_problems(&error, &[HistoryProblem::Renamed { applied, name }]);
+        // Nor are they in the way of a library with migrations of its own.
+        let library = registry(vec![Makes("a", &["1_a.sql"])]).table("library_migration");
+        assert_eq!(library.up(&db).await.unwrap().version, 0);
     }
 
     async fn the_tool_of_a_table_is_known_by_its_columns(db: TestDatabase) {

@@ -1,0 +1,216 @@
+//! [`Registry::adopt`] and [`Registry::baseline`], with their options.
+
+use std::{fmt, pin::Pin, time::Duration};
+
+use super::{Adopted, Adoption, Source, Tool};
+use crate::{Database, Error, Progress, Registry, run::Run, table::Table, up::Options};
+
+type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Takes over a database that another tool has migrated until now, when it is awaited; made by [`Registry::adopt`].
+///
+/// It reads the old tool's table, sees that what was applied is what the registry begins with, and sets the version to the
+/// last of that, where it is not there yet: in one transaction that holds the version row, and that keeps the old tool from
+/// writing meanwhile. The old table is not changed. Which migration stands for which is said by
+/// [`replaces`](crate::MigrationTrait::replaces).
+///
+/// A migration that the old tool is still running is not in its table yet: stop what runs it first. If it is there later,
+/// [`up`](Registry::up) refuses to run it again, and another `adopt` counts it.
+///
+/// # Errors
+/// [`Error::NoHistory`], [`Error::SeveralHistories`], [`Error::ForeignHistory`], [`Error::HistoryElsewhere`], [`Error::NoTool`],
+/// [`Error::HistoryMismatch`] with all that does not fit, and [`Error::HistoryBusy`]. None of them has changed anything.
+///
+/// ```
+/// # use onerow::{Tool, prelude::*};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), onerow::Error> {
+/// # let registry = Registry::new(vec![]);
+/// # let db = Database::connect("sqlite::memory:").await?;
+/// # db.execute_unprepared("CREATE TABLE _sqlx_migrations (version, description, installed_on, success)").await.unwrap();
+/// let adoption = registry.adopt(&db).from(Tool::Sqlx).dry_run().await?;
+/// println!("it would be at version {}", adoption.version);
+/// # Ok(())
+/// # }
+/// ```
+#[must_use = "nothing happens until it is awaited"]
+pub struct Adopt<'a> {
+    registry: &'a Registry,
+    db: &'a Database,
+    options: Options<'a>,
+    tool: Option<Tool>,
+    table: Option<Table>,
+    accept_out_of_order: bool,
+    if_any: bool,
+    dry_run: bool,
+}
+
+impl<'a> Adopt<'a> {
+    pub(crate) fn new(registry: &'a Registry, db: &'a Database) -> Self {
+        Self {
+            registry,
+            db,
+            options: Options::default(),
+            tool: None,
+            table: None,
+            accept_out_of_order: false,
+            if_any: false,
+            dry_run: false,
+        }
+    }
+
+    /// Which tool it was; by default the one whose table is there.
+    pub fn from(mut self, tool: Tool) -> Self {
+        self.tool = Some(tool);
+        self
+    }
+
+    /// The old tool's table, `name` or `schema.name`, where that is not the tool's default.
+    pub fn from_table(mut self, table: &str) -> Self {
+        self.table = Some(Table::parse(table));
+        self
+    }
+
+    /// Accepts that migrations were applied in another order than the registry's, the outcome being the same.
+    pub fn out_of_order(mut self) -> Self {
+        self.accept_out_of_order = true;
+        self
+    }
+
+    /// Does nothing where there is no history, as in a new database, instead of [`Error::NoHistory`].
+    pub fn if_any(mut self) -> Self {
+        self.if_any = true;
+        self
+    }
+
+    /// Looks, and changes nothing.
+    pub fn dry_run(mut self) -> Self {
+        self.dry_run = true;
+        self
+    }
+
+    /// How long to wait for another runner, or for who has the old tool's table locked; ten minutes by default.
+    pub fn wait_timeout(mut self, timeout: Duration) -> Self {
+        self.options.wait_timeout = timeout;
+        self
+    }
+
+    /// Calls back at each step, of which waiting is the one that there is. The steps go to `tracing` in any case.
+    pub fn on_progress(mut self, callback: impl Fn(&Progress) + Send + Sync + 'a) -> Self {
+        self.options.progress = Box::new(callback);
+        self
+    }
+}
+
+/// Takes over a database that no tool has migrated, when it is awaited; made by [`Registry::baseline`].
+///
+/// It says that the migrations up to a version are applied, and applies none: whether that is true is for who says it to know.
+///
+/// # Errors
+/// [`Error::TargetBeyondLatest`] for a version that the registry does not have, [`Error::AlreadyVersioned`] where migrations
+/// of the registry were applied, and [`Error::BesideHistory`] where there is the table of another tool.
+#[must_use = "nothing happens until it is awaited"]
+pub struct Baseline<'a> {
+    registry: &'a Registry,
+    db: &'a Database,
+    options: Options<'a>,
+    version: i32,
+    beside_other_tools: bool,
+    dry_run: bool,
+}
+
+impl<'a> Baseline<'a> {
+    pub(crate) fn new(registry: &'a Registry, db: &'a Database, version: i32) -> Self {
+        let options = Options::default();
+        Self { registry, db, options, version, beside_other_tools: false, dry_run: false }
+    }
+
+    /// Does it though another tool has migrated the database, its other tables say.
+    pub fn beside_other_tools(mut self) -> Self {
+        self.beside_other_tools = true;
+        self
+    }
+
+    /// Looks, and changes nothing.
+    pub fn dry_run(mut self) -> Self {
+        self.dry_run = true;
+        self
+    }
+
+    /// How long to wait for another runner; ten minutes by default.
+    pub fn wait_timeout(mut self, timeout: Duration) -> Self {
+        self.options.wait_timeout = timeout;
+        self
+    }
+
+    /// Calls back at each step, of which waiting is the one that there is. The steps go to `tracing` in any case.
+    pub fn on_progress(mut self, callback: impl Fn(&Progress) + Send + Sync + 'a) -> Self {
+        self.options.progress = Box::new(callback);
+        self
+    }
+}
+
+/// Sets the version, or only says to which; see [`Run::adopt`].
+async fn take_over(
+    registry: &Registry,
+    db: &Database,
+    options: Options<'_>,
+    source: &Source,
+    dry_run: bool,
+) -> Result<Adoption, Error> {
+    let (pool, table) = registry.on(db)?;
+    let mut run = Run::open(registry, pool, table, options, registry.latest()).await?;
+    let (initial, plan) = run.adopt(source, dry_run).await?;
+    let version = plan.version.max(initial);
+    Ok(Adoption { tool: plan.tool, initial, version, adopted: adopted(registry, initial, version) })
+}
+
+fn adopted(registry: &Registry, initial: i32, version: i32) -> Vec<Adopted> {
+    let migrations = registry.migrations().filter(|(number, _)| (initial + 1..=version).contains(number));
+    let adopted = migrations.map(|(version, migration)| Adopted {
+        version,
+        description: migration.description().to_owned(),
+        replaces: migration.replaces().iter().map(ToString::to_string).collect(),
+    });
+    adopted.collect()
+}
+
+impl<'a> IntoFuture for Adopt<'a> {
+    type Output = Result<Adoption, Error>;
+    type IntoFuture = BoxFuture<'a, Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        let Self { registry, db, options, tool, table, accept_out_of_order, if_any, dry_run } = self;
+        let source = Source::History { tool, table, accept_out_of_order, if_any };
+        Box::pin(async move { take_over(registry, db, options, &source, dry_run).await })
+    }
+}
+
+impl<'a> IntoFuture for Baseline<'a> {
+    type Output = Result<Adoption, Error>;
+    type IntoFuture = BoxFuture<'a, Self::Output>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        let Self { registry, db, options, version, beside_other_tools, dry_run } = self;
+        Box::pin(async move {
+            let latest = registry.latest();
+            if !(0..=latest).contains(&version) {
+                return Err(Error::TargetBeyondLatest { target: version, latest });
+            }
+            let source = Source::Baseline { version, beside_other_tools };
+            take_over(registry, db, options, &source, dry_run).await
+        })
+    }
+}
+
+impl fmt::Debug for Adopt<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Adopt").field("dry_run", &self.dry_run).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Baseline<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Baseline").field("version", &self.version).finish_non_exhaustive()
+    }
+}
