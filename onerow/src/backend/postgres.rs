@@ -53,7 +53,10 @@ impl Backend for Postgres {
             .await
             .map_err(|error| Error::InvalidUrl { reason: reason(&error) })?;
         if !lazy {
-            first_connection(pool.get_postgres_connection_pool()).await?;
+            let mut first = first_connection(pool.get_postgres_connection_pool()).await?;
+            // One that is dropped goes back in a task of its own: whoever asks the pool next, `up` say, is faster, finds it
+            // empty and opens a second connection, which takes four round trips more.
+            first.return_to_pool().await;
         }
         Ok(pool)
     }

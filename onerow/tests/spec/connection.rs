@@ -46,6 +46,23 @@ async fn the_server_shows_which_migration_runs_and_the_pool_keeps_its_own_settin
     assert_ne!(text(&*db, "SELECT current_setting('application_name')").await, seen[0]);
 }
 
+/// A second one costs four round trips, and the password's 4,096 hashes.
+#[tokio::test]
+async fn a_start_with_nothing_to_do_opens_one_connection() {
+    if !Backend::Postgres.is_wanted() {
+        return;
+    }
+    let db = Backend::Postgres.empty_database().await;
+    logged(1).up(&db).await.unwrap();
+    let separator = if db.url().contains('?') { '&' } else { '?' };
+    let app = Database::connect(format!("{}{separator}application_name=app", db.url())).await.unwrap();
+
+    logged(1).up(&app).await.unwrap();
+
+    let sessions = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'app'";
+    assert_eq!(number(&*db, sessions).await, 1);
+}
+
 #[tokio::test]
 async fn no_session_of_a_run_is_left_on_the_server() {
     if !Backend::Postgres.is_wanted() {
