@@ -19,6 +19,9 @@ use crate::subject::{Kind, Subject, Tool};
 /// A program that takes longer hangs.
 const PATIENCE: Duration = Duration::from_mins(2);
 
+/// Of what a program says when it fails, in characters.
+const LONGEST_ERROR: usize = 160;
+
 /// What a program prints.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct Reading {
@@ -139,7 +142,8 @@ fn read(output: &Output, url: &str) -> Outcome {
     let error = String::from_utf8_lossy(&output.stderr);
     let last = error.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it prints nothing");
     // What is put down holds neither the password nor the path of something that is gone.
-    Outcome::Failed(last.replace(url, "URL").chars().take(200).collect())
+    let last = last.trim_start_matches("Error: ").replace(url, "URL").replace('`', "'");
+    Outcome::Failed(last.chars().take(LONGEST_ERROR).collect())
 }
 
 /// Cargo, in this workspace.

@@ -7,6 +7,7 @@ use std::{
     io,
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    thread,
     time::{Duration, SystemTime},
 };
 
@@ -17,8 +18,8 @@ use tokio::{
         tcp::{OwnedReadHalf, OwnedWriteHalf},
     },
     sync::mpsc,
-    task::JoinHandle,
-    time::{Instant, sleep, sleep_until},
+    task::{JoinHandle, spawn_blocking},
+    time::Instant,
 };
 
 pub use traffic::Traffic;
@@ -88,7 +89,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
 /// One connection, until both sides have closed it.
 async fn serve(client: TcpStream, shared: Arc<Shared>) -> io::Result<()> {
     // A connection over a network begins with a round trip of TCP's own.
-    sleep(shared.delay * 2).await;
+    wait_until(Instant::now() + shared.delay * 2).await;
     let server = TcpStream::connect(local(shared.server)).await?;
     // A small message would wait for the answer to the one before.
     client.set_nodelay(true)?;
@@ -122,10 +123,7 @@ impl Line<'_> {
         };
         let writing = async move {
             while let Some((at, chunk)) = due.recv().await {
-                // Without a delay there is no sleep, not even one of a tick.
-                if !self.shared.delay.is_zero() {
-                    sleep_until(at).await;
-                }
+                wait_until(at).await;
                 if to.write_all(&chunk).await.is_err() {
                     break;
                 }
@@ -141,6 +139,14 @@ impl Line<'_> {
         let at = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_secs_f64();
         let event = dialogue.follow(at, side, chunk);
         self.shared.events().push(event);
+    }
+}
+
+/// A timer of tokio's rounds up to milliseconds, which would be a tenth of the delay; a thread's sleep does not.
+async fn wait_until(at: Instant) {
+    let rest = at.saturating_duration_since(Instant::now());
+    if !rest.is_zero() {
+        let _ = spawn_blocking(move || thread::sleep(rest)).await;
     }
 }
 

@@ -60,7 +60,9 @@ fn significant(value: f64) -> String {
         100.0.. => grouped(&format!("{value:.0}")),
         10.0.. => format!("{value:.1}"),
         1.0.. => format!("{value:.2}"),
-        _ => format!("{value:.3}"),
+        0.1.. => format!("{value:.3}"),
+        0.01.. => format!("{value:.4}"),
+        _ => format!("{value:.5}"),
     }
 }
 
@@ -87,6 +89,7 @@ mod tests {
             (Unit::Milliseconds, 1.5, "1,500 ms"),
             (Unit::Seconds, 12.345, "12.3 s"),
             (Unit::Ratio, 0.5, "0.500 ×"),
+            (Unit::Seconds, 0.012_34, "0.0123 s"),
             (Unit::Count, 12_345.0, "12,345"),
             (Unit::Count, 3.5, "3.50"),
             (Unit::Mebibytes, 2048.0, "2.00 MiB"),

@@ -16,8 +16,10 @@ type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 /// GitHub shows a README at about this width.
 const WIDTH: u32 = 840;
 const LINES_HEIGHT: u32 = 330;
-const LEGEND_HEIGHT: u32 = 46;
+const LEGEND_HEIGHT: u32 = 66;
 const BAR_HEIGHT: u32 = 22;
+/// More labels than powers of ten would be numbers in between, which run into each other.
+const POWERS_OF_TEN: usize = 5;
 const GREY: RGBColor = RGBColor(125, 133, 144);
 const FONT: &str = "sans-serif";
 
@@ -121,7 +123,9 @@ fn draw_lines(lines: &Lines, area: &Area<'_>) -> Result<()> {
         .y_desc(lines.y)
         .axis_style(GREY)
         .bold_line_style(GREY.mix(0.25))
-        .light_line_style(GREY.mix(0.08))
+        .light_line_style(TRANSPARENT)
+        .x_labels(POWERS_OF_TEN)
+        .y_labels(POWERS_OF_TEN * 3)
         .axis_desc_style(text(13))
         .label_style(text(12))
         .x_label_formatter(&|value| axis_label(*value))
@@ -198,8 +202,8 @@ fn draw_bars(bars: &Bars, area: &Area<'_>) -> Result<()> {
 }
 
 fn draw_legend(subjects: &[Subject], area: &Area<'_>) -> Result<()> {
-    const PER_LINE: usize = 5;
-    const STEP: i32 = 164;
+    const PER_LINE: usize = 4;
+    const STEP: i32 = 206;
     let style_of_text = text(13).pos(Pos::new(HPos::Left, VPos::Center));
     for (place, subject) in subjects.iter().enumerate() {
         let x = 12 + STEP * i32::try_from(place % PER_LINE)?;

@@ -21,7 +21,7 @@ use crate::{
 const MIGRATIONS: u16 = 20;
 
 /// How often a run may be over before its end comes, for each that it comes to in time.
-const PATIENCE: usize = 3;
+const PATIENCE: usize = 10;
 
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Kills {

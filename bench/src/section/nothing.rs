@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use super::{Bench, Counted, Section, by_count, counts, failures, summary};
 use crate::{
-    program::{Outcome, Run},
+    program::{Outcome, Reading, Run},
     proxy::Proxy,
     render::{
         figure::Unit,
@@ -55,8 +55,10 @@ impl Section for Nothing {
     fn page(&self) -> Result<Page> {
         let mut page = Page::default();
         for kind in Kind::ALL {
-            let times = by_count(&self.runs, kind, |reading| reading.migrate_seconds);
-            page.comparison("time without connecting", &times, Unit::Milliseconds);
+            let whole = by_count(&self.runs, kind, whole);
+            page.comparison("time with connecting", &whole, Unit::Milliseconds);
+            let alone = by_count(&self.runs, kind, |reading| reading.migrate_seconds);
+            page.comparison("time without connecting", &alone, Unit::Milliseconds);
         }
         page.list(&failures(&self.runs));
         let panels = Kind::ALL.map(|kind| self.lines(kind));
@@ -68,11 +70,9 @@ impl Section for Nothing {
     fn goals(&self) -> Vec<Goal> {
         let ours = self.counts.iter().filter(|count| count.subject == Subject::ONEROW);
         let most = ours.map(|count| (count.migration.statements, count.migration.round_trips)).max();
-        let ratio = |kind| {
+        let worst = |kind| {
             let ratios = counts(&self.runs).into_iter().filter_map(|count| {
-                let of =
-                    |subject| summary(&self.runs, kind, subject, count, |reading| reading.migrate_seconds);
-                Some(of(Subject::ONEROW)?.median / of(Tool::Limit.usual())?.median)
+                Some(self.time_of(kind, Tool::Onerow, count)? / self.time_of(kind, Tool::Limit, count)?)
             });
             ratios.reduce(f64::max)
         };
@@ -86,16 +86,16 @@ impl Section for Nothing {
                 }),
             },
             Goal::at_most(
-                "nothing to do, PostgreSQL, time over the bare connection's, at its worst number",
+                "nothing to do, PostgreSQL, time without connecting over the bare connection's, at its worst number",
                 1.2,
                 Unit::Ratio,
-                ratio(Kind::Postgres),
+                worst(Kind::Postgres),
             ),
             Goal::at_most(
-                "nothing to do, SQLite, time over the bare connection's, at its worst number",
+                "nothing to do, SQLite, time with connecting over the bare connection's, at its worst number",
                 1.2,
                 Unit::Ratio,
-                ratio(Kind::Sqlite),
+                worst(Kind::Sqlite),
             ),
         ]
     }
@@ -159,12 +159,21 @@ impl Nothing {
         }
     }
 
+    /// What is compared: on PostgreSQL without connecting, which costs each tool much more than the rest. Of a file the
+    /// schema has to be read, and one tool does that when it connects, another later.
+    fn time_of(&self, kind: Kind, tool: Tool, count: u16) -> Option<f64> {
+        let value = match kind {
+            Kind::Postgres => |reading: Reading| reading.migrate_seconds,
+            Kind::Sqlite => whole,
+        };
+        Some(summary(&self.runs, kind, tool.usual(), count, value)?.median)
+    }
+
     fn lines(&self, kind: Kind) -> Lines {
         let series = Tool::ALL.map(|tool| {
-            let points = counts(&self.runs).into_iter().filter_map(|count| {
-                let of = summary(&self.runs, kind, tool.usual(), count, |reading| reading.migrate_seconds);
-                Some((f64::from(count), of?.median * 1000.0))
-            });
+            let points = counts(&self.runs)
+                .into_iter()
+                .filter_map(|count| Some((f64::from(count), self.time_of(kind, tool, count)? * 1000.0)));
             (tool.usual(), points.collect())
         });
         Lines {
@@ -203,6 +212,10 @@ impl Nothing {
         ];
         page.table(&head, &rows.collect::<Vec<_>>());
     }
+}
+
+fn whole(reading: Reading) -> f64 {
+    reading.connect_seconds + reading.migrate_seconds
 }
 
 /// None if all is applied, or what became of the program.
