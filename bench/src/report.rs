@@ -85,7 +85,7 @@ fn goals(goals: &[Goal]) -> Page {
             Some(found) => (found.text.clone(), if found.is_reached { "reached" } else { "**not reached**" }),
             None => ("–".to_owned(), "not measured"),
         };
-        vec![goal.what.to_owned(), goal.wanted.clone(), found, verdict.to_owned()]
+        vec![goal.what.clone(), goal.wanted.clone(), found, verdict.to_owned()]
     });
     let mut page = Page::default();
     page.table(&["goal", "wanted", "found", ""], &rows.collect::<Vec<_>>());

@@ -12,7 +12,7 @@ pub struct Page {
 /// What onerow is to reach.
 #[derive(Debug)]
 pub struct Goal {
-    pub what: &'static str,
+    pub what: String,
     pub wanted: String,
     /// None where it was not measured.
     pub found: Option<Found>,
@@ -33,9 +33,9 @@ pub struct Comparison {
 
 impl Goal {
     /// That a figure is not above this.
-    pub fn at_most(what: &'static str, most: f64, unit: Unit, found: Option<f64>) -> Self {
+    pub fn at_most(what: impl Into<String>, most: f64, unit: Unit, found: Option<f64>) -> Self {
         let found = found.map(|found| Found { text: unit.write(found), is_reached: found <= most });
-        Self { what, wanted: format!("at most {}", unit.write(most)), found }
+        Self { what: what.into(), wanted: format!("at most {}", unit.write(most)), found }
     }
 }
 

@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// How many migrations, and how often each is measured.
-const COUNTS: &[(u16, usize)] = &[(10, 11), (100, 9), (1_000, 5)];
+const COUNTS: &[(u16, usize)] = &[(10, 9), (100, 7), (1_000, 4)];
 const QUICK_COUNTS: &[(u16, usize)] = &[(10, 2), (30, 2)];
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -111,7 +111,7 @@ impl Section for Apply {
                 self.round_trips_each(Subject::ONEROW),
             ),
             Goal {
-                what: "flushes of PostgreSQL's log, from few migrations to many",
+                what: "flushes of PostgreSQL's log, from few migrations to many".into(),
                 wanted: "no growth with their number".into(),
                 found: log.first().zip(log.last()).map(|(few, many)| Found {
                     text: log.iter().map(i64::to_string).collect::<Vec<_>>().join(", "),

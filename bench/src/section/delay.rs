@@ -45,7 +45,7 @@ impl Section for Delay {
         eprintln!("delay: {DELAY:?} each way");
         let mut runs = Vec::new();
         let all: Vec<_> = current.iter().collect();
-        for (tool, place) in interleaved(&all, bench.scale(7, 2), &mut Bench::rng()) {
+        for (tool, place) in interleaved(&all, bench.scale(5, 2), &mut Bench::rng()) {
             let run = async |subject, place: &Place, count| {
                 let outcome = bench.programs.run(subject, &proxy.url(&place.url), count).await;
                 Run { kind: Kind::Postgres, subject, count, outcome }

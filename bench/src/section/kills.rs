@@ -82,7 +82,7 @@ impl Section for Kills {
         let ours = Kind::ALL.map(|kind| self.finished(kind, Tool::Onerow));
         let (finished, all) = ours.iter().fold((0, 0), |sum, of| (sum.0 + of.0, sum.1 + of.1));
         vec![Goal {
-            what: "killed runs that the next one finishes, on both",
+            what: "killed runs that the next one finishes, on both".into(),
             wanted: "all".into(),
             found: (all > 0)
                 .then(|| Found { text: format!("{finished} of {all}"), is_reached: finished == all }),

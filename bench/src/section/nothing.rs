@@ -78,7 +78,7 @@ impl Section for Nothing {
         };
         vec![
             Goal {
-                what: "nothing to do, PostgreSQL, at any number of migrations",
+                what: "nothing to do, PostgreSQL, at any number of migrations".into(),
                 wanted: "1 statement, 1 round trip".into(),
                 found: most.map(|(statements, round_trips)| Found {
                     text: format!("{statements} and {round_trips}"),
@@ -176,8 +176,12 @@ impl Nothing {
                 .filter_map(|count| Some((f64::from(count), self.time_of(kind, tool, count)? * 1000.0)));
             (tool.usual(), points.collect())
         });
+        let connecting = match kind {
+            Kind::Postgres => "without connecting",
+            Kind::Sqlite => "with connecting",
+        };
         Lines {
-            title: format!("Nothing to do, {kind}"),
+            title: format!("Nothing to do, {kind}, {connecting}"),
             x: "migrations applied",
             y: "ms",
             series: series.into(),
