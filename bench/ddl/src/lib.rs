@@ -1,0 +1,50 @@
+//! The migrations that every program applies. Each makes one table and one index.
+
+/// A migration. Its texts live as long as the program, as texts that are compiled in do.
+#[derive(Debug, Clone, Copy)]
+pub struct Migration {
+    /// Its place in the order, from 0.
+    pub number: u16,
+    /// `m00007_t7`: sorts as the numbers do.
+    pub name: &'static str,
+    /// Two statements, in one text.
+    pub sql: &'static str,
+}
+
+/// So many migrations, in order.
+#[must_use]
+pub fn migrations(count: u16) -> Vec<Migration> {
+    (0..count).map(migration).collect()
+}
+
+fn migration(number: u16) -> Migration {
+    Migration { number, name: format!("m{number:05}_t{number}").leak(), sql: sql(number).leak() }
+}
+
+/// The text of a migration.
+#[must_use]
+pub fn sql(number: u16) -> String {
+    let (table, index) = (table(number), index(number));
+    format!(
+        "CREATE TABLE {table} (id INTEGER PRIMARY KEY, name TEXT NOT NULL); CREATE INDEX {index} ON {table} (name)"
+    )
+}
+
+/// The table that a migration makes.
+#[must_use]
+pub fn table(number: u16) -> String {
+    format!("t{number}")
+}
+
+/// The index that a migration makes.
+#[must_use]
+pub fn index(number: u16) -> String {
+    format!("t{number}_name")
+}
+
+/// What a bare connection asks to learn that there is nothing to do.
+pub const VERSION: &str = "SELECT version FROM current_version";
+
+/// Makes what [`VERSION`] reads.
+pub const MAKE_VERSION: &str =
+    "CREATE TABLE current_version (version INTEGER NOT NULL); INSERT INTO current_version VALUES (0)";
