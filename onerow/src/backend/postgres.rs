@@ -70,7 +70,11 @@ impl Backend for Postgres {
     }
 
     async fn fetch_texts(&self, pool: &DatabaseConnection, sql: &str) -> Result<Vec<Option<String>>, DbErr> {
-        let rows = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(pool.get_postgres_connection_pool()).await;
+        let pool = pool.get_postgres_connection_pool();
+        let rows = match ask_idle(pool, sql).await {
+            Some(answer) => answer,
+            None => sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(pool).await,
+        };
         // The simple protocol answers in text, whatever the type.
         let texts = rows.and_then(|rows| rows.iter().map(|row| row.try_get_unchecked(0)).collect());
         texts.map_err(query_error)
@@ -280,6 +284,17 @@ impl Backend for Postgres {
              WHERE position('{run}' IN application_name) > 0 AND state = 'active' AND pid <> pg_backend_pid()"
         );
         rows(monitor, sql).await.map(|_| ())
+    }
+}
+
+/// Asks a connection that the pool has at hand; `None` if it has none, or one that has died.
+///
+/// The pool itself would first ask whether the connection is alive, which is a round trip more.
+async fn ask_idle(pool: &PgPool, sql: &str) -> Option<Result<Vec<PgRow>, sqlx::Error>> {
+    let mut idle = pool.try_acquire()?;
+    match sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(&mut *idle).await {
+        Err(error) if fault(&error) == Fault::Lost => None,
+        answer => Some(answer),
     }
 }
 

@@ -46,6 +46,12 @@ async fn the_server_shows_which_migration_runs_and_the_pool_keeps_its_own_settin
     assert_ne!(text(&*db, "SELECT current_setting('application_name')").await, seen[0]);
 }
 
+/// An app on this database, whose sessions have this name.
+async fn app(db: &TestDatabase, name: &str) -> Database {
+    let separator = if db.url().contains('?') { '&' } else { '?' };
+    Database::connect(format!("{}{separator}application_name={name}", db.url())).await.unwrap()
+}
+
 /// A second one costs four round trips, and the password's 4,096 hashes.
 #[tokio::test]
 async fn a_start_with_nothing_to_do_opens_one_connection() {
@@ -54,13 +60,26 @@ async fn a_start_with_nothing_to_do_opens_one_connection() {
     }
     let db = Backend::Postgres.empty_database().await;
     logged(1).up(&db).await.unwrap();
-    let separator = if db.url().contains('?') { '&' } else { '?' };
-    let app = Database::connect(format!("{}{separator}application_name=app", db.url())).await.unwrap();
+    let app = app(&db, "app").await;
 
     logged(1).up(&app).await.unwrap();
 
     let sessions = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'app'";
     assert_eq!(number(&*db, sessions).await, 1);
+}
+
+#[tokio::test]
+async fn a_connection_of_the_pool_that_has_died_is_no_failure() {
+    if !Backend::Postgres.is_wanted() {
+        return;
+    }
+    let db = Backend::Postgres.empty_database().await;
+    logged(1).up(&db).await.unwrap();
+    let app = app(&db, "dying").await;
+    db.sql("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = 'dying'")
+        .await;
+
+    assert_eq!(logged(1).up(&app).await.unwrap().version, 0);
 }
 
 #[tokio::test]
