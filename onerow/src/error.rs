@@ -347,9 +347,6 @@ pub enum Failure {
         "it ended the transaction that it was handed, and what it did before that may have been committed"
     )]
     EndedTransaction,
-    /// The migration kept a transaction that it had begun on the one it was handed, so that nothing was committed.
-    #[error("it kept a transaction that it began, so that nothing could be committed")]
-    KeptTransaction,
     /// The connection that held the version row was lost while the migration ran on its own.
     #[error("the connection that held the version row was lost")]
     ClaimLost(#[source] DbErr),
@@ -608,7 +605,7 @@ fn now_at(version: Option<i32>) -> String {
 fn undone(rolled_back: bool, failure: &Failure) -> &'static str {
     match failure {
         _ if rolled_back => " and was rolled back",
-        Failure::EndedTransaction | Failure::KeptTransaction => "",
+        Failure::EndedTransaction => "",
         _ => " outside a transaction, so its work may be half done",
     }
 }

@@ -1,4 +1,4 @@
-//! The version row: read, create, claim, advance.
+//! The version row: read, create, claim.
 
 use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr};
 
@@ -70,12 +70,18 @@ fn parse(rows: &[Option<String>], table: &Table) -> Result<Found, Error> {
     }
 }
 
-/// Makes the table and its row, where they are missing.
+/// Makes the table and its row, where they are missing. With settings for the first migration it may hold the row at once, in
+/// the transaction that it gives back.
 ///
-/// In a transaction of its own: with the first migration in the same one, every other process that starts at the same
+/// Made in a transaction of its own: with the first migration in the same one, every other process that starts at the same
 /// time would block on the table's name for as long as that migration takes.
-pub(crate) async fn create(session: &Session, table: &Table, found: Found) -> Result<(), DbErr> {
-    begin_at_none(session, table, found).await?.commit().await
+pub(crate) async fn create(
+    session: &Session,
+    table: &Table,
+    found: Found,
+    next: Option<&Settings>,
+) -> Result<Option<DatabaseTransaction>, DbErr> {
+    session.backend.create_row(session, table, &creation(session, table, found), next).await
 }
 
 /// Begins a transaction that makes the table and its row, where they are missing.
@@ -85,13 +91,19 @@ pub(crate) async fn begin_at_none(
     found: Found,
 ) -> Result<DatabaseTransaction, DbErr> {
     let transaction = session.begin().await?;
-    if found == Found::NoTable {
-        session.backend.create_schema(&transaction, table).await?;
-        transaction.execute_unprepared(&create_table(table)).await?;
-    }
-    let insert = format!("INSERT INTO {} (version) VALUES ({NONE}) ON CONFLICT DO NOTHING", table.sql());
-    transaction.execute_unprepared(&insert).await?;
+    transaction.execute_unprepared(&creation(session, table, found)).await?;
     Ok(transaction)
+}
+
+fn creation(session: &Session, table: &Table, found: Found) -> String {
+    let insert = format!("INSERT INTO {} (version) VALUES ({NONE}) ON CONFLICT DO NOTHING", table.sql());
+    match found {
+        Found::NoTable => {
+            let schema = session.backend.create_schema(table);
+            format!("{schema}{}; {insert}", create_table(table))
+        }
+        _ => insert,
+    }
 }
 
 /// Begins a transaction that holds the row, if it is at this version; `None` if it has moved on.
@@ -103,17 +115,7 @@ pub(crate) async fn claim(
     version: i32,
     settings: &Settings,
 ) -> Result<Option<DatabaseTransaction>, DbErr> {
-    session.backend.begin_with_row(session, &table.sql(), version, settings).await
-}
-
-/// Moves the version by one, in the transaction that claimed it; false if that transaction has ended meanwhile.
-pub(crate) async fn advance(
-    session: &Session,
-    table: &Table,
-    claim: &DatabaseTransaction,
-    to: i32,
-) -> Result<bool, DbErr> {
-    session.backend.advance(claim, &table.sql(), to).await
+    session.backend.begin_with_row(session, table, version, settings).await
 }
 
 /// Moves the version past what another tool has applied; false if it is not at this one any more.

@@ -25,7 +25,7 @@ use async_trait::async_trait;
 use sea_orm::{ConnectOptions, DatabaseBackend, DatabaseConnection, DatabaseTransaction, DbErr};
 use tokio::time::timeout;
 
-use crate::{Error, ServerSession, table::Table};
+use crate::{Error, Failure, ServerSession, table::Table};
 
 /// What an error of the driver means to a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,6 +63,13 @@ impl Settings {
         let milliseconds = i32::try_from(self.lock_timeout.as_millis()).unwrap_or(i32::MAX);
         if self.lock_timeout.is_zero() { 0 } else { milliseconds.max(1) }
     }
+}
+
+/// From which version to which, and in which table.
+pub(crate) struct Move<'a> {
+    pub(crate) table: &'a Table,
+    pub(crate) from: i32,
+    pub(crate) to: i32,
 }
 
 /// How many rows lack the parent that a foreign key asks for, by table and table of the parent.
@@ -164,25 +171,58 @@ pub(crate) trait Backend: Send + Sync {
     /// Keeps others from writing to a table, and from holding rows of it, without waiting, for as long as the transaction lasts.
     async fn lock_out_writers(&self, transaction: &DatabaseTransaction, table: &Table) -> Result<(), DbErr>;
 
-    /// Makes the schema of a table, unless it is there.
-    async fn create_schema(&self, transaction: &DatabaseTransaction, table: &Table) -> Result<(), DbErr>;
+    /// The statement that makes the schema of a table, unless it is there, with a semicolon; empty if there is nothing to make.
+    fn create_schema(&self, table: &Table) -> String;
 
     /// Begins a transaction that writes.
     async fn begin(&self, session: &Session) -> Result<DatabaseTransaction, DbErr>;
+
+    /// Makes the row by these statements, and commits that. With settings for what comes next, it may hold the row, if it is
+    /// the one that it made, in a transaction that it gives back.
+    async fn create_row(
+        &self,
+        session: &Session,
+        table: &Table,
+        statements: &str,
+        next: Option<&Settings>,
+    ) -> Result<Option<DatabaseTransaction>, DbErr>;
 
     /// Begins a transaction and locks the table's row at this version, without waiting; `None` if it has moved on.
     async fn begin_with_row(
         &self,
         session: &Session,
-        table: &str,
+        table: &Table,
         version: i32,
         settings: &Settings,
     ) -> Result<Option<DatabaseTransaction>, DbErr>;
 
-    /// Moves the version by one in the transaction that locked the row; false if that has ended meanwhile.
-    async fn advance(&self, claim: &DatabaseTransaction, table: &str, to: i32) -> Result<bool, DbErr>;
+    /// Where several migrations share a transaction: moves the version past the one that has run, and has what comes next begin
+    /// at a point of its own, to which [`undo`](Self::undo) goes back. Strictly, it fails and changes nothing if a row lacks
+    /// its parent.
+    async fn stage(
+        &self,
+        claim: &DatabaseTransaction,
+        moved: &Move<'_>,
+        strictly: bool,
+    ) -> Result<(), Failure>;
 
-    /// For how long migrations may be gathered in one transaction, each in a savepoint; `None` if each has its own.
+    /// Undoes what was done since the last stage.
+    async fn undo(&self, claim: &DatabaseTransaction) -> Result<(), DbErr>;
+
+    /// Moves the version in the transaction that locked the row, unless the stages have, and commits that. With settings for what
+    /// comes next, it may hold the row again, at the new version, in a transaction that it gives back.
+    ///
+    /// It does not go by SeaORM's count of nested transactions, which a migration may leave wrong: to commit would be to release
+    /// a savepoint. An error may be about what came behind the commit.
+    async fn commit(
+        &self,
+        session: &Session,
+        claim: DatabaseTransaction,
+        moved: &Move<'_>,
+        next: Option<&Settings>,
+    ) -> Result<Option<DatabaseTransaction>, Failure>;
+
+    /// For how long migrations may be gathered in one transaction; `None` if each has its own.
     fn gather(&self) -> Option<Duration>;
 
     /// Whether to hold the row is to lock out every other writer.
@@ -195,7 +235,7 @@ pub(crate) trait Backend: Send + Sync {
     fn lock_file(&self, pool: &DatabaseConnection, label: &str) -> io::Result<Option<File>>;
 
     /// Who holds the row of this table.
-    async fn holder(&self, session: &Session, table: &str) -> Option<ServerSession>;
+    async fn holder(&self, session: &Session, table: &Table) -> Option<ServerSession>;
 
     /// What the sessions of this label are doing.
     async fn activity(&self, session: &Session, label: &str) -> Result<Activity, DbErr>;

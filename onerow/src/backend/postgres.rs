@@ -21,12 +21,13 @@ use tokio::time::sleep;
 use tracing::{instrument::WithSubscriber, subscriber::NoSubscriber};
 
 use super::{
-    Activity, Backend, Fault, Parentless, Session, Settings, connect_error,
+    Activity, Backend, Fault, Move, Parentless, Session, Settings, connect_error,
     driver::{code, error_of, query_error},
 };
 use crate::{
-    Error, ServerSession,
+    Error, Failure, ServerSession,
     table::{Table, quoted},
+    version,
 };
 
 pub(super) struct Postgres;
@@ -171,53 +172,88 @@ impl Backend for Postgres {
         transaction.execute_unprepared(&lock).await.map(drop)
     }
 
-    async fn create_schema(&self, transaction: &DatabaseTransaction, table: &Table) -> Result<(), DbErr> {
-        let Some(schema) = table.schema() else { return Ok(()) };
+    fn create_schema(&self, table: &Table) -> String {
+        let Some(schema) = table.schema() else { return String::new() };
         // Even with `IF NOT EXISTS` it takes the right to create one.
-        let look = format!("SELECT 1 FROM pg_namespace WHERE nspname = {}", text(schema));
-        if transaction.execute_unprepared(&look).await?.rows_affected() == 0 {
-            let create = format!("CREATE SCHEMA IF NOT EXISTS {}", quoted(schema));
-            transaction.execute_unprepared(&create).await?;
-        }
-        Ok(())
+        let (name, create) = (text(schema), format!("CREATE SCHEMA IF NOT EXISTS {}", quoted(schema)));
+        let block = format!(
+            "BEGIN IF NOT EXISTS (SELECT FROM pg_namespace WHERE nspname = {name}) THEN {create}; END IF; END"
+        );
+        format!("DO {}; ", text(&block))
     }
 
     async fn begin(&self, session: &Session) -> Result<DatabaseTransaction, DbErr> {
         let transaction = session.pool.begin().await?;
-        // For the catalog too: who makes the same table may be stopped in the middle of it. And what is read behind a lock
-        // is to be what is there then, whatever the default is.
-        let settings = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = 1000";
-        transaction.execute_unprepared(settings).await?;
+        transaction.execute_unprepared(BRIEFLY).await?;
         Ok(transaction)
     }
 
-    async fn begin_with_row(
+    async fn create_row(
         &self,
         session: &Session,
-        table: &str,
-        version: i32,
-        settings: &Settings,
+        table: &Table,
+        statements: &str,
+        next: Option<&Settings>,
     ) -> Result<Option<DatabaseTransaction>, DbErr> {
         let transaction = session.pool.begin().await?;
-        let lock = format!("SELECT FROM {table} WHERE version = {version} FOR UPDATE NOWAIT");
-        let sql = set_local(session, settings) + KEEP_PATH + &lock;
-        // All in one message, of which two statements give a row each: the one that keeps the path, and the lock.
-        if transaction.execute_unprepared(&sql).await?.rows_affected() == 2 {
+        let message =
+            format!("{BRIEFLY}; {statements}; {}", commit_and_lock(session, table, version::NONE, next));
+        // A row of the insertion, and one of the lock.
+        if transaction.execute_unprepared(&message).await?.rows_affected() == 2 {
             return Ok(Some(transaction));
         }
         transaction.rollback().await?;
         Ok(None)
     }
 
-    async fn advance(&self, claim: &DatabaseTransaction, table: &str, to: i32) -> Result<bool, DbErr> {
-        // A row's lock is in its xmax, until the transaction ends.
-        let update = format!(
-            "UPDATE {table} SET version = {to} WHERE version = {}
-             AND xmax::text = (txid_current() % 4294967296)::text",
-            to - 1
-        );
-        let sql = RESTORE_PATH.to_owned() + &update;
-        Ok(claim.execute_unprepared(&sql).await?.rows_affected() == 2)
+    async fn begin_with_row(
+        &self,
+        session: &Session,
+        table: &Table,
+        version: i32,
+        settings: &Settings,
+    ) -> Result<Option<DatabaseTransaction>, DbErr> {
+        let transaction = session.pool.begin().await?;
+        let claim = lock_row(session, table, version, settings);
+        if transaction.execute_unprepared(&claim).await?.rows_affected() == 1 {
+            return Ok(Some(transaction));
+        }
+        transaction.rollback().await?;
+        Ok(None)
+    }
+
+    async fn stage(&self, _: &DatabaseTransaction, _: &Move<'_>, _: bool) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    async fn undo(&self, _: &DatabaseTransaction) -> Result<(), DbErr> {
+        Ok(())
+    }
+
+    /// All in one message: each would be a round trip. To SeaORM it stays the same transaction.
+    async fn commit(
+        &self,
+        session: &Session,
+        claim: DatabaseTransaction,
+        moved: &Move<'_>,
+        next: Option<&Settings>,
+    ) -> Result<Option<DatabaseTransaction>, Failure> {
+        let then = commit_and_lock(session, moved.table, moved.to, next);
+        let message = format!("{RESTORE_PATH}; {}; {then}", move_row(moved));
+        match claim.execute_unprepared(&message).await {
+            // A row each of the path, of the move and of the lock.
+            Ok(done) if done.rows_affected() == 3 => return Ok(Some(claim)),
+            Ok(_) => {
+                // Without a word if the connection is gone: the commit was answered.
+                let _ = claim.rollback().await;
+                Ok(None)
+            }
+            Err(error) => {
+                let _ = claim.rollback().await;
+                let ended = super::words(&error).contains(ENDED);
+                Err(if ended { Failure::EndedTransaction } else { Failure::Commit(error) })
+            }
+        }
     }
 
     fn gather(&self) -> Option<Duration> {
@@ -236,12 +272,13 @@ impl Backend for Postgres {
         Ok(None)
     }
 
-    async fn holder(&self, session: &Session, table: &str) -> Option<ServerSession> {
+    async fn holder(&self, session: &Session, table: &Table) -> Option<ServerSession> {
         // A row's lock is its holder's transaction id, in xmax; pg_locks tells whose that is.
         let sql = format!(
-            "SELECT {SESSION} FROM {table} v
+            "SELECT {SESSION} FROM {} v
              JOIN pg_locks l ON l.locktype = 'transactionid' AND l.transactionid = v.xmax AND l.granted
-             JOIN pg_stat_activity s ON s.pid = l.pid"
+             JOIN pg_stat_activity s ON s.pid = l.pid",
+            table.sql()
         );
         sessions(session, sql).await.ok()?.pop()
     }
@@ -373,34 +410,69 @@ pub(super) fn fault(error: &sqlx::Error) -> Fault {
     }
 }
 
-/// `SET LOCAL` alone: behind a transaction-pooling proxy a plain `SET` would stay with the server's session, and pass
-/// to whoever gets it next.
-fn set_local(session: &Session, settings: &Settings) -> String {
-    // Under a stricter default the claim would keep its snapshot, and a `CREATE INDEX CONCURRENTLY` beside it wait for that
-    // for ever. Keepalives, since otherwise the row of a runner whose machine is gone stays locked for two hours.
-    let mut sql = format!(
-        "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; \
-         SET LOCAL application_name = '{}'; SET LOCAL lock_timeout = {}; \
-         SET LOCAL idle_in_transaction_session_timeout = 0; \
-         SET LOCAL tcp_keepalives_idle = 30; SET LOCAL tcp_keepalives_interval = 10; SET LOCAL tcp_keepalives_count = 3; ",
-        settings.label,
-        settings.lock_timeout_milliseconds(),
-    );
+/// For the catalog too: who makes the same table may be stopped in the middle of it. And what is read behind a lock is to be
+/// what is there then, whatever the default is.
+const BRIEFLY: &str = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = 1000";
+
+/// Locks the row at this version, and sets what the transaction needs if it is there.
+///
+/// What is set ends with the transaction: behind a transaction-pooling proxy a plain `SET` would stay with the server's
+/// session, and pass to whoever gets it next.
+fn lock_row(session: &Session, table: &Table, version: i32, settings: &Settings) -> String {
+    let lock_timeout = settings.lock_timeout_milliseconds().to_string();
+    let mut values = vec![
+        ("application_name", text(&settings.label)),
+        ("lock_timeout", text(&lock_timeout)),
+        ("idle_in_transaction_session_timeout", text("0")),
+        // Otherwise the row of a runner whose machine is gone stays locked for two hours.
+        ("tcp_keepalives_idle", text("30")),
+        ("tcp_keepalives_interval", text("10")),
+        ("tcp_keepalives_count", text("3")),
+        (PATH, "current_setting('search_path')".into()),
+    ];
     if session.server_version >= CHECKS_CLIENT {
         // A statement in flight outlived its killed client by 11 s without this, and by 1.0 s with it.
-        sql.push_str("SET LOCAL client_connection_check_interval = 1000; ");
+        values.push(("client_connection_check_interval", text("1000")));
     }
     if !settings.durable {
-        sql.push_str("SET LOCAL synchronous_commit = off; ");
+        values.push(("synchronous_commit", text("off")));
     }
-    sql
+    let values = values.iter().map(|(name, value)| format!("set_config('{name}', {value}, true)"));
+    let values = values.collect::<Vec<_>>().join(", ");
+    let table = table.sql();
+    // Under a stricter default the claim would keep its snapshot, and a `CREATE INDEX CONCURRENTLY` beside it wait for that
+    // for ever.
+    format!(
+        "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; \
+         SELECT {values} FROM {table} WHERE version = {version} FOR UPDATE NOWAIT"
+    )
 }
+
+/// Commits, and begins anew in any case, since to SeaORM it is the same transaction.
+fn commit_and_lock(session: &Session, table: &Table, version: i32, settings: Option<&Settings>) -> String {
+    let lock = settings.map(|settings| lock_row(session, table, version, settings));
+    ["COMMIT; BEGIN".to_owned()].into_iter().chain(lock).collect::<Vec<_>>().join("; ")
+}
+
+/// Moves the version, and fails if this is not the transaction that locked the row.
+fn move_row(moved: &Move<'_>) -> String {
+    let (table, from, to) = (moved.table.sql(), moved.from, moved.to);
+    // A row's lock is in its xmax, until the transaction ends.
+    format!(
+        "WITH moved AS (UPDATE {table} SET version = {to} WHERE version = {from} \
+         AND xmax::text = (txid_current() % 4294967296)::text RETURNING version) \
+         SELECT (CASE count(*) WHEN 1 THEN '1' ELSE '{ENDED}' END)::int FROM moved"
+    )
+}
+
+/// What the server is made to take for a number, and to refuse, where nothing was moved.
+const ENDED: &str = "onerow: the migration ended its transaction";
 
 /// A migration may set another search path, as what pg_dump writes does: the version row, and the next migration, are found
 /// by the path that this one began with.
-const KEEP_PATH: &str = "SELECT set_config('onerow.search_path', current_setting('search_path'), true); ";
+const PATH: &str = "onerow.search_path";
 const RESTORE_PATH: &str = "SELECT set_config('search_path', coalesce(nullif(\
-    current_setting('onerow.search_path', true), ''), current_setting('search_path')), false); ";
+    current_setting('onerow.search_path', true), ''), current_setting('search_path')), false)";
 
 /// A literal, whatever is in it and whatever `standard_conforming_strings` says.
 fn text(value: &str) -> String {

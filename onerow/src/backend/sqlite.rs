@@ -19,10 +19,10 @@ use sea_orm::{
 use tracing::{instrument::WithSubscriber, subscriber::NoSubscriber};
 
 use super::{
-    Activity, Backend, Fault, Parentless, Session, Settings, connect_error,
+    Activity, Backend, Fault, Move, Parentless, Session, Settings, connect_error,
     driver::{code, error_of, query_error},
 };
-use crate::{Error, ServerSession, table::Table};
+use crate::{Error, Failure, ServerSession, table::Table};
 
 pub(super) struct Sqlite;
 
@@ -35,6 +35,15 @@ pub(super) const LOCK_FILE: &str = "-onerow-lock";
 
 /// After how many of its instructions SQLite looks whether it was interrupted; a `ROLLBACK` has fewer.
 const INSTRUCTIONS: i32 = 10_000;
+
+/// Where each migration begins.
+const SAVEPOINT: &str = "SAVEPOINT onerow";
+const RELEASE: &str = "RELEASE onerow";
+
+/// Fails where a row lacks the parent that a foreign key asks for: there is no absolute value of the least integer
+/// (<https://sqlite.org/lang_corefunc.html#abs>).
+const REFUSE_PARENTLESS: &str =
+    "SELECT abs(-9223372036854775807 - EXISTS (SELECT 1 FROM pragma_foreign_key_check)); ";
 
 #[async_trait]
 impl Backend for Sqlite {
@@ -143,8 +152,8 @@ impl Backend for Sqlite {
         Ok(())
     }
 
-    async fn create_schema(&self, _: &DatabaseTransaction, _: &Table) -> Result<(), DbErr> {
-        Ok(())
+    fn create_schema(&self, _: &Table) -> String {
+        String::new()
     }
 
     async fn begin(&self, session: &Session) -> Result<DatabaseTransaction, DbErr> {
@@ -155,10 +164,22 @@ impl Backend for Sqlite {
         session.pool.begin_with_options(options).await
     }
 
+    async fn create_row(
+        &self,
+        session: &Session,
+        _: &Table,
+        statements: &str,
+        _: Option<&Settings>,
+    ) -> Result<Option<DatabaseTransaction>, DbErr> {
+        let transaction = self.begin(session).await?;
+        transaction.execute_unprepared(statements).await?;
+        transaction.commit().await.map(|()| None)
+    }
+
     async fn begin_with_row(
         &self,
         session: &Session,
-        table: &str,
+        table: &Table,
         version: i32,
         settings: &Settings,
     ) -> Result<Option<DatabaseTransaction>, DbErr> {
@@ -167,7 +188,7 @@ impl Backend for Sqlite {
         session.pool.execute_unprepared("PRAGMA foreign_keys = OFF; PRAGMA busy_timeout = 0").await?;
         let transaction = self.begin(session).await?;
         // Not a SELECT: on a read-only database `BEGIN IMMEDIATE` succeeds, and only a write is refused.
-        let touch = format!("UPDATE {table} SET version = version WHERE version = {version}");
+        let touch = format!("UPDATE {} SET version = version WHERE version = {version}", table.sql());
         if transaction.execute_unprepared(&touch).await?.rows_affected() == 0 {
             transaction.rollback().await?;
             return Ok(None);
@@ -177,14 +198,45 @@ impl Backend for Sqlite {
             0 => i32::MAX,
             milliseconds => milliseconds,
         };
-        transaction.execute_unprepared(&format!("PRAGMA busy_timeout = {milliseconds}")).await?;
+        transaction.execute_unprepared(&format!("PRAGMA busy_timeout = {milliseconds}; {SAVEPOINT}")).await?;
         Ok(Some(transaction))
     }
 
-    async fn advance(&self, claim: &DatabaseTransaction, table: &str, to: i32) -> Result<bool, DbErr> {
-        // Had the transaction ended, the savepoint of the migration could not have been released before this.
-        let update = format!("UPDATE {table} SET version = {to} WHERE version = {}", to - 1);
-        Ok(claim.execute_unprepared(&update).await?.rows_affected() == 1)
+    async fn stage(
+        &self,
+        claim: &DatabaseTransaction,
+        moved: &Move<'_>,
+        strictly: bool,
+    ) -> Result<(), Failure> {
+        let Move { table, from, to } = moved;
+        let check = if strictly { REFUSE_PARENTLESS } else { "" };
+        // All in one message: each would be two switches of threads. The version with each migration, for one that commits on
+        // its own commits those before it too.
+        let message = format!(
+            "{check}{RELEASE}; UPDATE {} SET version = {to} WHERE version = {from}; {SAVEPOINT}",
+            table.sql()
+        );
+        claim.execute_unprepared(&message).await.map(drop).map_err(|error| {
+            let ended = super::words(&error).starts_with("no such savepoint");
+            if ended { Failure::EndedTransaction } else { Failure::Commit(error) }
+        })
+    }
+
+    async fn undo(&self, claim: &DatabaseTransaction) -> Result<(), DbErr> {
+        claim.execute_unprepared("ROLLBACK TO onerow").await.map(drop)
+    }
+
+    async fn commit(
+        &self,
+        _: &Session,
+        claim: DatabaseTransaction,
+        _: &Move<'_>,
+        _: Option<&Settings>,
+    ) -> Result<Option<DatabaseTransaction>, Failure> {
+        // `BEGIN`, which locks nothing, for SeaORM to end.
+        let committed = claim.execute_unprepared("COMMIT; BEGIN").await;
+        let _ = claim.rollback().await;
+        committed.map(|_| None).map_err(Failure::Commit)
     }
 
     fn gather(&self) -> Option<Duration> {
@@ -226,7 +278,7 @@ impl Backend for Sqlite {
         OpenOptions::new().create(true).write(true).truncate(false).open(path).map(Some)
     }
 
-    async fn holder(&self, _: &Session, _: &str) -> Option<ServerSession> {
+    async fn holder(&self, _: &Session, _: &Table) -> Option<ServerSession> {
         None
     }
 

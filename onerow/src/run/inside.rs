@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sea_orm::{DatabaseTransaction, DbErr, TransactionTrait};
+use sea_orm::DatabaseTransaction;
 use tokio::time::{Instant, sleep};
 
 use super::{
@@ -11,119 +11,44 @@ use super::{
 };
 use crate::{
     Applied, Database, Error, Failure, Progress,
-    backend::{Fault, Parentless},
-    version,
+    backend::{Fault, Move, Parentless},
+    version::Found,
 };
 
 /// How long a lost server may take to come back and say whether it committed.
 const RECONNECT: Duration = Duration::from_secs(30);
 
-/// What became of a migration that was rejected.
-enum Undone {
-    /// The transaction that holds the row goes on, as if the migration had not run.
-    Alone(Rejected),
-    /// That transaction is over, or not to be trusted.
-    WithAll(Rejected),
-}
-
 impl Run<'_> {
     /// Applies the next migration, and with it those after it that the backend gathers in the same transaction.
     pub(super) async fn inside_transaction(&mut self) -> Result<Outcome, Error> {
         let first = self.version + 1;
-        let durable = !self.another_follows(first);
-        let Some(mut claim) = self.claim(first, durable).await? else {
+        let claim = match self.claim.take() {
+            Some(claim) => Some(claim),
+            None => self.claim(first, self.is_durable(first)).await?,
+        };
+        let Some(mut claim) = claim else {
             return Ok(Outcome::Moved);
         };
         let deadline = self.session.backend.gather().map(|limit| Instant::now() + limit);
         let mut parentless = self.session.backend.parentless(&claim).await;
         let mut staged = Vec::new();
         for number in first..=self.target {
-            let (back, outcome) = self.attempt(claim, number, &mut parentless).await;
+            let (back, outcome) = self.perform_in(claim, number).await;
             claim = back;
+            let outcome = match outcome {
+                Ok(applied) => self.stage(&claim, number, &mut parentless).await.map(|()| applied),
+                rejected => rejected,
+            };
             match outcome {
                 Ok(applied) => staged.push(applied),
-                Err(Undone::Alone(rejected)) if !staged.is_empty() => {
-                    return self.keep(claim, staged, durable, rejected).await;
-                }
-                Err(Undone::Alone(rejected)) => {
-                    // Where it fails the connection is lost, and the server rolls back by itself.
-                    let _ = claim.rollback().await;
-                    return Ok(self.classify(rejected));
-                }
-                Err(Undone::WithAll(rejected)) => return Ok(Outcome::Failed(rejected)),
+                Err(rejected) => return self.keep(claim, staged, rejected).await,
             }
             let gathers = deadline.is_some_and(|deadline| Instant::now() < deadline);
             if !(gathers && self.another_follows(number)) {
                 break;
             }
         }
-        self.commit(claim, staged, durable).await
-    }
-
-    /// Commits what came before the migration that was rejected.
-    async fn keep(
-        &mut self,
-        claim: DatabaseTransaction,
-        staged: Vec<Applied>,
-        durable: bool,
-        rejected: Rejected,
-    ) -> Result<Outcome, Error> {
-        match self.commit(claim, staged, durable).await? {
-            Outcome::Committed => Ok(self.classify(rejected)),
-            other => Ok(other),
-        }
-    }
-
-    /// Runs one migration in the claim and moves the version, or undoes it; gives the claim back.
-    async fn attempt(
-        &self,
-        claim: DatabaseTransaction,
-        number: i32,
-        parentless: &mut Option<Parentless>,
-    ) -> (DatabaseTransaction, Result<Applied, Undone>) {
-        let (claim, outcome) = if self.session.backend.gather().is_some() {
-            let outcome = self.attempt_in_savepoint(&claim, number, parentless).await;
-            (claim, outcome)
-        } else {
-            let (claim, outcome) = self.perform_in(claim, number).await;
-            (claim, outcome.map_err(Undone::Alone))
-        };
-        let outcome = match outcome {
-            Ok(applied) => self.advance(&claim, number).await.map(|()| applied).map_err(Undone::WithAll),
-            Err(undone) => Err(undone),
-        };
-        (claim, outcome)
-    }
-
-    /// Runs one migration so that it can be undone alone, and sees that it leaves no child without its parent.
-    async fn attempt_in_savepoint(
-        &self,
-        claim: &DatabaseTransaction,
-        number: i32,
-        parentless: &mut Option<Parentless>,
-    ) -> Result<Applied, Undone> {
-        let with_all = |failure| Undone::WithAll(Rejected::new(number, failure));
-        let savepoint = claim.begin().await.map_err(|error| with_all(Failure::Commit(error)))?;
-        let (savepoint, outcome) = self.perform_in(savepoint, number).await;
-        let rejected = match outcome {
-            Ok(applied) => {
-                let after = self.session.backend.parentless(&savepoint).await;
-                match more(parentless.as_ref(), after.as_ref()) {
-                    None => {
-                        *parentless = after;
-                        let released = savepoint.commit().await;
-                        return released.map(|()| applied).map_err(|_| with_all(Failure::EndedTransaction));
-                    }
-                    Some(failure) => Rejected::new(number, failure),
-                }
-            }
-            Err(rejected) => rejected,
-        };
-        match savepoint.rollback().await {
-            Ok(()) => Err(Undone::Alone(rejected)),
-            // SQLite rolls back the whole by itself where the disk is full, say.
-            Err(_) => Err(Undone::WithAll(rejected)),
-        }
+        self.commit(claim, staged).await
     }
 
     /// Runs one migration in a transaction, and gives that back.
@@ -137,34 +62,70 @@ impl Run<'_> {
         (db.into_transaction(), outcome)
     }
 
-    /// Moves the version in the transaction that holds the row.
-    pub(super) async fn advance(&self, claim: &DatabaseTransaction, number: i32) -> Result<(), Rejected> {
-        let failure = match version::advance(&self.session, &self.table, claim, number).await {
-            Ok(true) => return Ok(()),
-            Ok(false) => Failure::EndedTransaction,
-            Err(error) => Failure::Commit(error),
-        };
-        Err(Rejected::new(number, failure))
+    /// Sets a migration that has run apart from those that may follow in the same transaction, and sees that it leaves no child
+    /// without its parent.
+    pub(super) async fn stage(
+        &self,
+        claim: &DatabaseTransaction,
+        number: i32,
+        parentless: &mut Option<Parentless>,
+    ) -> Result<(), Rejected> {
+        let backend = self.session.backend;
+        let moved = Move { table: &self.table, from: number - 1, to: number };
+        // Where no row lacked its parent, which is the rule, that is seen without a look at the rows.
+        if parentless.as_ref().is_some_and(Parentless::is_empty)
+            && backend.stage(claim, &moved, true).await.is_ok()
+        {
+            return Ok(());
+        }
+        let after = backend.parentless(claim).await;
+        if let Some(failure) = more(parentless.as_ref(), after.as_ref()) {
+            return Err(Rejected::new(number, failure));
+        }
+        *parentless = after;
+        backend.stage(claim, &moved, false).await.map_err(|failure| Rejected::new(number, failure))
     }
 
-    /// Commits what is staged, and only then counts and tells it as applied.
+    /// Undoes the migration that was rejected, and commits what came before it.
+    async fn keep(
+        &mut self,
+        claim: DatabaseTransaction,
+        staged: Vec<Applied>,
+        rejected: Rejected,
+    ) -> Result<Outcome, Error> {
+        if staged.is_empty() {
+            // Where it fails the connection is lost, and the server rolls back by itself.
+            let _ = claim.rollback().await;
+            return Ok(self.classify(rejected));
+        }
+        // SQLite rolls back the whole by itself where the disk is full, say.
+        if self.session.backend.undo(&claim).await.is_err() {
+            return Ok(Outcome::Failed(rejected));
+        }
+        match self.commit(claim, staged).await? {
+            Outcome::Committed => Ok(self.classify(rejected)),
+            other => Ok(other),
+        }
+    }
+
+    /// Moves the version and commits what is staged, and only then counts and tells it as applied.
     pub(super) async fn commit(
         &mut self,
         claim: DatabaseTransaction,
         staged: Vec<Applied>,
-        durable: bool,
     ) -> Result<Outcome, Error> {
         let Some((first, last)) = staged.first().zip(staged.last()) else {
             return Ok(Outcome::Committed);
         };
         let (first, last) = (first.version, last.version);
-        if let Err(error) = claim.commit().await {
-            let in_doubt = self.session.fault(&error) == Fault::Lost;
-            if !(in_doubt && self.was_committed(last, &error).await?) {
-                return Ok(self.classify(Rejected::new(first, Failure::Commit(error))));
-            }
+        let moved = Move { table: &self.table, from: self.version, to: last };
+        let next = self.next_settings(last);
+        match self.session.backend.commit(&self.session, claim, &moved, next.as_ref()).await {
+            Ok(claim) => self.claim = claim,
+            Err(failure) if self.was_committed(last, &failure).await? => (),
+            Err(failure) => return Ok(self.classify(Rejected::new(first, failure))),
         }
-        self.volatile = !durable && self.session.backend.gather().is_none();
+        self.volatile = !self.is_durable(first) && self.session.backend.gather().is_none();
         self.version = last;
         for applied in staged {
             self.tell(&Progress::Applied(applied.clone()));
@@ -173,8 +134,14 @@ impl Run<'_> {
         Ok(Outcome::Committed)
     }
 
-    /// Whether a commit whose answer was lost took place, once the server can be asked.
-    async fn was_committed(&self, last: i32, error: &DbErr) -> Result<bool, Error> {
+    /// Whether a commit took place that was refused, or whose answer was lost.
+    async fn was_committed(&self, last: i32, failure: &Failure) -> Result<bool, Error> {
+        let Failure::Commit(error) = failure else { return Ok(false) };
+        if self.session.fault(error) != Fault::Lost {
+            // The server has answered, so that it is done: it may have committed, and refused what came behind that.
+            let found = self.read().await.ok();
+            return Ok(found.and_then(Found::version).is_some_and(|version| version >= last));
+        }
         let started = Instant::now();
         for pause in pauses(POLL) {
             match self.has_reached(last).await {

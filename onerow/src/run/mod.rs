@@ -16,7 +16,7 @@ mod waiting;
 
 use std::{fs::File, pin::Pin, sync::Arc, time::Duration};
 
-use sea_orm::{DatabaseConnection, DbErr};
+use sea_orm::{DatabaseConnection, DatabaseTransaction, DbErr};
 use tokio::time::{sleep, timeout};
 
 use crate::{
@@ -40,6 +40,8 @@ pub(crate) struct Run<'a> {
     table: Table,
     session: Session,
     monitor: Monitor<'a>,
+    /// The row, held since the last commit for the next migration.
+    claim: Option<DatabaseTransaction>,
     /// The further connection of a migration outside a transaction.
     worker: Option<Session>,
     /// What stands for the row meanwhile, where that cannot be held.
@@ -90,6 +92,7 @@ impl<'a> Run<'a> {
             table,
             session,
             monitor,
+            claim: None,
             worker: None,
             lock: None,
             id,
@@ -120,9 +123,10 @@ impl<'a> Run<'a> {
     }
 
     async fn go(&mut self, found: Found) -> Result<Report, Error> {
-        // Once more, on a new connection: while another process has an SQLite file locked, an older one takes a table that was
-        // made since for one that is not there.
-        let found = if matches!(found, Found::Version(_)) { found } else { self.read().await? };
+        // While another process has an SQLite file locked, an older connection takes a table that was made since for one that is
+        // not there.
+        let in_doubt = !matches!(found, Found::Version(_)) && self.session.backend.row_excludes_writers();
+        let found = if in_doubt { self.read().await? } else { found };
         self.refuse_unadopted(found.version().unwrap_or(version::NONE)).await?;
         let initial = self.create_row(found).await?;
         self.moved_to(initial)?;
@@ -146,19 +150,7 @@ impl<'a> Run<'a> {
                 Outcome::Failed(rejected) => return Err(self.failed(rejected).await),
             }
         }
-        self.confirm().await?;
         Ok(Report { initial, version: self.version, applied: std::mem::take(&mut self.applied) })
-    }
-
-    /// Sees that what was committed is there: a transaction that a migration began and kept turns the commit into the
-    /// release of a savepoint, which sqlx does not tell apart.
-    async fn confirm(&self) -> Result<(), Error> {
-        let version = if self.applied.is_empty() { None } else { self.version_now().await };
-        if version.is_none_or(|version| version >= self.version) {
-            return Ok(());
-        }
-        let (migration, failure) = (self.version, Failure::KeptTransaction);
-        Err(Error::MigrationFailed { migration, version, rolled_back: false, failure })
     }
 
     async fn step(&mut self) -> Result<Outcome, Error> {
@@ -201,6 +193,7 @@ impl<'a> Run<'a> {
 
     /// Ends what the dropped future left running, and says where that leaves the database.
     async fn cancelled(&mut self) -> Error {
+        self.claim = None;
         self.end_statements().await;
         self.lock = None;
         self.flush().await;
@@ -272,6 +265,12 @@ impl<'a> Run<'a> {
         Settings { label: self.label(migration), lock_timeout: self.lock_timeout(migration), durable }
     }
 
+    /// Of the transactional migration that comes after this one, if one does.
+    fn next_settings(&self, migration: i32) -> Option<Settings> {
+        let next = migration + 1;
+        self.another_follows(migration).then(|| self.settings(next, self.is_durable(next)))
+    }
+
     fn lock_timeout(&self, migration: i32) -> Duration {
         let own = self.registry.get(migration).and_then(MigrationTrait::lock_timeout);
         own.unwrap_or(self.options.lock_timeout)
@@ -284,6 +283,11 @@ impl<'a> Run<'a> {
 
     fn is_transactional(&self, migration: i32) -> bool {
         self.registry.get(migration).is_none_or(MigrationTrait::transactional)
+    }
+
+    /// Whether the commit of this migration waits for the disk: where another comes right after it, that one's will do.
+    fn is_durable(&self, migration: i32) -> bool {
+        !(self.is_transactional(migration) && self.another_follows(migration))
     }
 
     /// Whether a transactional migration comes after this one.

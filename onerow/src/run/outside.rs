@@ -47,8 +47,8 @@ impl Run<'_> {
         let Some(claim) = claim else {
             return Ok(Outcome::Moved);
         };
-        match self.advance(&claim, number).await {
-            Ok(()) => self.commit(claim, vec![applied], true).await,
+        match self.stage(&claim, number, &mut None).await {
+            Ok(()) => self.commit(claim, vec![applied]).await,
             Err(rejected) => Ok(Outcome::Failed(rejected)),
         }
     }

@@ -88,16 +88,24 @@ impl Run<'_> {
     }
 
     /// Makes the table and the row where they are missing; the version that is there then.
-    pub(super) async fn create_row(&self, mut found: Found) -> Result<i32, Error> {
+    pub(super) async fn create_row(&mut self, mut found: Found) -> Result<i32, Error> {
+        let next = self.next_settings(version::NONE);
         let mut wait = self.wait_for_row();
         loop {
             match found {
                 Found::Version(version) => return Ok(version),
                 Found::Held => wait.turn(None).await?,
                 Found::NoTable | Found::NoRow => {
-                    if let Err(error) = version::create(&self.session, &self.table, found).await {
-                        self.creation_raced(error)?;
-                        wait.turn(None).await?;
+                    match version::create(&self.session, &self.table, found, next.as_ref()).await {
+                        Ok(None) => (),
+                        Ok(claim) => {
+                            self.claim = claim;
+                            return Ok(version::NONE);
+                        }
+                        Err(error) => {
+                            self.creation_raced(error)?;
+                            wait.turn(None).await?;
+                        }
                     }
                 }
             }
@@ -170,7 +178,7 @@ impl Run<'_> {
 
     pub(super) async fn holder(&self) -> Option<ServerSession> {
         let monitor = self.monitor.session().await.ok()?;
-        monitor.backend.holder(monitor, &self.table.sql()).await
+        monitor.backend.holder(monitor, &self.table).await
     }
 }
 
