@@ -38,7 +38,7 @@ pub enum Side {
 /// Where in a run a message stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Spot {
-    /// The `COMMIT` of this migration.
+    /// The message that commits this migration.
     Commit(i32),
     /// A part of the answer to that.
     CommitAnswer(i32),
@@ -56,7 +56,7 @@ pub struct Trap {
 #[derive(Debug, Clone, Copy)]
 pub enum At {
     Message(usize),
-    /// The client's `COMMIT` of this migration.
+    /// The client's message that commits this migration.
     Commit(i32),
 }
 
@@ -181,8 +181,6 @@ struct Link<'a> {
 /// How far one connection is in what a run says on it.
 #[derive(Default)]
 struct Dialogue {
-    /// The version that the transaction has been moved to.
-    moved: Option<i32>,
     /// The version whose commit is not answered in full yet.
     committing: Option<i32>,
 }
@@ -235,12 +233,7 @@ impl Dialogue {
     fn follow(&mut self, side: Side, tag: char, text: &str) -> Spot {
         match (side, tag, self.committing) {
             (Side::Client, 'Q', _) => {
-                if let Some(version) = moved_to(text) {
-                    self.moved = Some(version);
-                    return Spot::Elsewhere;
-                }
-                let ended = if text == "COMMIT" || text == "ROLLBACK" { self.moved.take() } else { None };
-                self.committing = ended.filter(|_| text == "COMMIT");
+                self.committing = committed(text);
                 self.committing.map_or(Spot::Elsewhere, Spot::Commit)
             }
             (Side::Server, _, Some(version)) => {
@@ -254,10 +247,10 @@ impl Dialogue {
     }
 }
 
-/// The version that a message moves the row to.
-fn moved_to(message: &str) -> Option<i32> {
+/// The version that a message moves the row to and commits.
+fn committed(message: &str) -> Option<i32> {
     let (_, rest) = message.split_once("UPDATE schema_migration SET version = ")?;
-    rest.split(' ').next()?.parse().ok()
+    rest.contains("; COMMIT").then(|| rest.split(' ').next()?.parse().ok())?
 }
 
 impl Trap {
