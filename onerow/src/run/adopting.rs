@@ -27,7 +27,7 @@ impl Run<'_> {
             let version = found.version().unwrap_or(NONE);
             match self.try_to_adopt(found, version, source, dry_run).await {
                 Ok(Some(plan)) => return Ok((version, plan)),
-                Ok(None) => wait.turn(self.holder().await).await?,
+                Ok(None) => wait.turn(self.holder()).await?,
                 Err(Refusal::Held(table)) => wait.turn_for_table(&table).await?,
                 Err(Refusal::Error(error)) => return Err(error),
             }

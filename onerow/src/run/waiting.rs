@@ -2,6 +2,7 @@
 
 use std::{
     fs::{File, TryLockError},
+    future::ready,
     io,
     time::Duration,
 };
@@ -22,13 +23,14 @@ use crate::{
 /// Who waits looks again after this long, then after twice as long, each time with up to as much again by chance.
 /// It never blocks: a blocked waiter holds a snapshot, and a `CREATE INDEX CONCURRENTLY` of the runner that it waits for
 /// would wait for that snapshot for ever.
-pub(super) const POLL: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+pub(super) const POLL: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));
 
 /// The pauses before a migration that did not get a lock is tried again.
 pub(super) const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(10));
 
-/// How often the same wait is told again.
-const TELL: Duration = Duration::from_secs(10);
+/// How long a wait is before it is told, and how often it is told again. A shorter one is over before anybody could read of it,
+/// and to find out who holds the row takes a connection.
+const TELL: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
 
 /// A wait for what another runner holds.
 pub(super) struct Wait<'a> {
@@ -41,15 +43,18 @@ pub(super) struct Wait<'a> {
 }
 
 impl Wait<'_> {
-    /// Says who holds it, and sleeps until it is time for another look.
-    pub(super) async fn turn(&mut self, holder: Option<ServerSession>) -> Result<(), Error> {
+    /// Sleeps until it is time for another look; where it lasts, says who holds it.
+    pub(super) async fn turn(
+        &mut self,
+        holder: impl Future<Output = Option<ServerSession>>,
+    ) -> Result<(), Error> {
         let waited = self.started.elapsed();
         let left = self.run.options.wait_timeout.saturating_sub(waited);
         if left.is_zero() {
-            return Err(Error::WaitTimeout { waited, version: self.version, holder });
+            return Err(Error::WaitTimeout { waited, version: self.version, holder: holder.await });
         }
-        if self.told.is_none_or(|told| told.elapsed() >= TELL) {
-            self.run.tell(&Progress::Waiting { holder, waited });
+        if self.told.map_or(waited >= TELL.0, |told| told.elapsed() >= TELL.1) {
+            self.run.tell(&Progress::Waiting { holder: holder.await, waited });
             self.told = Some(Instant::now());
         }
         sleep(self.pauses.next().unwrap_or(POLL.1).min(left)).await;
@@ -58,7 +63,7 @@ impl Wait<'_> {
 
     /// The same, for who holds another tool's table.
     pub(super) async fn turn_for_table(&mut self, table: &Table) -> Result<(), Error> {
-        self.turn(None).await.map_err(|error| match error {
+        self.turn(ready(None)).await.map_err(|error| match error {
             Error::WaitTimeout { waited, .. } => Error::HistoryBusy { table: table.to_string(), waited },
             error => error,
         })
@@ -81,7 +86,7 @@ impl Run<'_> {
         let mut wait = self.wait();
         loop {
             match version::read(&self.session.pool, &self.table).await? {
-                Found::Held => wait.turn(None).await?,
+                Found::Held => wait.turn(ready(None)).await?,
                 found => return Ok(found),
             }
         }
@@ -94,7 +99,7 @@ impl Run<'_> {
         loop {
             match found {
                 Found::Version(version) => return Ok(version),
-                Found::Held => wait.turn(None).await?,
+                Found::Held => wait.turn(ready(None)).await?,
                 Found::NoTable | Found::NoRow => {
                     match version::create(&self.session, &self.table, found, next.as_ref()).await {
                         Ok(None) => (),
@@ -104,7 +109,7 @@ impl Run<'_> {
                         }
                         Err(error) => {
                             self.creation_raced(error)?;
-                            wait.turn(None).await?;
+                            wait.turn(ready(None)).await?;
                         }
                     }
                 }
@@ -133,7 +138,7 @@ impl Run<'_> {
             match version::claim(&self.session, &self.table, migration - 1, &settings).await {
                 Ok(claim) => return Ok(claim),
                 Err(error) if self.session.fault(&error) == Fault::Held => {
-                    wait.turn(self.holder().await).await?;
+                    wait.turn(self.holder()).await?;
                 }
                 Err(error) => return Err(self.refused("claim the version row", error).await),
             }
@@ -151,7 +156,7 @@ impl Run<'_> {
         loop {
             match file.try_lock() {
                 Ok(()) => return Ok(Some(file)),
-                Err(TryLockError::WouldBlock) => wait.turn(None).await?,
+                Err(TryLockError::WouldBlock) => wait.turn(ready(None)).await?,
                 Err(TryLockError::Error(error)) => {
                     return Err(self.refused("lock the lock file", custom(&error)).await);
                 }
@@ -168,7 +173,7 @@ impl Run<'_> {
         loop {
             match monitor.backend.executing(monitor, &prefix, &label).await {
                 Ok(mut orphans) => match orphans.pop() {
-                    Some(orphan) => wait.turn(Some(orphan)).await?,
+                    Some(orphan) => wait.turn(ready(Some(orphan))).await?,
                     None => return Ok(()),
                 },
                 Err(error) => return Err(self.refused("look for a killed runner's statement", error).await),
