@@ -428,7 +428,7 @@ fn lock_row(session: &Session, table: &Table, version: i32, settings: &Settings)
         ("tcp_keepalives_idle", text("30")),
         ("tcp_keepalives_interval", text("10")),
         ("tcp_keepalives_count", text("3")),
-        (PATH, "current_setting('search_path')".into()),
+        (KEEP_PATH.0, KEEP_PATH.1.to_owned()),
     ];
     if session.server_version >= CHECKS_CLIENT {
         // A statement in flight outlived its killed client by 11 s without this, and by 1.0 s with it.
@@ -459,20 +459,20 @@ fn move_row(moved: &Move<'_>) -> String {
     let (table, from, to) = (moved.table.sql(), moved.from, moved.to);
     // A row's lock is in its xmax, until the transaction ends.
     format!(
-        "WITH moved AS (UPDATE {table} SET version = {to} WHERE version = {from} \
-         AND xmax::text = (txid_current() % 4294967296)::text RETURNING version) \
-         SELECT (CASE count(*) WHEN 1 THEN '1' ELSE '{ENDED}' END)::int FROM moved"
+        "UPDATE {table} SET version = (CASE WHEN version = {from} \
+         AND xmax::text = (txid_current() % 4294967296)::text THEN '{to}' ELSE '{ENDED}' END)::int"
     )
 }
 
-/// What the server is made to take for a number, and to refuse, where nothing was moved.
+/// What the server is made to take for a number, and to refuse.
 const ENDED: &str = "onerow: the migration ended its transaction";
 
 /// A migration may set another search path, as what pg_dump writes does: the version row, and the next migration, are found
 /// by the path that this one began with.
-const PATH: &str = "onerow.search_path";
-const RESTORE_PATH: &str = "SELECT set_config('search_path', coalesce(nullif(\
-    current_setting('onerow.search_path', true), ''), current_setting('search_path')), false)";
+const KEEP_PATH: (&str, &str) = ("onerow.search_path", "current_setting('search_path')");
+const RESTORE_PATH: &str = "SELECT CASE \
+    WHEN current_setting('search_path') <> nullif(current_setting('onerow.search_path', true), '') \
+    THEN set_config('search_path', current_setting('onerow.search_path'), false) END";
 
 /// A literal, whatever is in it and whatever `standard_conforming_strings` says.
 fn text(value: &str) -> String {

@@ -210,8 +210,8 @@ impl Backend for Sqlite {
     ) -> Result<(), Failure> {
         let Move { table, from, to } = moved;
         let check = if strictly { REFUSE_PARENTLESS } else { "" };
-        // All in one message: each would be two switches of threads. The version with each migration, for one that commits on
-        // its own commits those before it too.
+        // All in one message to the thread of the connection. The version with each migration, for one that commits on its own
+        // commits those before it too.
         let message = format!(
             "{check}{RELEASE}; UPDATE {} SET version = {to} WHERE version = {from}; {SAVEPOINT}",
             table.sql()
