@@ -9,7 +9,7 @@
 //! | `run` | the loop: claim the row, run a migration, move the version, commit |
 //! | `watch` | the second connection, which looks at what a migration is doing |
 //! | `progress` | [`Progress`]: what a run tells while it goes on |
-//! | `version` | the version row: read, claim, advance |
+//! | `version` | the version row: read, create, claim |
 //! | `table` | which table holds it |
 //! | `adopt` | [`Adopt`], [`Baseline`]: taking over what another tool has migrated, and its migrations |
 //! | `database` | [`Database`]: the pool an app holds, or the transaction a migration is handed |

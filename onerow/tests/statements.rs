@@ -5,7 +5,11 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use onerow::{on_every_backend, prelude::*, testing::TestDatabase};
+use onerow::{
+    on_every_backend,
+    prelude::*,
+    testing::{Backend, TestDatabase},
+};
 use tracing::{Event, Metadata, Subscriber, span};
 
 static STATEMENTS: AtomicUsize = AtomicUsize::new(0);
@@ -70,4 +74,23 @@ on_every_backend! {
         assert_eq!(statements(&tables(1000), &db).await.1, 997);
         assert_eq!(statements(&tables(1000), &db).await, (1, 0));
     }
+}
+
+/// What the driver reports is one message each, and on PostgreSQL one round trip.
+#[tokio::test]
+#[allow(clippy::await_holding_lock)]
+async fn on_postgresql_a_migration_takes_one_message_besides_its_own() {
+    if !Backend::Postgres.is_wanted() {
+        return;
+    }
+    let _alone = COUNTING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let _ = tracing::subscriber::set_global_default(Count);
+
+    let (ten, thirty) = (Backend::Postgres.empty_database().await, Backend::Postgres.empty_database().await);
+    let (sent, applied) = statements(&tables(10), &ten).await;
+    assert_eq!(applied, 10);
+    assert!(sent >= 20, "the count does not count");
+    let (more, applied) = statements(&tables(30), &thirty).await;
+    assert_eq!(applied, 30);
+    assert_eq!(more - sent, 2 * 20);
 }

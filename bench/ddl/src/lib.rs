@@ -45,6 +45,7 @@ pub fn index(number: u16) -> String {
 /// What a bare connection asks to learn that there is nothing to do.
 pub const VERSION: &str = "SELECT version FROM current_version";
 
-/// Makes what [`VERSION`] reads.
-pub const MAKE_VERSION: &str =
-    "CREATE TABLE current_version (version INTEGER NOT NULL); INSERT INTO current_version VALUES (0)";
+/// Makes what [`VERSION`] reads: like each tool's table it has a primary key, whose index PostgreSQL looks up for the first statement
+/// of a connection.
+pub const MAKE_VERSION: &str = "CREATE TABLE current_version (id INTEGER PRIMARY KEY, version INTEGER NOT NULL); \
+    INSERT INTO current_version VALUES (0, 0)";
