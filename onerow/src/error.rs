@@ -342,9 +342,9 @@ pub enum Failure {
         /// The table of the first.
         table: String,
     },
-    /// The migration itself sent `COMMIT` or `ROLLBACK`.
+    /// The migration itself sent `COMMIT` or `ROLLBACK`, or changed the version row.
     #[error(
-        "it ended the transaction that it was handed, and what it did before that may have been committed"
+        "it ended the transaction that it was handed, or changed the version row, and what it did may have been committed"
     )]
     EndedTransaction,
     /// The connection that held the version row was lost while the migration ran on its own.

@@ -22,7 +22,9 @@ use std::{
 };
 
 use async_trait::async_trait;
-use sea_orm::{ConnectOptions, DatabaseBackend, DatabaseConnection, DatabaseTransaction, DbErr};
+use sea_orm::{
+    ConnectOptions, ConnectionTrait, DatabaseBackend, DatabaseConnection, DatabaseTransaction, DbErr,
+};
 use tokio::time::timeout;
 
 use crate::{Error, Failure, ServerSession, table::Table};
@@ -197,8 +199,8 @@ pub(crate) trait Backend: Send + Sync {
     ) -> Result<Option<DatabaseTransaction>, DbErr>;
 
     /// Where several migrations share a transaction: moves the version past the one that has run, and has what comes next begin
-    /// at a point of its own, to which [`undo`](Self::undo) goes back. Strictly, it fails and changes nothing if a row lacks
-    /// its parent.
+    /// at a point of its own, to which [`undo`](Self::undo) goes back. Strictly, it fails too if a row lacks its parent; whatever it
+    /// fails of, it may be tried again.
     async fn stage(
         &self,
         claim: &DatabaseTransaction,
@@ -213,7 +215,7 @@ pub(crate) trait Backend: Send + Sync {
     /// comes next, it may hold the row again, at the new version, in a transaction that it gives back.
     ///
     /// It does not go by SeaORM's count of nested transactions, which a migration may leave wrong: to commit would be to release
-    /// a savepoint. An error may be about what came behind the commit.
+    /// a savepoint. A [`Fault::Lost`] leaves open what became of it.
     async fn commit(
         &self,
         session: &Session,
@@ -251,6 +253,13 @@ pub(crate) trait Backend: Send + Sync {
 
     /// Ends the statements that the sessions of this run are executing.
     async fn cancel(&self, monitor: &Session, run: &str) -> Result<(), DbErr>;
+}
+
+/// Rolls back, whatever SeaORM takes for the number of nested transactions. Where it fails the connection is lost, and the server
+/// rolls back by itself.
+pub(crate) async fn abandon(transaction: DatabaseTransaction) {
+    let _ = transaction.execute_unprepared("ROLLBACK; BEGIN").await;
+    let _ = transaction.rollback().await;
 }
 
 /// Which backend serves a pool.

@@ -21,7 +21,7 @@ use tokio::time::sleep;
 use tracing::{instrument::WithSubscriber, subscriber::NoSubscriber};
 
 use super::{
-    Activity, Backend, Fault, Move, Parentless, Session, Settings, connect_error,
+    Activity, Backend, Fault, Move, Parentless, Session, Settings, abandon, connect_error,
     driver::{code, error_of, query_error},
 };
 use crate::{
@@ -238,20 +238,26 @@ impl Backend for Postgres {
         moved: &Move<'_>,
         next: Option<&Settings>,
     ) -> Result<Option<DatabaseTransaction>, Failure> {
+        let mark = format!("{:016x}", fastrand::u64(..));
         let then = commit_and_lock(session, moved.table, moved.to, next);
-        let message = format!("{RESTORE_PATH}; {}; {then}", move_row(moved));
+        let message = format!("{}; {}; {then}", restore_path_and_mark(&mark), move_row(moved));
         match claim.execute_unprepared(&message).await {
             // A row each of the path, of the move and of the lock.
-            Ok(done) if done.rows_affected() == 3 => return Ok(Some(claim)),
-            Ok(_) => {
-                // Rolled back on the connection's way to the pool, which takes no round trip of its own.
-                drop(claim);
-                Ok(None)
+            Ok(done) if done.rows_affected() == 3 => Ok(Some(claim)),
+            // Rolled back on the connection's way to the pool, which takes no round trip of its own.
+            Ok(_) => Ok(None),
+            Err(error) if super::words(&error).contains(ENDED) => {
+                abandon(claim).await;
+                Err(Failure::EndedTransaction)
             }
             Err(error) => {
-                let _ = claim.rollback().await;
-                let ended = super::words(&error).contains(ENDED);
-                Err(if ended { Failure::EndedTransaction } else { Failure::Commit(error) })
+                let committed = claim.execute_unprepared(&look_for(&mark)).await;
+                match committed.map(|found| found.rows_affected()) {
+                    // What was refused is the lock.
+                    Ok(1) => Ok(None),
+                    Ok(_) => Err(Failure::Commit(error)),
+                    Err(lost) => Err(Failure::Commit(lost)),
+                }
             }
         }
     }
@@ -410,8 +416,9 @@ pub(super) fn fault(error: &sqlx::Error) -> Fault {
     }
 }
 
-/// For the catalog too: who makes the same table may be stopped in the middle of it. And what is read behind a lock is to be
-/// what is there then, whatever the default is.
+/// A lock of a table that is not to be had soon counts as held. For the catalog too: who makes the same table may be stopped in the
+/// middle of it. And what is read behind a lock is to be what is there then: under a stricter default a claim would keep its
+/// snapshot besides, and a `CREATE INDEX CONCURRENTLY` beside it wait for that for ever.
 const BRIEFLY: &str = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = 1000";
 
 /// Locks the row at this version, and sets what the transaction needs if it is there.
@@ -440,12 +447,7 @@ fn lock_row(session: &Session, table: &Table, version: i32, settings: &Settings)
     let values = values.iter().map(|(name, value)| format!("set_config('{name}', {value}, true)"));
     let values = values.collect::<Vec<_>>().join(", ");
     let table = table.sql();
-    // Under a stricter default the claim would keep its snapshot, and a `CREATE INDEX CONCURRENTLY` beside it wait for that
-    // for ever.
-    format!(
-        "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; \
-         SELECT {values} FROM {table} WHERE version = {version} FOR UPDATE NOWAIT"
-    )
+    format!("{BRIEFLY}; SELECT {values} FROM {table} WHERE version = {version} FOR UPDATE NOWAIT")
 }
 
 /// Commits, and begins anew in any case, since to SeaORM it is the same transaction.
@@ -454,25 +456,38 @@ fn commit_and_lock(session: &Session, table: &Table, version: i32, settings: Opt
     ["COMMIT; BEGIN".to_owned()].into_iter().chain(lock).collect::<Vec<_>>().join("; ")
 }
 
-/// Moves the version, and fails if this is not the transaction that locked the row.
+/// Moves the version, and fails unless it moves in the transaction that locked the row.
 fn move_row(moved: &Move<'_>) -> String {
     let (table, from, to) = (moved.table.sql(), moved.from, moved.to);
     // A row's lock is in its xmax, until the transaction ends.
     format!(
-        "UPDATE {table} SET version = (CASE WHEN version = {from} \
-         AND xmax::text = (txid_current() % 4294967296)::text THEN '{to}' ELSE '{ENDED}' END)::int"
+        "WITH moved AS (UPDATE {table} SET version = {to} WHERE version = {from} \
+         AND xmax::text = (txid_current() % 4294967296)::text RETURNING 1) \
+         SELECT (CASE count(*) WHEN 1 THEN '1' ELSE '{ENDED}' END)::int FROM moved"
     )
 }
 
 /// What the server is made to take for a number, and to refuse.
-const ENDED: &str = "onerow: the migration ended its transaction";
+const ENDED: &str = "onerow: the migration ended its transaction, or changed the version row";
 
 /// A migration may set another search path, as what pg_dump writes does: the version row, and the next migration, are found
 /// by the path that this one began with.
 const KEEP_PATH: (&str, &str) = ("onerow.search_path", "current_setting('search_path')");
-const RESTORE_PATH: &str = "SELECT CASE \
-    WHEN current_setting('search_path') <> nullif(current_setting('onerow.search_path', true), '') \
-    THEN set_config('search_path', current_setting('onerow.search_path'), false) END";
+
+/// The mark stays with the session if the transaction is committed, and only then.
+fn restore_path_and_mark(mark: &str) -> String {
+    format!(
+        "SELECT CASE WHEN current_setting('search_path') <> nullif(current_setting('onerow.search_path', true), '') \
+         THEN set_config('search_path', current_setting('onerow.search_path'), false) END, \
+         set_config('onerow.committed', '{mark}', false)"
+    )
+}
+
+/// Ends the transaction that was refused, and gives a row if the one before it was committed. In one message, so that a proxy
+/// cannot give its parts to different sessions; and where the commit itself was refused any session will do.
+fn look_for(mark: &str) -> String {
+    format!("ROLLBACK; BEGIN; SELECT WHERE current_setting('onerow.committed', true) = '{mark}'")
+}
 
 /// A literal, whatever is in it and whatever `standard_conforming_strings` says.
 fn text(value: &str) -> String {

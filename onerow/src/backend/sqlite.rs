@@ -19,7 +19,7 @@ use sea_orm::{
 use tracing::{instrument::WithSubscriber, subscriber::NoSubscriber};
 
 use super::{
-    Activity, Backend, Fault, Move, Parentless, Session, Settings, connect_error,
+    Activity, Backend, Fault, Move, Parentless, Session, Settings, abandon, connect_error,
     driver::{code, error_of, query_error},
 };
 use crate::{Error, Failure, ServerSession, table::Table};
@@ -36,14 +36,17 @@ pub(super) const LOCK_FILE: &str = "-onerow-lock";
 /// After how many of its instructions SQLite looks whether it was interrupted; a `ROLLBACK` has fewer.
 const INSTRUCTIONS: i32 = 10_000;
 
-/// Where each migration begins.
-const SAVEPOINT: &str = "SAVEPOINT onerow";
-const RELEASE: &str = "RELEASE onerow";
+/// Where each migration begins: a savepoint to go back to, and in it one by which it is known whether the first is still there.
+const BEGIN: &str = "SAVEPOINT onerow; SAVEPOINT onerow_within";
+/// Fails if the migration ended the transaction, and has left nothing to go back to.
+const PROVE: &str = "RELEASE onerow_within; SAVEPOINT onerow_within";
 
 /// Fails where a row lacks the parent that a foreign key asks for: there is no absolute value of the least integer
 /// (<https://sqlite.org/lang_corefunc.html#abs>).
 const REFUSE_PARENTLESS: &str =
     "SELECT abs(-9223372036854775807 - EXISTS (SELECT 1 FROM pragma_foreign_key_check)); ";
+/// Fails in the same way unless the statement before it changed one row.
+const REFUSE_UNMOVED: &str = "SELECT abs(-9223372036854775807 - (changes() <> 1))";
 
 #[async_trait]
 impl Backend for Sqlite {
@@ -198,7 +201,7 @@ impl Backend for Sqlite {
             0 => i32::MAX,
             milliseconds => milliseconds,
         };
-        transaction.execute_unprepared(&format!("PRAGMA busy_timeout = {milliseconds}; {SAVEPOINT}")).await?;
+        transaction.execute_unprepared(&format!("PRAGMA busy_timeout = {milliseconds}; {BEGIN}")).await?;
         Ok(Some(transaction))
     }
 
@@ -213,11 +216,12 @@ impl Backend for Sqlite {
         // All in one message to the thread of the connection. The version with each migration, for one that commits on its own
         // commits those before it too.
         let message = format!(
-            "{check}{RELEASE}; UPDATE {} SET version = {to} WHERE version = {from}; {SAVEPOINT}",
+            "{check}{PROVE}; UPDATE {} SET version = {to} WHERE version = {from}; {REFUSE_UNMOVED}; RELEASE onerow; {BEGIN}",
             table.sql()
         );
         claim.execute_unprepared(&message).await.map(drop).map_err(|error| {
-            let ended = super::words(&error).starts_with("no such savepoint");
+            let words = super::words(&error);
+            let ended = words.starts_with("no such savepoint") || words.starts_with("integer overflow");
             if ended { Failure::EndedTransaction } else { Failure::Commit(error) }
         })
     }
@@ -234,9 +238,11 @@ impl Backend for Sqlite {
         _: Option<&Settings>,
     ) -> Result<Option<DatabaseTransaction>, Failure> {
         // `BEGIN`, which locks nothing, for SeaORM to end.
-        let committed = claim.execute_unprepared("COMMIT; BEGIN").await;
-        let _ = claim.rollback().await;
-        committed.map(|_| None).map_err(Failure::Commit)
+        if let Err(error) = claim.execute_unprepared("COMMIT; BEGIN").await {
+            abandon(claim).await;
+            return Err(Failure::Commit(error));
+        }
+        Ok(None)
     }
 
     fn gather(&self) -> Option<Duration> {

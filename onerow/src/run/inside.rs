@@ -11,8 +11,7 @@ use super::{
 };
 use crate::{
     Applied, Database, Error, Failure, Progress,
-    backend::{Fault, Move, Parentless},
-    version::Found,
+    backend::{Fault, Move, Parentless, abandon},
 };
 
 /// How long a lost server may take to come back and say whether it committed.
@@ -64,7 +63,7 @@ impl Run<'_> {
 
     /// Sets a migration that has run apart from those that may follow in the same transaction, and sees that it leaves no child
     /// without its parent.
-    pub(super) async fn stage(
+    async fn stage(
         &self,
         claim: &DatabaseTransaction,
         number: i32,
@@ -94,8 +93,7 @@ impl Run<'_> {
         rejected: Rejected,
     ) -> Result<Outcome, Error> {
         if staged.is_empty() {
-            // Where it fails the connection is lost, and the server rolls back by itself.
-            let _ = claim.rollback().await;
+            abandon(claim).await;
             return Ok(self.classify(rejected));
         }
         // SQLite rolls back the whole by itself where the disk is full, say.
@@ -134,14 +132,11 @@ impl Run<'_> {
         Ok(Outcome::Committed)
     }
 
-    /// Whether a commit took place that was refused, or whose answer was lost.
+    /// Whether a commit whose answer was lost took place, once the server can be asked.
     async fn was_committed(&self, last: i32, failure: &Failure) -> Result<bool, Error> {
-        let Failure::Commit(error) = failure else { return Ok(false) };
-        if self.session.fault(error) != Fault::Lost {
-            // The server has answered, so that it is done: it may have committed, and refused what came behind that.
-            let found = self.read().await.ok();
-            return Ok(found.and_then(Found::version).is_some_and(|version| version >= last));
-        }
+        let Some(error) = failure.refusal().filter(|error| self.session.fault(error) == Fault::Lost) else {
+            return Ok(false);
+        };
         let started = Instant::now();
         for pause in pauses(POLL) {
             match self.has_reached(last).await {

@@ -6,7 +6,10 @@ use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr};
 use tokio::time::sleep;
 
 use super::{Outcome, Rejected, Run};
-use crate::{Applied, Database, Error, Failure, backend::Session};
+use crate::{
+    Applied, Database, Error, Failure,
+    backend::{Move, Session},
+};
 
 /// How often the connection that holds the row is asked whether it still does.
 const HEARTBEAT: Duration = Duration::from_secs(5);
@@ -47,9 +50,14 @@ impl Run<'_> {
         let Some(claim) = claim else {
             return Ok(Outcome::Moved);
         };
-        match self.stage(&claim, number, &mut None).await {
-            Ok(()) => self.commit(claim, vec![applied]).await,
-            Err(rejected) => Ok(Outcome::Failed(rejected)),
+        let moved = Move { table: &self.table, from: number - 1, to: number };
+        if let Err(failure) = self.session.backend.stage(&claim, &moved, false).await {
+            return Ok(Outcome::Failed(Rejected::new(number, failure)));
+        }
+        match self.commit(claim, vec![applied]).await? {
+            // It has run, and would run again.
+            Outcome::Again(rejected) => Ok(Outcome::Failed(rejected)),
+            outcome => Ok(outcome),
         }
     }
 

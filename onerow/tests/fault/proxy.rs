@@ -250,7 +250,7 @@ impl Dialogue {
 /// The version that a message moves the row to and commits.
 fn committed(message: &str) -> Option<i32> {
     let (_, update) = message.split_once("UPDATE schema_migration SET version = ")?;
-    let (version, rest) = update.split_once("THEN '")?.1.split_once('\'')?;
+    let (version, rest) = update.split_once(' ')?;
     rest.contains("; COMMIT").then(|| version.parse().ok())?
 }
 

@@ -4,6 +4,7 @@ mod adopt;
 mod atomic;
 mod bad_states;
 mod behind_a_proxy;
+mod commit;
 mod connection;
 mod embedded;
 mod flushes;
