@@ -137,10 +137,7 @@ impl<'a> Run<'a> {
                 Outcome::Committed => (tries, rests) = (1, pauses(RETRY)),
                 Outcome::Moved => self.look_again().await?,
                 Outcome::Again(rejected) if tries < self.options.max_tries => {
-                    self.tell(&rejected.retrying(tries));
-                    // Open by the next try, to see who is in the way, however short the lock timeout.
-                    let _ = self.monitor.session().await;
-                    sleep(rests.next().unwrap_or(RETRY.1)).await;
+                    self.rest(&rejected, tries, &mut rests).await;
                     tries += 1;
                 }
                 Outcome::Again(rejected) => {
@@ -247,6 +244,14 @@ impl<'a> Run<'a> {
             Some(Fault::Lost) if committing => Outcome::Again(rejected),
             _ => Outcome::Failed(rejected),
         }
+    }
+
+    /// Before the next try.
+    async fn rest(&self, rejected: &Rejected, tries: u32, rests: &mut impl Iterator<Item = Duration>) {
+        self.tell(&rejected.retrying(tries));
+        // Open by the next try, to see who is in the way, however short the lock timeout.
+        let _ = self.monitor.session().await;
+        sleep(rests.next().unwrap_or(RETRY.1)).await;
     }
 
     /// After the last try.

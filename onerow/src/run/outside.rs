@@ -5,7 +5,10 @@ use std::time::Duration;
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr};
 use tokio::time::sleep;
 
-use super::{Outcome, Rejected, Run};
+use super::{
+    Outcome, Rejected, Run,
+    waiting::{RETRY, pauses},
+};
 use crate::{
     Applied, Database, Error, Failure,
     backend::{Move, Session},
@@ -43,21 +46,38 @@ impl Run<'_> {
             Ok(applied) => applied,
             Err(rejected) => return Ok(Outcome::Failed(rejected)),
         };
-        let claim = match held {
-            Some(claim) => Some(claim),
-            None => self.claim(number, true).await?,
-        };
-        let Some(claim) = claim else {
-            return Ok(Outcome::Moved);
-        };
-        let moved = Move { table: &self.table, from: number - 1, to: number };
-        if let Err(failure) = self.session.backend.stage(&claim, &moved, false).await {
-            return Ok(Outcome::Failed(Rejected::new(number, failure)));
-        }
-        match self.commit(claim, vec![applied]).await? {
-            // It has run, and would run again.
-            Outcome::Again(rejected) => Ok(Outcome::Failed(rejected)),
-            outcome => Ok(outcome),
+        self.move_past(number, &applied, held).await
+    }
+
+    /// Moves the version past a migration that has run, and commits that; what is tried again is this alone.
+    async fn move_past(
+        &mut self,
+        number: i32,
+        applied: &Applied,
+        mut held: Option<DatabaseTransaction>,
+    ) -> Result<Outcome, Error> {
+        let mut tries = 1;
+        let mut rests = pauses(RETRY);
+        loop {
+            let claim = match held.take() {
+                Some(claim) => Some(claim),
+                None => self.claim(number, true).await?,
+            };
+            let Some(claim) = claim else {
+                return Ok(Outcome::Moved);
+            };
+            let moved = Move { table: &self.table, from: number - 1, to: number };
+            if let Err(failure) = self.session.backend.stage(&claim, &moved, false).await {
+                return Ok(Outcome::Failed(Rejected::new(number, failure)));
+            }
+            match self.commit(claim, vec![applied.clone()]).await? {
+                Outcome::Again(rejected) if tries < self.options.max_tries => {
+                    self.rest(&rejected, tries, &mut rests).await;
+                    tries += 1;
+                }
+                Outcome::Again(rejected) => return Ok(Outcome::Failed(self.exhausted(rejected, tries))),
+                outcome => return Ok(outcome),
+            }
         }
     }
 

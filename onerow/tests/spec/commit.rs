@@ -209,12 +209,12 @@ impl MigrationTrait for EndsAndIsOvertaken {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_migration_outside_a_transaction_whose_move_is_lost_is_not_run_again_unasked() {
+async fn a_migration_outside_a_transaction_whose_move_is_lost_is_not_run_again() {
     let Some(db) = postgres().await else { return };
     let other = Database::connect(db.url()).await.unwrap();
     let registry = Registry::new(vec![Box::new(base()), Box::new(LosesTheClaim(other))]);
-    let error = up(&registry, &db).await.unwrap_err();
-    assert!(matches!(error, Error::MigrationFailed { migration: 1, version: Some(0), .. }), "{error:?}");
+    assert_eq!(up(&registry, &db).await.unwrap().version, 1);
+    assert_eq!(version(&*db).await, 1);
     assert_eq!(number(&*db, "SELECT count(*) FROM items").await, 1);
 }
 
