@@ -6,7 +6,7 @@ use std::{
 };
 
 use onerow::{
-    Error, Failure, Report, on_every_backend,
+    Error, Failure, Progress, Report, on_every_backend,
     prelude::*,
     testing::{Backend, TestDatabase},
 };
@@ -157,7 +157,14 @@ async fn a_runner_does_not_block_on_a_lock_of_the_version_table() {
     let locked = db.connect().await.begin().await.unwrap();
     locked.execute_unprepared("LOCK TABLE schema_migration IN EXCLUSIVE MODE").await.unwrap();
     let registry = registry([base(), more()]);
+    let applied = Mutex::new(Vec::new());
+    let tell = |step: &Progress| {
+        if let Progress::Applied(one) = step {
+            applied.lock().unwrap().push(one.version);
+        }
+    };
     let run = registry.up(&db).lock_timeout(Duration::ZERO).wait_timeout(Duration::from_millis(500));
+    let run = run.on_progress(tell);
     let outcome = timeout(Duration::from_secs(20), run.into_future()).await.expect("it blocks");
     assert!(matches!(outcome, Err(Error::WaitTimeout { version: Some(0), .. })), "{outcome:?}");
     locked.rollback().await.unwrap();
@@ -169,7 +176,14 @@ async fn nor_does_it_between_two_migrations_and_what_it_has_committed_counts() {
     registry([base()]).up(&db).await.unwrap();
     let locked = db.connect().await.begin().await.unwrap();
     let registry = registry([base(), Sql::new(["SELECT pg_sleep(1)"]), more()]);
+    let applied = Mutex::new(Vec::new());
+    let tell = |step: &Progress| {
+        if let Progress::Applied(one) = step {
+            applied.lock().unwrap().push(one.version);
+        }
+    };
     let run = registry.up(&db).lock_timeout(Duration::ZERO).wait_timeout(Duration::from_millis(500));
+    let run = run.on_progress(tell);
     let lock = async {
         sleep(Duration::from_millis(500)).await;
         // It queues behind the claim, and gets in at its commit.
@@ -178,6 +192,7 @@ async fn nor_does_it_between_two_migrations_and_what_it_has_committed_counts() {
     let both = async { tokio::join!(run.into_future(), lock).0 };
     let outcome = timeout(Duration::from_secs(20), both).await.expect("it blocks");
     assert!(matches!(outcome, Err(Error::WaitTimeout { version: Some(1), .. })), "{outcome:?}");
+    assert_eq!(applied.into_inner().unwrap(), [1]);
     locked.rollback().await.unwrap();
 }
 
