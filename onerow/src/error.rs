@@ -606,6 +606,8 @@ fn undone(rolled_back: bool, failure: &Failure) -> &'static str {
     match failure {
         _ if rolled_back => " and was rolled back",
         Failure::EndedTransaction => "",
+        // All that was left was to move the version.
+        Failure::Commit(_) | Failure::Blocked { .. } => " outside a transaction, when its work was done",
         _ => " outside a transaction, so its work may be half done",
     }
 }

@@ -53,7 +53,7 @@ impl fmt::Display for ServerSession {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Progress {
-    /// Another runner holds the version row.
+    /// Another runner holds the version row: told when the wait has lasted a tenth of a second, and every ten seconds.
     Waiting {
         /// Who, where the server tells.
         holder: Option<ServerSession>,

@@ -435,7 +435,7 @@ fn lock_row(session: &Session, table: &Table, version: i32, settings: &Settings)
         ("tcp_keepalives_idle", text("30")),
         ("tcp_keepalives_interval", text("10")),
         ("tcp_keepalives_count", text("3")),
-        (KEEP_PATH.0, KEEP_PATH.1.to_owned()),
+        ("onerow.search_path", "current_setting('search_path')".to_owned()),
     ];
     if session.server_version >= CHECKS_CLIENT {
         // A statement in flight outlived its killed client by 11 s without this, and by 1.0 s with it.
@@ -452,8 +452,8 @@ fn lock_row(session: &Session, table: &Table, version: i32, settings: &Settings)
 
 /// Commits, and begins anew in any case, since to SeaORM it is the same transaction.
 fn commit_and_lock(session: &Session, table: &Table, version: i32, settings: Option<&Settings>) -> String {
-    let lock = settings.map(|settings| lock_row(session, table, version, settings));
-    ["COMMIT; BEGIN".to_owned()].into_iter().chain(lock).collect::<Vec<_>>().join("; ")
+    let lock = settings.map(|settings| format!("; {}", lock_row(session, table, version, settings)));
+    format!("COMMIT; BEGIN{}", lock.unwrap_or_default())
 }
 
 /// Moves the version, and fails unless it moves in the transaction that locked the row.
@@ -471,10 +471,8 @@ fn move_row(moved: &Move<'_>) -> String {
 const ENDED: &str = "onerow: the migration ended its transaction, or changed the version row";
 
 /// A migration may set another search path, as what pg_dump writes does: the version row, and the next migration, are found
-/// by the path that this one began with.
-const KEEP_PATH: (&str, &str) = ("onerow.search_path", "current_setting('search_path')");
-
-/// The mark stays with the session if the transaction is committed, and only then.
+/// by the path that this one began with, which [`lock_row`] kept. The mark stays with the session if the transaction is
+/// committed, and only then.
 fn restore_path_and_mark(mark: &str) -> String {
     format!(
         "SELECT CASE WHEN current_setting('search_path') <> nullif(current_setting('onerow.search_path', true), '') \

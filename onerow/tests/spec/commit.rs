@@ -88,9 +88,11 @@ async fn a_move_that_sqlite_refuses_keeps_what_came_before() {
     let db = Backend::Sqlite.empty_database().await;
     let registry = registry([base(), more().statement("PRAGMA query_only = ON".into())]);
     let error = up(&registry, &db).await.unwrap_err();
-    let Error::MigrationFailed { migration: 1, failure, .. } = &error else { panic!("{error:?}") };
+    let Error::MigrationFailed { migration: 1, version: Some(0), rolled_back: true, failure } = &error else {
+        panic!("{error:?}")
+    };
     assert!(matches!(failure, Failure::Commit(_)), "{failure:?}");
-    assert!(!has_table(&db, "more").await);
+    assert!(has_table(&db, "items").await && !has_table(&db, "more").await);
 }
 
 /// A new database on PostgreSQL, if that is wanted.
@@ -231,6 +233,21 @@ async fn a_migration_outside_a_transaction_whose_move_is_lost_is_not_run_again()
     assert_eq!(up(&registry, &db).await.unwrap().version, 1);
     assert_eq!(version(&*db).await, 1);
     assert_eq!(number(&*db, "SELECT count(*) FROM items").await, 1);
+}
+
+#[tokio::test]
+async fn a_migration_outside_a_transaction_whose_move_is_refused_is_told_to_be_done() {
+    let Some(db) = postgres().await else { return };
+    let refuses = Sql::new([
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'not now'; END $$",
+        "CREATE TRIGGER refuse BEFORE UPDATE ON schema_migration FOR EACH ROW EXECUTE FUNCTION refuse()",
+    ]);
+    let error = up(&registry([base(), refuses.outside_transaction()]), &db).await.unwrap_err();
+    let text = error.explain().to_string();
+    let lines: Vec<_> = text.lines().collect();
+    let first = "error: migration m0001 failed outside a transaction, when its work was done; the database is at version 0";
+    assert_eq!(lines[..2], [first, "  caused by: its commit was refused"]);
+    assert!(text.contains("not now"), "{text}");
 }
 
 /// Ends the session that holds the row, and succeeds before that is looked at.
