@@ -325,6 +325,18 @@ pub enum Error {
         /// The version that the database holds, where it could be read.
         version: Option<i32>,
     },
+    /// The migration runs outside a transaction, beside the one that holds the version row, and only one connection is served.
+    #[error(
+        "{} runs outside a transaction and needs two connections at once, and the server, or a pooler before it, serves one{}",
+        migration::name(*.migration),
+        still_at(Some(*.version))
+    )]
+    OneConnection {
+        /// The version of the migration.
+        migration: i32,
+        /// The version that the database holds.
+        version: i32,
+    },
     /// The connection broke in a `COMMIT`, and the database could not be asked since whether it took place.
     #[error(
         "the connection was lost while {} was committed; the database is at version {migration} or an earlier one",
@@ -453,6 +465,7 @@ impl Error {
             Self::MigrationFailed { .. } => "migration_failed",
             Self::WaitTimeout { .. } => "wait_timeout",
             Self::Cancelled { .. } => "cancelled",
+            Self::OneConnection { .. } => "one_connection",
             Self::CommitInDoubt { .. } => "commit_in_doubt",
             Self::Database { .. } => "database",
         }
@@ -465,6 +478,7 @@ impl Error {
             Self::Ahead { version, .. }
             | Self::TargetBelowVersion { version, .. }
             | Self::Unadopted { version, .. }
+            | Self::OneConnection { version, .. }
             | Self::AlreadyVersioned { version } => Some(*version),
             Self::ReadOnly { version, .. }
             | Self::PermissionDenied { version, .. }
@@ -569,6 +583,10 @@ impl Error {
                 "see whether that session is alive, end it if not, then run: cargo run -p migration -- up"
             }
             Self::Cancelled { .. } => "to go on: cargo run -p migration -- up",
+            Self::OneConnection { .. } => {
+                "connect to the server itself, or give the pooler two connections (pgbouncer: default_pool_size = 2), \
+                 then run: cargo run -p migration -- up"
+            }
             Self::CommitInDoubt { .. } => {
                 "when the server is back, run: cargo run -p migration -- up (it finds out)"
             }
