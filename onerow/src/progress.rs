@@ -80,7 +80,7 @@ pub enum Progress {
         /// How far it is, where the server tells.
         phase: Option<String>,
     },
-    /// A lock was not to be had, so the migration was rolled back, and will be tried again.
+    /// A lock was not to be had, so the migration will be tried again: rolled back first, unless it is outside a transaction.
     Retrying {
         /// Its version.
         version: i32,
@@ -111,7 +111,7 @@ impl fmt::Display for Progress {
                 phase.iter().try_for_each(|phase| write!(f, ", {phase}"))
             }
             Self::Retrying { version, tries, reason, blockers } => {
-                write!(f, "{} was rolled back after try {tries} ({reason}", migration::name(*version))?;
+                write!(f, "{} did not succeed at try {tries} ({reason}", migration::name(*version))?;
                 for blocker in blockers {
                     write!(f, ", blocked by {blocker}")?;
                 }

@@ -257,8 +257,10 @@ impl<'a> Run<'a> {
     /// After the last try.
     fn exhausted(&self, rejected: Rejected, tries: u32) -> Rejected {
         let Rejected { migration, failure, blockers } = rejected;
+        // What a migration outside a transaction has done is still there, unless only its move failed.
+        let tells = self.is_transactional(migration) || matches!(failure, Failure::Commit(_));
         let failure = match failure.refusal() {
-            Some(error) if self.session.fault(error) == Fault::Held => {
+            Some(error) if tells && self.session.fault(error) == Fault::Held => {
                 Failure::Blocked { tries, blockers, source: error.clone() }
             }
             _ => failure,

@@ -44,7 +44,8 @@ impl Run<'_> {
 
         let applied = match self.perform_apart(number, held.as_ref()).await? {
             Ok(applied) => applied,
-            Err(rejected) => return Ok(Outcome::Failed(rejected)),
+            // It finds its own leftovers, as after a crash.
+            Err(rejected) => return Ok(self.classify(rejected)),
         };
         self.move_past(number, &applied, held).await
     }
