@@ -131,6 +131,12 @@ pub enum Error {
         source: DbErr,
     },
 
+    /// SQLite keeps no journal for the pool's connections, so that it could not roll a migration back.
+    #[error(
+        "journal_mode is OFF for this connection, so SQLite could not roll back a migration that fails; nothing was changed"
+    )]
+    NoJournal,
+
     /// The name of the registry's table is none, or could be another registry's.
     #[error("{table:?} cannot be the table of a registry: {reason}; nothing was changed")]
     InvalidTable {
@@ -406,6 +412,7 @@ impl Error {
             Self::ForeignTable { .. } => "foreign_table",
             Self::ReadOnly { .. } => "read_only",
             Self::PermissionDenied { .. } => "permission_denied",
+            Self::NoJournal => "no_journal",
             Self::InvalidTable { .. } => "invalid_table",
             Self::Misnumbered { .. } => "misnumbered",
             Self::NoHistory { .. } => "no_history",
@@ -482,6 +489,9 @@ impl Error {
             }
             Self::ForeignTable { .. } => {
                 "keep the version in another table, by Registry::table, or rename that one"
+            }
+            Self::NoJournal => {
+                "take journal_mode = OFF out of the pool's options: WAL is fast and can roll back"
             }
             Self::InvalidTable { .. } => "give it a name of its own, by Registry::table",
             Self::Misnumbered { expected, .. } => {

@@ -15,7 +15,7 @@ pub struct Applied {
     pub version: i32,
     /// Its [`description`](crate::MigrationTrait::description).
     pub description: String,
-    /// How long `migrate` and `validate` took.
+    /// How long `migrate` and `validate` took, and on SQLite the check of the foreign keys.
     pub elapsed: Duration,
 }
 

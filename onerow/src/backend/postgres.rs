@@ -21,7 +21,7 @@ use tokio::time::sleep;
 use tracing::{instrument::WithSubscriber, subscriber::NoSubscriber};
 
 use super::{
-    Activity, Backend, Fault, Move, Parentless, Session, Settings, abandon, connect_error,
+    Activity, Backend, Fault, Move, Session, Settings, abandon, connect_error,
     driver::{code, error_of, query_error},
 };
 use crate::{
@@ -97,7 +97,7 @@ impl Backend for Postgres {
         let pool = pool.min_connections(0).max_connections(1).idle_timeout(None).max_lifetime(None);
         let pool = pool.test_before_acquire(false).connect_lazy_with(options);
         let server_version = first_connection(&pool).await?.server_version_num().unwrap_or(0);
-        Ok(Session { backend: &Self, pool: pool.into(), server_version, interrupt })
+        Ok(Session { backend: &Self, pool: pool.into(), server_version, interrupt, ledger: Arc::default() })
     }
 
     async fn prepare_worker(&self, worker: &Session) -> Result<(), DbErr> {
@@ -222,7 +222,7 @@ impl Backend for Postgres {
         Ok(None)
     }
 
-    async fn stage(&self, _: &DatabaseTransaction, _: &Move<'_>, _: bool) -> Result<(), Failure> {
+    async fn stage(&self, _: &DatabaseTransaction, _: &Move<'_>) -> Result<(), Failure> {
         Ok(())
     }
 
@@ -268,10 +268,6 @@ impl Backend for Postgres {
 
     fn row_excludes_writers(&self) -> bool {
         false
-    }
-
-    async fn parentless(&self, _: &DatabaseTransaction) -> Option<Parentless> {
-        None
     }
 
     fn lock_file(&self, _: &DatabaseConnection, _: &str) -> io::Result<Option<File>> {
