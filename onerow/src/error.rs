@@ -158,6 +158,12 @@ pub enum Error {
         source: DbErr,
     },
 
+    /// SQLite keeps no journal for the pool's connections, so that it could not roll a migration back.
+    #[error(
+        "journal_mode is OFF for this connection, so SQLite could not roll back a migration that fails; nothing was changed"
+    )]
+    NoJournal,
+
     /// The name of the registry's table is none, or could be another registry's.
     #[error("{table:?} cannot be the table of a registry: {reason}; nothing was changed")]
     InvalidTable {
@@ -448,6 +454,7 @@ impl Error {
             Self::UntrustedTable { .. } => "untrusted_table",
             Self::ReadOnly { .. } => "read_only",
             Self::PermissionDenied { .. } => "permission_denied",
+            Self::NoJournal => "no_journal",
             Self::InvalidTable { .. } => "invalid_table",
             Self::Misnumbered { .. } => "misnumbered",
             Self::NoHistory { .. } => "no_history",
@@ -540,6 +547,9 @@ impl Error {
                     "see who made it and why; if it is right, make it an ordinary table without triggers and rules that the \
                      migrating role owns: ALTER TABLE {table} OWNER TO …"
                 );
+            }
+            Self::NoJournal => {
+                "take journal_mode = OFF out of the pool's options: WAL is fast and can roll back"
             }
             Self::InvalidTable { .. } => "give it a name of its own, by Registry::table",
             Self::Misnumbered { expected, .. } => {

@@ -70,7 +70,7 @@ impl Run<'_> {
                 return Ok(Outcome::Moved);
             };
             let moved = Move { table: &self.table, from: number - 1, to: number };
-            if let Err(failure) = self.session.backend.stage(&claim, &moved, false).await {
+            if let Err(failure) = self.session.backend.stage(&claim, &moved).await {
                 return Ok(Outcome::Failed(Rejected::new(number, failure)));
             }
             match self.commit(claim, vec![applied.clone()]).await? {
