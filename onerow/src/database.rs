@@ -1,6 +1,13 @@
 //! The handle that an app and its migrations share.
 
-use std::{fmt, pin::Pin, sync::Arc};
+use std::{
+    fmt,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use async_trait::async_trait;
 use futures_util::Stream;
@@ -11,23 +18,52 @@ use sea_orm::{
 };
 use sea_orm_migration::SchemaManager;
 
-use crate::{Error, backend};
+use crate::{
+    Error, backend,
+    place::{Place, Position},
+    psql,
+};
 
 /// The pool an app holds, or the transaction a migration is handed.
 ///
 /// It implements SeaORM's [`ConnectionTrait`], [`TransactionTrait`] and [`StreamTrait`], so entities, `sea_query`
 /// statements and raw SQL run on it alike. It is not `Clone`, so that no migration keeps the transaction it is handed: an
 /// app shares its pool with `Arc<Database>`.
+///
+/// On PostgreSQL `COPY … FROM stdin` is an error, since the driver has no way to send the rows. In
+/// a transaction that a migration begins on the handle, that error has to end the migration: a
+/// statement behind it, or a `rollback` that is waited for, hangs.
 #[derive(Debug)]
 pub struct Database {
     inner: Inner,
     listener: Listener,
+    /// Whether this is a migration's, whose errors name its statement.
+    counts: bool,
 }
 
 #[derive(Debug)]
 enum Inner {
     Pool(DatabaseConnection),
     Transaction(DatabaseTransaction),
+}
+
+/// Calls the same method on whichever of the two this is.
+macro_rules! delegate {
+    ($self:ident.$method:ident($($argument:expr),*).await) => {
+        match &$self.inner {
+            Inner::Pool(pool) => pool.$method($($argument),*).await,
+            Inner::Transaction(transaction) => transaction.$method($($argument),*).await,
+        }
+    };
+}
+
+/// The same for a statement: whoever sends it hears where it failed.
+macro_rules! send {
+    ($self:ident.$method:ident($statement:ident).await) => {{
+        $self.look_at(&$statement.sql)?;
+        let sql = if $self.counts { $statement.sql.clone() } else { String::new() };
+        delegate!($self.$method($statement).await).map_err(|error| $self.placed(error, &sql))
+    }};
 }
 
 impl Database {
@@ -89,12 +125,49 @@ impl Database {
     }
 
     pub(crate) fn from_transaction(transaction: DatabaseTransaction) -> Self {
-        Self { inner: Inner::Transaction(transaction), listener: Listener::default() }
+        Self { inner: Inner::Transaction(transaction), listener: Listener::default(), counts: false }
     }
 
-    /// Has the listener hear of what SeaORM's own callback is not told; see [`Listener::attach`].
+    /// For a migration: has the listener hear of what SeaORM's own callback is not told, see
+    /// [`Listener::attach`]; and counts its statements.
     pub(crate) fn with_listener(self, listener: &Listener) -> Self {
-        Self { listener: listener.clone(), ..self }
+        let db = Self { listener: listener.clone(), counts: true, ..self };
+        db.count_anew();
+        db
+    }
+
+    pub(crate) fn count_anew(&self) {
+        self.listener.sent.store(0, Ordering::Relaxed);
+    }
+
+    /// Sends SQL as it is, of a script, whose errors are told with the script's own place.
+    pub(crate) async fn send(&self, sql: &str) -> Result<ExecResult, DbErr> {
+        let done = delegate!(self.execute_unprepared(sql).await);
+        done.inspect_err(|_| self.listener.failed(sql))
+    }
+
+    /// Asks the database something about an error; the listener does not hear of that.
+    pub(crate) async fn probe(&self, sql: &str) -> Result<(), DbErr> {
+        delegate!(self.execute_unprepared(sql).await).map(drop)
+    }
+
+    /// Refuses what the driver would wait for ever for.
+    fn look_at(&self, sql: &str) -> Result<(), DbErr> {
+        if self.get_database_backend() == DatabaseBackend::Postgres
+            && let Some((_, refusal)) = psql::copies(sql)
+        {
+            return Err(DbErr::Custom(refusal.into()));
+        }
+        Ok(())
+    }
+
+    /// Says which statement of a migration an error is of.
+    fn placed(&self, error: DbErr, sql: &str) -> DbErr {
+        if !self.counts {
+            return error;
+        }
+        let number = self.listener.sent.load(Ordering::Relaxed);
+        backend::placed(error, |position: Option<Position>| Place::in_code(number, sql, position))
     }
 
     /// Gives back what [`from_transaction`](Self::from_transaction) wrapped.
@@ -109,34 +182,44 @@ impl Database {
 /// Adopts a pool that SeaORM opened; a run of migrations connects with the same options.
 impl From<DatabaseConnection> for Database {
     fn from(pool: DatabaseConnection) -> Self {
-        Self { inner: Inner::Pool(pool), listener: Listener::default() }
+        Self { inner: Inner::Pool(pool), listener: Listener::default(), counts: false }
     }
 }
 
-/// Hears of the statements that fail: see [`on_failed_statement`](crate::Up::on_failed_statement).
+/// Hears of the statements that fail, see [`on_failed_statement`](crate::Up::on_failed_statement),
+/// and counts all.
 #[derive(Clone, Default)]
-pub(crate) struct Listener(Option<Callback>);
+pub(crate) struct Listener {
+    callback: Option<Callback>,
+    /// The statements since the migration began.
+    sent: Arc<AtomicUsize>,
+}
 
 type Callback = Arc<dyn Fn(&str) + Send + Sync>;
 
 impl Listener {
     pub(crate) fn new(callback: impl Fn(&str) + Send + Sync + 'static) -> Self {
-        Self(Some(Arc::new(callback)))
+        Self { callback: Some(Arc::new(callback)), ..Self::default() }
     }
 
     /// Listens to a connection, and to the transactions that are begun on it from now on. SeaORM's callback is told of
     /// each statement but those of `execute_unprepared`.
     pub(crate) fn attach(&self, connection: &mut DatabaseConnection) {
-        let Some(callback) = self.0.clone() else { return };
+        let listener = self.clone();
         connection.set_metric_callback(move |info| {
-            if info.failed {
-                callback(&info.statement.to_string());
+            listener.count();
+            if info.failed && listener.callback.is_some() {
+                listener.failed(&info.statement.to_string());
             }
         });
     }
 
+    fn count(&self) {
+        self.sent.fetch_add(1, Ordering::Relaxed);
+    }
+
     fn failed(&self, sql: &str) {
-        if let Some(callback) = &self.0 {
+        if let Some(callback) = &self.callback {
             callback(sql);
         }
     }
@@ -148,16 +231,6 @@ impl fmt::Debug for Listener {
     }
 }
 
-/// Calls the same method on whichever of the two this is.
-macro_rules! delegate {
-    ($self:ident.$method:ident($($argument:expr),*).await) => {
-        match &$self.inner {
-            Inner::Pool(pool) => pool.$method($($argument),*).await,
-            Inner::Transaction(transaction) => transaction.$method($($argument),*).await,
-        }
-    };
-}
-
 #[async_trait]
 impl ConnectionTrait for Database {
     fn get_database_backend(&self) -> DatabaseBackend {
@@ -165,20 +238,21 @@ impl ConnectionTrait for Database {
     }
 
     async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
-        delegate!(self.execute_raw(statement).await)
+        send!(self.execute_raw(statement).await)
     }
 
     async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
-        let done = delegate!(self.execute_unprepared(sql).await);
-        done.inspect_err(|_| self.listener.failed(sql))
+        self.look_at(sql)?;
+        self.listener.count();
+        self.send(sql).await.map_err(|error| self.placed(error, sql))
     }
 
     async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
-        delegate!(self.query_one_raw(statement).await)
+        send!(self.query_one_raw(statement).await)
     }
 
     async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
-        delegate!(self.query_all_raw(statement).await)
+        send!(self.query_all_raw(statement).await)
     }
 
     fn support_returning(&self) -> bool {
@@ -214,7 +288,7 @@ impl TransactionTrait for Database {
         T: Send,
         E: std::fmt::Display + std::fmt::Debug + Send,
     {
-        delegate!(self.transaction(callback).await)
+        self.transaction_with_config(callback, None, None).await
     }
 
     async fn transaction_with_config<F, T, E>(
@@ -228,7 +302,16 @@ impl TransactionTrait for Database {
         T: Send,
         E: std::fmt::Display + std::fmt::Debug + Send,
     {
-        delegate!(self.transaction_with_config(callback, isolation_level, access_mode).await)
+        if !self.counts {
+            return delegate!(self.transaction_with_config(callback, isolation_level, access_mode).await);
+        }
+        let begun = self.begin_with_config(isolation_level, access_mode).await;
+        let transaction = begun.map_err(TransactionError::Connection)?;
+        // Dropped after an error, it is rolled back before the next statement. SeaORM would wait
+        // for that here, which is for ever if the server waits for the rows of a `COPY`.
+        let done = callback(&transaction).await.map_err(TransactionError::Transaction)?;
+        transaction.commit().await.map_err(TransactionError::Connection)?;
+        Ok(done)
     }
 }
 
@@ -241,6 +324,7 @@ impl StreamTrait for Database {
 
     fn stream_raw<'a>(&'a self, statement: Statement) -> BoxFuture<'a, Result<Self::Stream<'a>, DbErr>> {
         Box::pin(async move {
+            self.look_at(&statement.sql)?;
             Ok(match &self.inner {
                 Inner::Pool(pool) => Box::pin(pool.stream_raw(statement).await?) as Self::Stream<'a>,
                 Inner::Transaction(transaction) => Box::pin(transaction.stream_raw(statement).await?),

@@ -300,6 +300,11 @@ impl Backend for Sqlite {
         monitor.interrupt.store(true, Ordering::Relaxed);
         Ok(())
     }
+
+    /// No session of SQLite's waits for anything from outside.
+    async fn terminate(&self, _: &Session, _: &str) -> Result<(), DbErr> {
+        Ok(())
+    }
 }
 
 /// Where the database of a URL is.

@@ -7,6 +7,7 @@ mod behind_a_proxy;
 mod commit;
 mod connection;
 mod embedded;
+mod failed_statements;
 mod flushes;
 mod from_migrator;
 mod locks;
