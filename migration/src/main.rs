@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    onerow::cli::run(migration::registry())
+    onerow::cli::run_with_default_database(migration::registry(), "sqlite://database.sqlite?mode=rwc")
 }

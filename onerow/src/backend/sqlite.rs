@@ -3,6 +3,7 @@
 use std::{
     fs::{File, OpenOptions},
     io,
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -21,6 +22,7 @@ use tracing::{instrument::WithSubscriber, subscriber::NoSubscriber};
 use super::{
     Activity, Backend, Fault, Move, Parentless, Session, Settings, abandon, connect_error,
     driver::{code, error_of, query_error},
+    url,
 };
 use crate::{Error, Failure, ServerSession, table::Table};
 
@@ -51,13 +53,8 @@ const REFUSE_UNMOVED: &str = "SELECT abs(-9223372036854775807 - (changes() <> 1)
 #[async_trait]
 impl Backend for Sqlite {
     async fn connect(&self, mut options: ConnectOptions) -> Result<DatabaseConnection, Error> {
-        let parsed: Result<SqliteConnectOptions, sqlx::Error> = options.get_url().parse();
-        let name = match parsed {
-            Ok(parsed) => parsed.get_filename().display().to_string(),
-            Err(error) => {
-                return Err(Error::InvalidUrl { reason: error.to_string() });
-            }
-        };
+        let parsed = url::sqlite(options.get_url())?;
+        let file = parsed.get_filename();
         match Storage::of(options.get_url()) {
             Storage::File => (),
             // The database is gone with its last connection.
@@ -69,7 +66,7 @@ impl Backend for Sqlite {
         }
         // Unheard, as its span holds the options, and with them the key of an encrypted file.
         let connected = SqlxSqliteConnector::connect(options).with_subscriber(NoSubscriber::default()).await;
-        connected.map_err(|error| connect_error(self.fault(&error), name, error))
+        connected.map_err(|error| connect_error(self.fault(&error), file.display().to_string(), in_folder(file, error)))
     }
 
     fn fault(&self, error: &DbErr) -> Fault {
@@ -299,6 +296,16 @@ impl Backend for Sqlite {
     async fn cancel(&self, monitor: &Session, _: &str) -> Result<(), DbErr> {
         monitor.interrupt.store(true, Ordering::Relaxed);
         Ok(())
+    }
+}
+
+/// The error, or that there is no such folder.
+fn in_folder(file: &Path, error: DbErr) -> DbErr {
+    match file.parent() {
+        Some(folder) if folder != Path::new("") && !folder.exists() => {
+            DbErr::Custom(format!("there is no folder {}", folder.display()))
+        }
+        _ => error,
     }
 }
 

@@ -207,9 +207,11 @@ fn package_name(dir: &Path) -> Result<String, ProjectError> {
 fn files(package: &str, databases: &[Backend]) -> Vec<(&'static str, String)> {
     let source = source(Path::new(env!("CARGO_MANIFEST_DIR")));
     let features = features(databases);
+    let name = package.replace('-', "_");
+    let run = run(&name, databases.contains(&Backend::Sqlite));
     let values = [
         ("package", package),
-        ("crate", &package.replace('-', "_")),
+        ("run", &run),
         ("source", &source),
         ("features", &features),
     ];
@@ -220,6 +222,16 @@ fn files(package: &str, databases: &[Backend]) -> Vec<(&'static str, String)> {
         ("src/m0000.rs", template::FIRST),
     ];
     templates.map(|(name, template)| (name, fill(template, &values))).into()
+}
+
+/// What `main` says, in which a default database is to be seen.
+fn run(name: &str, sqlite: bool) -> String {
+    if sqlite {
+        let url = "sqlite://database.sqlite?mode=rwc";
+        format!("onerow::cli::run_with_default_database({name}::registry(), \"{url}\")")
+    } else {
+        format!("onerow::cli::run({name}::registry())")
+    }
 }
 
 fn features(databases: &[Backend]) -> String {
@@ -285,6 +297,16 @@ mod tests {
                 matches!(package_name(Path::new(wrong)), Err(ProjectError::PackageName { .. })),
                 "{wrong}"
             );
+        }
+    }
+
+    #[test]
+    fn only_a_crate_with_sqlite_has_a_default_database() {
+        let main = |databases: &[Backend]| files("shop", databases).swap_remove(1).1;
+        assert!(main(&[Backend::Postgres]).contains("    onerow::cli::run(shop::registry())\n"));
+        for databases in [&[Backend::Sqlite][..], &[Backend::Postgres, Backend::Sqlite]] {
+            let default = "_default_database(shop::registry(), \"sqlite://database.sqlite?mode=rwc\")\n";
+            assert!(main(databases).contains(default), "{}", main(databases));
         }
     }
 
