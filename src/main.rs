@@ -39,7 +39,7 @@ fn main() -> ExitCode {
     let settings: Settings = onerow::cli::parse_with_default_database(DEFAULT_DATABASE);
     onerow::cli::init_tracing();
     if settings.is_on(DEFAULT_DATABASE) {
-        tracing::info!("DATABASE_URL names no other database than the default: {DEFAULT_DATABASE}");
+        tracing::info!("the database is the default, {DEFAULT_DATABASE}; DATABASE_URL names another");
     }
     match run(&settings) {
         Ok(()) => ExitCode::SUCCESS,

@@ -153,7 +153,15 @@ on_every_backend! {
             let version = MigrationCli::of_subject(db.url(), "").run(&["version"]).done();
             assert!(version == "0\n" || version == "-1\n" && !said.contains("applied m0000"), "{version} {said}");
         }
-        // What is begun again is not in the way of what was ended.
+        let run = MigrationCli::of_subject(db.url(), "blocks").start(&["--format", "json", "up"]);
+        run.says("m0001 blocks");
+        run.send(Signal::SIGINT);
+        let (ended, said) = run.stop(Signal::SIGTERM);
+        let (_, document) = said.split_once("m0001 blocks\n").unwrap();
+        let error = &serde_json::from_str::<Value>(document).unwrap()["error"];
+        assert_eq!((&error["kind"], error["exit_code"].as_i64()), (&"ended_at_once".into(), ended.map(i64::from)));
+
+        // What was ended is not in the way of what is begun again.
         assert_eq!(MigrationCli::of_subject(db.url(), "").run(&["up"]).code, Some(0));
 
         let run = MigrationCli::of_subject(db.url(), "").run(&["--format", "json", "up"]);
@@ -212,7 +220,10 @@ fn an_empty_database_url_is_refused_wherever_it_stands() {
         for (cli, options) in cases {
             for command in ["up", "status", "version", "check", "wait", "create", "reset"] {
                 let complaint = cli.run(&[options, &[command]].concat()).failed(2);
-                assert!(complaint.starts_with("error: ") && complaint.contains("nothing was changed"), "{complaint}");
+                assert!(
+                    complaint.starts_with("error: ") && complaint.contains("nothing was changed"),
+                    "{complaint}"
+                );
                 assert!(complaint.contains("--database-url: postgres://"), "{complaint}");
             }
             let files = std::fs::read_dir(cli.dir()).unwrap().map(|file| file.unwrap().file_name());
@@ -260,7 +271,9 @@ fn an_environment_file_that_does_not_parse_is_named_and_not_repeated() {
 #[test]
 fn a_command_names_the_database_first_without_its_password() {
     let cli = MigrationCli::on("postgresql://tozo:hunter2@127.0.0.1:1/shop");
-    for args in [&["up"][..], &["status"], &["version"], &["check"], &["adopt"], &["create"], &["drop", "--yes"]] {
+    for args in
+        [&["up"][..], &["status"], &["version"], &["check"], &["adopt"], &["create"], &["drop", "--yes"]]
+    {
         let outcome = cli.run(args);
         let first = outcome.stderr.lines().next();
         assert_eq!(first, Some("database: 127.0.0.1:1/shop as tozo"), "{args:?}: {outcome:?}");

@@ -66,7 +66,9 @@ impl Backend for Sqlite {
         }
         // Unheard, as its span holds the options, and with them the key of an encrypted file.
         let connected = SqlxSqliteConnector::connect(options).with_subscriber(NoSubscriber::default()).await;
-        connected.map_err(|error| connect_error(self.fault(&error), file.display().to_string(), in_folder(file, error)))
+        connected.map_err(|error| {
+            connect_error(self.fault(&error), file.display().to_string(), in_folder(file, error))
+        })
     }
 
     fn fault(&self, error: &DbErr) -> Fault {

@@ -84,7 +84,9 @@ fn refuse_unencoded(url: &str) -> Result<(), Error> {
     if is_plain && !rest.contains('#') {
         return Ok(());
     }
-    Err(invalid("its user name, password or database holds an @, a /, a ? or a # that is not percent-encoded"))
+    Err(invalid(
+        "its user name, password or database holds an @, a /, a ? or a # that is not percent-encoded",
+    ))
 }
 
 /// An `@` may stand in the value of a parameter.

@@ -92,7 +92,9 @@ impl Failure {
             Self::NotLocal { .. } => "to do it all the same: --force".into(),
             Self::NoTerminal { .. } => "to drop it without being asked: --yes".into(),
             Self::NotConfirmed => "try again, and type it as it is shown".into(),
-            Self::EndedAtOnce { .. } => "to see where the database is: cargo run -p migration -- status".into(),
+            Self::EndedAtOnce { .. } => {
+                "to see where the database is: cargo run -p migration -- status".into()
+            }
             Self::Files { .. } => "mend what the cause says, or name another place".into(),
         }
     }

@@ -138,7 +138,8 @@ async fn command(
         }
         Command::Baseline(args) => {
             let adoption =
-                until(signals.as_ref(), on(url, async |db| baseline(registry, db, args, output).await)).await?;
+                until(signals.as_ref(), on(url, async |db| baseline(registry, db, args, output).await))
+                    .await?;
             output.adopted(&adoption, registry.latest(), args.taking_over.dry_run);
         }
         Command::Wait(args) => {
@@ -285,10 +286,7 @@ async fn on<T>(url: &str, task: impl AsyncFnOnce(&Database) -> Result<T, Error>)
     using(&Database::connect(url).await?, task).await
 }
 
-async fn using<T>(
-    db: &Database,
-    task: impl AsyncFnOnce(&Database) -> Result<T, Error>,
-) -> Result<T, Error> {
+async fn using<T>(db: &Database, task: impl AsyncFnOnce(&Database) -> Result<T, Error>) -> Result<T, Error> {
     let done = task(db).await;
     // A pool that does not come to rest is closed by the exit.
     let _ = tokio::time::timeout(Duration::from_secs(5), db.disconnect()).await;

@@ -158,9 +158,8 @@ impl Output {
 
     /// The first signal has come.
     pub(super) fn stopping(&self) {
-        let until = self.reached().running.map(|version| {
-            format!(" as soon as {} lets go", migration::name(version))
-        });
+        let until =
+            self.reached().running.map(|version| format!(" as soon as {} lets go", migration::name(version)));
         let until = until.unwrap_or_default();
         self.news(&format!("stopping{until}; press Ctrl-C again to end the process at once"));
     }

@@ -225,7 +225,9 @@ async fn a_search_path_of_the_role_whose_schema_is_not_there() {
     }
     let admin = Database::connect(server().url("postgres")).await.unwrap();
     admin.execute_unprepared("CREATE DATABASE pathless").await.unwrap();
-    let role = format!("CREATE ROLE pathless LOGIN PASSWORD '{PASSWORD}'; ALTER ROLE pathless SET search_path = gone");
+    let role = format!(
+        "CREATE ROLE pathless LOGIN PASSWORD '{PASSWORD}'; ALTER ROLE pathless SET search_path = gone"
+    );
     admin.execute_unprepared(&role).await.unwrap();
     let url = format!("postgres://pathless:{PASSWORD}@127.0.0.1:{}/pathless", server().port());
     let app = Database::connect(url).await.unwrap();
@@ -238,11 +240,16 @@ async fn a_search_path_of_the_role_whose_schema_is_not_there() {
 /// A cut in the middle of the password leaves pieces for host, port and database.
 #[tokio::test]
 async fn a_password_that_is_not_encoded() {
-    for password in ["s3c/ret", "12/ret", "s3c?ret", "12?ret", "12#ret", "s3c@x/ret", "s3c@12:ret/x", "/ret", "12/@ret"] {
+    for password in
+        ["s3c/ret", "12/ret", "s3c?ret", "12?ret", "12#ret", "s3c@x/ret", "s3c@12:ret/x", "/ret", "12/@ret"]
+    {
         let url = format!("postgres://u:{password}@127.0.0.1:1/x");
         let error = Database::connect(&url).await.expect_err(&url);
         let text = format!("{} {error:?}", error.explain());
-        assert!(matches!(error, Error::InvalidUrl { .. }) && text.contains("percent-encoded"), "{url}: {text}");
+        assert!(
+            matches!(error, Error::InvalidUrl { .. }) && text.contains("percent-encoded"),
+            "{url}: {text}"
+        );
         assert!(!["s3c", "ret", "12"].iter().any(|piece| text.contains(piece)), "{url}: {text}");
     }
 }

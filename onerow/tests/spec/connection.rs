@@ -179,8 +179,7 @@ async fn an_address_of_ipv6_is_one_for_the_pool_and_for_the_runs_own_connection(
         return;
     }
     let server = PostgresServer::start_with(&[("listen_addresses", "127.0.0.1,::1")]).unwrap();
-    let app =
-        Database::connect(server.url("postgres").replace("127.0.0.1", "[::1]")).await.unwrap();
+    let app = Database::connect(server.url("postgres").replace("127.0.0.1", "[::1]")).await.unwrap();
     assert_eq!(logged(2).up(&app).await.unwrap().version, 1);
     assert_eq!(text(&app, "SELECT host(inet_client_addr())").await, "::1");
     app.disconnect().await.unwrap();

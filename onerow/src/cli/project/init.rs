@@ -209,12 +209,7 @@ fn files(package: &str, databases: &[Backend]) -> Vec<(&'static str, String)> {
     let features = features(databases);
     let name = package.replace('-', "_");
     let run = run(&name, databases.contains(&Backend::Sqlite));
-    let values = [
-        ("package", package),
-        ("run", &run),
-        ("source", &source),
-        ("features", &features),
-    ];
+    let values = [("package", package), ("run", &run), ("source", &source), ("features", &features)];
     let templates = [
         ("Cargo.toml", template::MANIFEST),
         ("src/main.rs", template::MAIN),
