@@ -35,7 +35,8 @@ mod todos;
 const DEFAULT_DATABASE: &str = "sqlite://database.sqlite?mode=rwc";
 
 fn main() -> ExitCode {
-    // `.env` and `--env-file` are read into the environment, which is safe only while there is no other thread.
+    // `.env` and `--env-file` are read into the environment, which is safe only while there is no
+    // other thread.
     let settings: Settings = onerow::cli::parse_with_default_database(DEFAULT_DATABASE);
     onerow::cli::init_tracing();
     if settings.is_on(DEFAULT_DATABASE) {

@@ -46,11 +46,13 @@ fn invalid(reason: &str) -> Error {
     Error::InvalidUrl { reason: reason.into() }
 }
 
-/// Parses a URL of PostgreSQL; an address of IPv6 stands in it in brackets, which the driver takes for a part of the name.
+/// Parses a URL of PostgreSQL; an address of IPv6 stands in it in brackets, which the driver takes
+/// for a part of the name.
 #[cfg(feature = "postgres")]
 pub(super) fn postgres(url: &str) -> Result<PgConnectOptions, Error> {
     refuse_unencoded(url)?;
-    // Unheard: the driver warns of each parameter that it does not know, which may be a piece of a password.
+    // Unheard: the driver warns of each parameter that it does not know, which may be a piece of a
+    // password.
     let parsed: Result<PgConnectOptions, _> = with_default(NoSubscriber::default(), || url.parse());
     match parsed {
         Ok(options) => Ok(without_brackets(options)),
@@ -68,8 +70,9 @@ pub(super) fn without_brackets(options: PgConnectOptions) -> PgConnectOptions {
     }
 }
 
-/// Refuses a URL that is cut in the middle of its password: a `/`, `?` or `#` ends what stands before the `@`, so that a piece of
-/// the password would pass for the host, the port or the database. (The last `@` before those is taken for the one that counts.)
+/// Refuses a URL that is cut in the middle of its password: a `/`, `?` or `#` ends what stands
+/// before the `@`, so that a piece of the password would pass for the host, the port or the
+/// database. (The last `@` before those is taken for the one that counts.)
 #[cfg(feature = "postgres")]
 fn refuse_unencoded(url: &str) -> Result<(), Error> {
     let Some((_, rest)) = url.split_once("://") else {
@@ -98,7 +101,8 @@ fn is_plain_parameter(parameter: &str) -> bool {
     !parameter.contains('@') || MAY_HAVE_ONE.contains(&name)
 }
 
-/// Parses a URL of SQLite. The driver's own complaint repeats parameters, and with them the key of an encrypted file.
+/// Parses a URL of SQLite. The driver's own complaint repeats parameters, and with them the key of
+/// an encrypted file.
 #[cfg(feature = "sqlite")]
 pub(super) fn sqlite(url: &str) -> Result<SqliteConnectOptions, Error> {
     url.parse().map_err(|_| {

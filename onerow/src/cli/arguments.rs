@@ -37,17 +37,20 @@ pub struct DatabaseArgs {
     pub env_file: Option<PathBuf>,
 }
 
-/// Parses the arguments, after two files have been read into the environment: the one that `--env-file` names, and `.env`
-/// in the working directory or the nearest one above it. Variables that are set already stay as they are.
+/// Parses the arguments, after two files have been read into the environment: the one that
+/// `--env-file` names, and `.env` in the working directory or the nearest one above it. Variables
+/// that are set already stay as they are.
 ///
-/// Call it first in `main`, before a second thread runs: it sets environment variables. A wrong argument, no database's
-/// URL, or a file that cannot be read, ends the process with exit code 2 and a message.
+/// Call it first in `main`, before a second thread runs: it sets environment variables. A wrong
+/// argument, no database's URL, or a file that cannot be read, ends the process with exit code 2
+/// and a message.
 #[must_use]
 pub fn parse<P: Parser>() -> P {
     parse_on_a_database(None)
 }
 
-/// As [`parse`], on this database if no URL is named. A `DATABASE_URL` that is set but empty is refused all the same.
+/// As [`parse`], on this database if no URL is named. A `DATABASE_URL` that is set but empty is
+/// refused all the same.
 #[must_use]
 pub fn parse_with_default_database<P: Parser>(url: &'static str) -> P {
     parse_on_a_database(Some(url))
@@ -96,8 +99,9 @@ fn with_default(command: Command, default: Option<&'static str>) -> Command {
     command.mut_arg(URL, |arg| arg.default_value(default).hide_default_value(false))
 }
 
-/// A variable that is empty counts as one that is not set: `docker compose` leaves such behind. Not so the database's: what was
-/// meant to be there is missing, and nobody should be led to another database.
+/// A variable that is empty counts as one that is not set: `docker compose` leaves such behind. Not
+/// so the database's: what was meant to be there is missing, and nobody should be led to another
+/// database.
 fn without_empty_variables(command: Command) -> Command {
     let is_empty = |arg: &Arg| arg.get_env().and_then(env::var_os).is_some_and(|value| value.is_empty());
     let clear = |arg: Arg| {
@@ -112,7 +116,8 @@ fn load_files<P: Parser>() {
     if !command.get_arguments().any(|arg| arg.get_id() == URL) {
         return;
     }
-    // The variables have to be there when clap looks for them, so the file's name is found by a parse of its own.
+    // The variables have to be there when clap looks for them, so the file's name is found by a
+    // parse of its own.
     let first = command.ignore_errors(true).try_get_matches();
     let named =
         first.ok().and_then(|matches| matches.try_get_one::<PathBuf>("env_file").ok().flatten().cloned());

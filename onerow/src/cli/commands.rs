@@ -1,5 +1,5 @@
-//! The commands and their options. Each option has a variable in the environment, unless it overrides a safety check: that is
-//! to be typed each time, by who knows which database it is for.
+//! The commands and their options. Each option has a variable in the environment, unless it
+//! overrides a safety check: that is to be typed each time, by who knows which database it is for.
 
 use std::path::PathBuf;
 
@@ -80,7 +80,8 @@ impl Command {
         !matches!(self, Self::New(_) | Self::Completions(_) | Self::Man(_))
     }
 
-    /// Whether a signal asks it to stop. `reset` is asked when it has come to its migrations; what is left out may simply be ended.
+    /// Whether a signal asks it to stop. `reset` is asked when it has come to its migrations; what
+    /// is left out may simply be ended.
     pub(super) fn stops_in_good_order(&self) -> bool {
         matches!(self, Self::Up(_) | Self::Adopt(_) | Self::Baseline(_) | Self::Wait(_))
     }

@@ -9,8 +9,8 @@
 //! # fn registry() -> onerow::Registry { onerow::registry![] }
 //! ```
 //!
-//! It runs on the database that `DATABASE_URL` or `--database-url` names, and on no other; a program with a default says so in
-//! its `main`, by [`run_with_default_database`].
+//! It runs on the database that `DATABASE_URL` or `--database-url` names, and on no other; a
+//! program with a default says so in its `main`, by [`run_with_default_database`].
 //!
 //! | module | holds |
 //! |---|---|
@@ -58,8 +58,8 @@ pub fn run(registry: Registry) -> ExitCode {
     run_program(&registry, None)
 }
 
-/// As [`run`], on this database if neither `DATABASE_URL` nor `--database-url` names one. A `DATABASE_URL` that is set but empty is
-/// refused all the same.
+/// As [`run`], on this database if neither `DATABASE_URL` nor `--database-url` names one. A
+/// `DATABASE_URL` that is set but empty is refused all the same.
 ///
 /// ```no_run
 /// fn main() -> std::process::ExitCode {

@@ -19,7 +19,8 @@ use super::{arguments::log, commands::Printing, output::Output};
 /// Under which sqlx passes them on.
 const TARGET: &str = "sqlx::postgres::notice";
 
-/// Sends `tracing` events to stderr, as `-v` or `RUST_LOG` says, and the server's notices to the output.
+/// Sends `tracing` events to stderr, as `-v` or `RUST_LOG` says, and the server's notices to the
+/// output.
 pub(super) fn init_tracing(printing: &Printing, output: &Arc<Output>) {
     // sqlx has NOTICE as `INFO`, and what the server calls INFO and LOG as `TRACE`.
     let level = if printing.verbose == 0 { LevelFilter::INFO } else { LevelFilter::TRACE };

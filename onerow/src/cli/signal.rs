@@ -1,4 +1,5 @@
-//! Ctrl-C and SIGTERM, heard in a thread of their own: a migration's own code may compute or block for long.
+//! Ctrl-C and SIGTERM, heard in a thread of their own: a migration's own code may compute or block
+//! for long.
 
 use std::{io, process, sync::Arc, thread};
 
@@ -15,7 +16,8 @@ pub(super) struct Signals {
 }
 
 impl Signals {
-    /// Listens from now on. Without a handler a signal ends the process, which the database survives as well.
+    /// Listens from now on. Without a handler a signal ends the process, which the database
+    /// survives as well.
     pub(super) fn listen(output: &Arc<Output>) -> io::Result<Self> {
         let (sender, heard) = watch::channel(None);
         let output = Arc::clone(output);
@@ -36,7 +38,7 @@ impl Signals {
         let mut heard = self.heard.clone();
         async move {
             if heard.wait_for(Option::is_some).await.is_err() {
-                std::future::pending().await
+                std::future::pending::<()>().await;
             }
         }
     }

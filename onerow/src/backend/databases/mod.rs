@@ -9,8 +9,9 @@ use std::{fmt, path::Path};
 
 use crate::Error;
 
-/// Where a URL leads. It prints as host, port and database, or as the file, without user and password; a file
-/// that is named from here as `./name`, lest it be taken for a database of a server.
+/// Where a URL leads. It prints as host, port and database, or as the file, without user and
+/// password; a file that is named from here as `./name`, lest it be taken for a database of a
+/// server.
 #[derive(Debug, Clone)]
 pub(crate) struct Location {
     /// What to type to confirm that this one is meant.
