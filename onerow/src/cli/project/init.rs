@@ -219,14 +219,16 @@ fn files(package: &str, databases: &[Backend]) -> Vec<(&'static str, String)> {
     templates.map(|(name, template)| (name, fill(template, &values))).into()
 }
 
-/// What `main` says, in which a default database is to be seen.
+/// What `main` says, in which a default database is to be seen. In short lines, as rustfmt has them.
 fn run(name: &str, sqlite: bool) -> String {
-    if sqlite {
-        let url = "sqlite://database.sqlite?mode=rwc";
-        format!("onerow::cli::run_with_default_database({name}::registry(), \"{url}\")")
-    } else {
-        format!("onerow::cli::run({name}::registry())")
+    if !sqlite {
+        return format!("onerow::cli::run({name}::registry())");
     }
+    format!(
+        "// Unless DATABASE_URL or --database-url names another.
+    let default = \"sqlite://database.sqlite?mode=rwc\";
+    onerow::cli::run_with_default_database({name}::registry(), default)"
+    )
 }
 
 fn features(databases: &[Backend]) -> String {
@@ -300,8 +302,9 @@ mod tests {
         let main = |databases: &[Backend]| files("shop", databases).swap_remove(1).1;
         assert!(main(&[Backend::Postgres]).contains("    onerow::cli::run(shop::registry())\n"));
         for databases in [&[Backend::Sqlite][..], &[Backend::Postgres, Backend::Sqlite]] {
-            let default = "_default_database(shop::registry(), \"sqlite://database.sqlite?mode=rwc\")\n";
-            assert!(main(databases).contains(default), "{}", main(databases));
+            let main = main(databases);
+            assert!(main.contains("    let default = \"sqlite://database.sqlite?mode=rwc\";\n"), "{main}");
+            assert!(main.contains("run_with_default_database(shop::registry(), default)\n"), "{main}");
         }
     }
 
