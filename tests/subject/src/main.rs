@@ -45,7 +45,7 @@ impl MigrationTrait for Subject {
                 eprintln!("m0001 computes");
                 compute(LONG);
             }
-            Ok("speaks") => drop(db.execute_unprepared(SPEAK).await?),
+            Ok("speaks") => return db.execute_unprepared(SPEAK).await.map(drop),
             _ => (),
         }
         Ok(())
