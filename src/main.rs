@@ -31,10 +31,17 @@ mod signals;
 mod test_app;
 mod todos;
 
+/// Where nothing else is configured: a file in the working directory.
+const DEFAULT_DATABASE: &str = "sqlite://database.sqlite?mode=rwc";
+
 fn main() -> ExitCode {
-    // `--env-file` is read into the environment, which is safe only while there is no other thread.
-    let settings: Settings = onerow::cli::parse();
+    // `.env` and `--env-file` are read into the environment, which is safe only while there is no
+    // other thread.
+    let settings: Settings = onerow::cli::parse_with_default_database(DEFAULT_DATABASE);
     onerow::cli::init_tracing();
+    if settings.is_on(DEFAULT_DATABASE) {
+        tracing::info!("the database is the default, {DEFAULT_DATABASE}; DATABASE_URL names another");
+    }
     match run(&settings) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

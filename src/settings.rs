@@ -41,6 +41,11 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// Whether this is the URL of the database.
+    pub fn is_on(&self, url: &str) -> bool {
+        self.database.database_url == url
+    }
+
     /// The pool's size and timeouts.
     pub fn connect_options(&self) -> ConnectOptions {
         let mut options = ConnectOptions::new(&self.database.database_url);

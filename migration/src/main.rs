@@ -3,5 +3,7 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    onerow::cli::run(migration::registry())
+    // Unless DATABASE_URL or --database-url names another.
+    let default = "sqlite://database.sqlite?mode=rwc";
+    onerow::cli::run_with_default_database(migration::registry(), default)
 }

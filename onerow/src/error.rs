@@ -163,6 +163,16 @@ pub enum Error {
         "journal_mode is OFF for this connection, so SQLite could not roll back a migration that fails; nothing was changed"
     )]
     NoJournal,
+    /// The search path names no schema that is there, so the version row has no place.
+    #[error("no schema of the search path {path} is there to hold {table}; nothing was changed")]
+    NoSchema {
+        /// The search path, as the server has it.
+        path: String,
+        /// The registry's table.
+        table: String,
+        /// The server's words.
+        source: DbErr,
+    },
 
     /// The name of the registry's table is none, or could be another registry's.
     #[error("{table:?} cannot be the table of a registry: {reason}; nothing was changed")]
@@ -455,6 +465,7 @@ impl Error {
             Self::ReadOnly { .. } => "read_only",
             Self::PermissionDenied { .. } => "permission_denied",
             Self::NoJournal => "no_journal",
+            Self::NoSchema { .. } => "no_schema",
             Self::InvalidTable { .. } => "invalid_table",
             Self::Misnumbered { .. } => "misnumbered",
             Self::NoHistory { .. } => "no_history",
@@ -502,16 +513,20 @@ impl Error {
     pub fn next_step(&self) -> String {
         let text = match self {
             Self::InvalidUrl { .. } => {
-                "write it as postgres://user:password@host:5432/name, with special characters percent-encoded, \
-                 or as sqlite://file.sqlite?mode=rwc"
+                "write it as postgres://user:password@host:5432/name, with special characters percent-encoded \
+                 (@ is %40, / %2F, : %3A, ? %3F, # %23, % %25), or as sqlite://file.sqlite?mode=rwc"
             }
             Self::UnknownScheme { .. } => "use a URL that begins with postgres:// or sqlite://",
             Self::DriverMissing { feature, .. } => {
                 return format!("build with the cargo feature \"{feature}\" of onerow");
             }
-            Self::ServerUnreachable { .. } => "check host and port, and that the server runs",
+            Self::ServerUnreachable { .. } => {
+                "check host and port, and that the server runs; in the URL, special characters of a password, \
+                 such as @, / and :, are to be percent-encoded"
+            }
             Self::AuthenticationFailed { .. } => {
-                "check user name and password in DATABASE_URL, and what the server's pg_hba.conf lets in"
+                "check user name and password in DATABASE_URL, with special characters percent-encoded, and what the \
+                 server's pg_hba.conf lets in"
             }
             Self::NoSuchDatabase { server, .. } if server.contains(':') => {
                 "check the name in DATABASE_URL, or create it: cargo run -p migration -- create"
@@ -550,6 +565,10 @@ impl Error {
             }
             Self::NoJournal => {
                 "take journal_mode = OFF out of the pool's options: WAL is fast and can roll back"
+            }
+            Self::NoSchema { .. } => {
+                "have onerow make the schema, by Registry::schema; or make it first, by CREATE SCHEMA; or see that \
+                 URL and role set another search_path"
             }
             Self::InvalidTable { .. } => "give it a name of its own, by Registry::table",
             Self::Misnumbered { expected, .. } => {

@@ -278,6 +278,23 @@ fn without_any_configuration_the_database_is_a_file_in_the_working_directory() {
 
     ada(&app);
     assert!(app.dir().join("database.sqlite").exists());
+    let log = app.stop();
+    assert!(log.contains("the database is the default, sqlite://database.sqlite?mode=rwc"), "{log}");
+}
+
+#[test]
+fn on_a_database_that_was_named_nothing_is_said_of_a_default() {
+    let log = App::start("sqlite::memory:").stop();
+    assert!(!log.contains("default"), "{log}");
+}
+
+#[test]
+fn a_database_url_that_is_empty_is_refused() {
+    for empty in ["", " "] {
+        let (code, stderr) = App::fail_to_start(empty, &[]);
+        assert_eq!(code, Some(2), "{stderr}");
+        assert!(stderr.starts_with("error: DATABASE_URL is set, but it is empty"), "{stderr}");
+    }
 }
 
 /// The idle connection is the database: closing it would lose all data.

@@ -26,7 +26,7 @@ on_every_backend! {
         let cli = MigrationCli::on(db.url());
         let check = |code| {
             let outcome = cli.run(&["check"]);
-            assert_eq!((outcome.code, outcome.stderr.as_str()), (Some(code), ""), "{outcome:?}");
+            assert_eq!((outcome.code, outcome.said()), (Some(code), ""), "{outcome:?}");
             outcome.stdout
         };
 
@@ -133,18 +133,19 @@ on_every_backend! {
         let outcome = MigrationCli::on(db.url()).run(&["-v", "up"]);
         assert!(outcome.stderr.contains("onerow: applied m0002"), "{outcome:?}");
         let outcome = MigrationCli::on(db.url()).env("RUST_LOG", "off").run(&["-v", "up"]);
-        assert_eq!(outcome.stderr, "");
+        assert_eq!(outcome.said(), "");
     }
 }
 
 #[test]
-fn a_variable_that_is_empty_counts_as_not_set() {
+fn a_variable_that_is_empty_counts_as_not_set_but_for_the_databases() {
     let cli = MigrationCli::new();
-    let variables =
-        ["DATABASE_URL", "ONEROW_TO", "ONEROW_FORMAT", "ONEROW_QUIET", "ONEROW_MAX_TRIES", "ONEROW_ENV_FILE"];
+    let variables = ["ONEROW_TO", "ONEROW_FORMAT", "ONEROW_QUIET", "ONEROW_MAX_TRIES", "ONEROW_ENV_FILE"];
     let cli = variables.into_iter().fold(cli, |cli, variable| cli.env(variable, ""));
 
     assert!(cli.run(&["up"]).done().ends_with("from version -1 to version 2\n"));
+    let complaint = cli.env("DATABASE_URL", "").run(&["version"]).failed(2);
+    assert!(complaint.contains("DATABASE_URL is set, but it is empty"), "{complaint}");
 }
 
 /// What is dropped could not be created again.
@@ -220,7 +221,7 @@ fn a_result_that_cannot_be_written_is_a_failure() {
     let script = "migration version >/dev/full; echo $?; migration up | true; echo done";
     let output = MigrationCli::new().shell(script);
     assert_eq!(output.stdout, "1\ndone\n", "{output:?}");
-    assert!(output.stderr.starts_with("error: the result cannot be printed: "), "{output:?}");
+    assert!(output.said().starts_with("error: the result cannot be printed: "), "{output:?}");
 }
 
 #[test]
@@ -303,17 +304,58 @@ fn each_shell_gets_its_completions_and_man_its_pages() {
     assert!(page.contains("ONEROW_LOCK_TIMEOUT"), "{page}");
 }
 
+/// What is to be typed, by who knows which database it is for.
+const OVERRIDES: [&str; 4] = ["--yes", "--force", "--out-of-order", "--beside-other-tools"];
+
 #[test]
-fn every_option_has_a_variable() {
+fn every_option_has_a_variable_unless_it_overrides_a_safety_check() {
     let cli = MigrationCli::new();
-    for command in ["up", "status", "version", "check", "wait", "create", "drop", "reset"] {
+    let commands =
+        ["up", "status", "version", "check", "wait", "create", "drop", "reset", "adopt", "baseline"];
+    let mut overrides = 0;
+    for command in commands {
         let help = cli.run(&[command, "--help"]).done();
         let options =
             help.split("\n  ").filter(|text| text.trim_start().starts_with('-') && !text.contains("--help"));
         for option in options {
             let rest = &help[help.find(option).unwrap()..];
             let until = rest[2..].find("\n      --").map_or(rest.len(), |at| at + 2);
-            assert!(rest[..until].contains("[env:"), "{command}: {option}");
+            let is_override = OVERRIDES.contains(&option.split_whitespace().next().unwrap());
+            assert_eq!(rest[..until].contains("[env:"), !is_override, "{command}: {option}");
+            overrides += usize::from(is_override);
         }
     }
+    assert_eq!(overrides, 6);
+}
+
+#[test]
+fn what_overrides_a_safety_check_is_not_taken_from_the_environment() {
+    let cli = MigrationCli::new().env("ONEROW_YES", "true").env("ONEROW_FORCE", "true");
+    let cli = cli.file(".env", "ONEROW_YES=1\nONEROW_FORCE=1\n");
+    cli.run(&["up"]).done();
+
+    let far = "postgres://tozo@db.example.org/tozo";
+    let complaint = cli.run(&["drop", "--yes", "--database-url", far]).failed(1);
+    assert!(complaint.contains("is not on this machine"), "{complaint}");
+    for command in ["drop", "reset"] {
+        assert!(cli.run(&[command]).failed(2).contains("there is no terminal to type on"));
+    }
+    assert_eq!(cli.run(&["version"]).done(), "2\n");
+}
+
+#[test]
+fn create_makes_the_folder_of_a_file_and_up_says_that_it_is_missing() {
+    let cli = MigrationCli::on("sqlite://data/of/app.sqlite?mode=rwc");
+
+    for command in ["up", "status", "version", "check"] {
+        let complaint = cli.run(&[command]).failed(1);
+        assert!(complaint.contains("caused by: there is no folder data/of\n"), "{command}: {complaint}");
+        assert!(complaint.ends_with("-- create\n"), "{command}: {complaint}");
+    }
+    assert_eq!(cli.run(&["create"]).done(), "created the database ./data/of/app.sqlite\n");
+    cli.run(&["up"]).done();
+
+    let cli = cli.file("plain", "").env("DATABASE_URL", "sqlite://plain/of/app.sqlite?mode=rwc");
+    let complaint = cli.run(&["create"]).failed(1);
+    assert!(complaint.starts_with("error: cannot make the folder plain/of\n"), "{complaint}");
 }

@@ -3,7 +3,7 @@
 use nix::sys::signal::Signal;
 use onerow::{
     prelude::{ConnectionTrait, DatabaseBackend, TransactionTrait},
-    testing::{TestDatabase, on_every_backend},
+    testing::{Backend, PostgresServer, TestDatabase, on_every_backend},
 };
 use serde_json::Value;
 
@@ -140,6 +140,34 @@ on_every_backend! {
         cli.run(&["up"]).done();
     }
 
+    async fn a_signal_is_heard_while_a_migration_blocks_or_computes_and_the_second_ends_the_process(db: TestDatabase) {
+        let signals = [(Signal::SIGINT, Signal::SIGINT, 130), (Signal::SIGTERM, Signal::SIGTERM, 143), (Signal::SIGINT, Signal::SIGTERM, 143)];
+        for (does, (first, second, code)) in ["blocks", "computes", "blocks"].into_iter().zip(signals) {
+            let run = MigrationCli::of_subject(db.url(), does).start(&["up"]);
+            run.says(&format!("m0001 {does}"));
+            run.send(first);
+            run.says("stopping as soon as m0001 lets go; press Ctrl-C again to end the process at once");
+            let (ended, said) = run.stop(second);
+            assert_eq!(ended, Some(code), "{said}");
+            assert!(said.contains("error: ended at once, while m0001 was running; this run has applied "), "{said}");
+            let version = MigrationCli::of_subject(db.url(), "").run(&["version"]).done();
+            assert!(version == "0\n" || version == "-1\n" && !said.contains("applied m0000"), "{version} {said}");
+        }
+        let run = MigrationCli::of_subject(db.url(), "blocks").start(&["--format", "json", "up"]);
+        run.says("m0001 blocks");
+        run.send(Signal::SIGINT);
+        let (ended, said) = run.stop(Signal::SIGTERM);
+        let (_, document) = said.split_once("m0001 blocks\n").unwrap();
+        let error = &serde_json::from_str::<Value>(document).unwrap()["error"];
+        assert_eq!((&error["kind"], error["exit_code"].as_i64()), (&"ended_at_once".into(), ended.map(i64::from)));
+
+        // What was ended is not in the way of what is begun again.
+        assert_eq!(MigrationCli::of_subject(db.url(), "").run(&["up"]).code, Some(0));
+
+        let run = MigrationCli::of_subject(db.url(), "").run(&["--format", "json", "up"]);
+        assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""));
+    }
+
     async fn an_env_file_names_the_database_and_the_environment_wins(db: TestDatabase) {
         let content = format!("DATABASE_URL=\"{}\"\n", db.url());
         let cli = MigrationCli::new().file("test.env", &content);
@@ -151,6 +179,181 @@ on_every_backend! {
         assert_eq!(cli.run(&["--env-file", "test.env", "version"]).done(), "-1\n");
         assert_eq!(cli.run(&["--env-file", "test.env", "--database-url", db.url(), "version"]).done(), "0\n");
     }
+}
+
+#[tokio::test]
+async fn what_the_server_has_to_say_is_shown_as_progress() {
+    if !Backend::Postgres.is_wanted() {
+        return;
+    }
+    let db = Backend::Postgres.empty_database().await;
+    let up = async |options: &[&str]| {
+        db.sql("DROP TABLE IF EXISTS plain, schema_migration").await;
+        let outcome = MigrationCli::of_subject(db.url(), "speaks").run(&[options, &["up"]].concat());
+        assert_eq!(outcome.code, Some(0), "{outcome:?}");
+        outcome.said().to_owned()
+    };
+
+    let shown = "notice: a notice\nwarning: a warning\nnotice: relation \"plain\" already exists, skipping\n";
+    assert_eq!(up(&[]).await, shown);
+    assert!(up(&["-v"]).await.contains("\ninfo: an information\n"));
+    assert_eq!(up(&["-vv"]).await.matches("a warning").count(), 1 + 1, "{}", "once as SQL");
+    assert_eq!(up(&["--quiet"]).await, "");
+    assert_eq!(up(&["--format", "json"]).await, "");
+    // onerow itself gives the server nothing to say.
+    assert_eq!(MigrationCli::on(Backend::Postgres.empty_database().await.url()).run(&["up"]).said(), "");
+}
+
+#[test]
+fn an_empty_database_url_is_refused_wherever_it_stands() {
+    let file = |content: &str| MigrationCli::new().file(".env", content).file("test.env", content);
+    let named = |empty: &str| format!("DATABASE_URL={empty}\n");
+    for empty in ["", " ", "\t \n"] {
+        let quoted = named(&format!("\"{empty}\""));
+        let cases = [
+            (MigrationCli::on(empty), &[][..]),
+            (MigrationCli::on(empty).file(".env", "DATABASE_URL=sqlite://other.sqlite?mode=rwc\n"), &[]),
+            (file(&quoted), &[]),
+            (file(&quoted), &["--env-file", "test.env"]),
+            (MigrationCli::new(), &["--database-url", empty]),
+        ];
+        for (cli, options) in cases {
+            for command in ["up", "status", "version", "check", "wait", "create", "reset"] {
+                let complaint = cli.run(&[options, &[command]].concat()).failed(2);
+                assert!(
+                    complaint.starts_with("error: ") && complaint.contains("nothing was changed"),
+                    "{complaint}"
+                );
+                assert!(complaint.contains("--database-url: postgres://"), "{complaint}");
+            }
+            let files = std::fs::read_dir(cli.dir()).unwrap().map(|file| file.unwrap().file_name());
+            assert!(files.into_iter().all(|name| name.to_string_lossy().ends_with(".env")));
+        }
+    }
+    // Of files alone, or named by the argument.
+    let cli = MigrationCli::on("");
+    cli.run(&["completions", "bash"]).done();
+    cli.run(&["--database-url", "sqlite::memory:", "version"]).done();
+}
+
+#[test]
+fn a_file_named_dot_env_is_read_here_and_above_and_whatever_is_set_wins() {
+    let content = |name: &str| format!("DATABASE_URL=sqlite://{name}.sqlite?mode=rwc\n");
+    let cli = MigrationCli::new().file(".env", &content("above")).file("named.env", &content("named"));
+    let below = "mkdir -p a/b && cd a/b && migration -q up >/dev/null && ls";
+    assert_eq!(cli.shell(below).done(), "above.sqlite\n");
+    let nearer = "cp named.env a/.env && cd a/b && migration -q up >/dev/null && ls";
+    assert_eq!(cli.shell(nearer).done(), "above.sqlite\nnamed.sqlite\n");
+
+    let on = |cli: &MigrationCli, args: &[&str]| cli.run(&[args, &["version"]].concat()).stderr;
+    assert_eq!(on(&cli, &[]), "database: ./above.sqlite\n");
+    assert_eq!(on(&cli, &["--env-file", "named.env"]), "database: ./named.sqlite\n");
+    let cli = cli.env("DATABASE_URL", "sqlite://set.sqlite?mode=rwc");
+    assert_eq!(on(&cli, &["--env-file", "named.env"]), "database: ./set.sqlite\n");
+    assert_eq!(on(&cli, &["--database-url", "sqlite::memory:"]), "database: in memory\n");
+}
+
+#[test]
+fn an_environment_file_that_does_not_parse_is_named_and_not_repeated() {
+    let good = "DATABASE_URL=sqlite://database.sqlite?mode=rwc\n";
+    for broken in ["PASSWORD hunter2", "PASSWORD=\"hunter2", "PASSWORD=hunter2 hunter2 # no", "hunter2"] {
+        let content = format!("{good}{broken}\n");
+        let cli = MigrationCli::new().file(".env", &content).file("test.env", &content);
+        for (args, file) in [(&["up"][..], "/.env"), (&["--env-file", "test.env", "up"], "test.env")] {
+            let complaint = cli.run(args).failed(2);
+            assert!(complaint.contains("cannot read the environment file"), "{broken}: {complaint}");
+            assert!(complaint.contains(file) && !complaint.contains("hunter2"), "{broken}: {complaint}");
+        }
+        assert!(!cli.dir().join("database.sqlite").exists());
+    }
+}
+
+#[test]
+fn a_command_names_the_database_first_without_its_password() {
+    let cli = MigrationCli::on("postgresql://tozo:hunter2@127.0.0.1:1/shop");
+    for args in
+        [&["up"][..], &["status"], &["version"], &["check"], &["adopt"], &["create"], &["drop", "--yes"]]
+    {
+        let outcome = cli.run(args);
+        let first = outcome.stderr.lines().next();
+        assert_eq!(first, Some("database: 127.0.0.1:1/shop as tozo"), "{args:?}: {outcome:?}");
+    }
+    for silent in ["--quiet", "--format=json"] {
+        let outcome = cli.run(&[silent, "version"]);
+        assert!(!outcome.stderr.starts_with("database: "), "{outcome:?}");
+    }
+    let outcome = MigrationCli::new().run(&["up"]);
+    assert_eq!(outcome.stderr, "database: ./database.sqlite\n");
+    let outcome = MigrationCli::new().run(&["completions", "bash"]);
+    assert_eq!(outcome.stderr, "");
+}
+
+#[test]
+fn no_piece_of_a_password_that_is_not_encoded_is_printed() {
+    // In two pieces, either of which would pass for a host, a port, a database or a user.
+    for between in ["@", "/", "?", "#", ":", "%", "%zz", "@x/", "/@", "?@", "#@", ":/", "&", "[", "\\"] {
+        for (left, right) in [("hunter", "secret"), ("12", "34secret"), ("secret", "")] {
+            let url = format!("postgres://tozo:{left}{between}{right}@127.0.0.1:1/tozo");
+            complain_without(&url, &["--format=text"], &["hunter", "secret"]);
+        }
+    }
+    for url in [
+        "postgres:tozo:hunter2@127.0.0.1:1/tozo",
+        "postgres:/tozo:hunter2@127.0.0.1:1/tozo",
+        "host=127.0.0.1 user=tozo password=hunter2 sslmode=disable:",
+        "tozo@hunter2:5432/tozo",
+        "postgres://tozo:12/hunter@127.0.0.1:1/tozo?sslmode=disable",
+        "postgres://127.0.0.1:1/tozo?user=tozo&password=x&hunter2&sslmode=disable",
+        "postgres://127.0.0.1:1/tozo?user=tozo&password=x#hunter2",
+        "sqlite://file.sqlite?key=hunter2",
+        "sqlite://file.sqlite?mode=rwc&hexkey=hunter2&hunter",
+        "sqlite://file.sqlite?mode=hunter2",
+    ] {
+        complain_without(url, &["--format=text", "--format=json"], &["hunter"]);
+    }
+}
+
+/// This database is refused, and no piece of what is secret named.
+fn complain_without(url: &str, formats: &[&str], secrets: &[&str]) {
+    let cli = MigrationCli::on(url);
+    for format in formats {
+        let outcome = cli.run(&[format, "-vv", "version"]);
+        assert_ne!(outcome.code, Some(0), "{url}: {outcome:?}");
+        let printed = format!("{}{}", outcome.stdout, outcome.stderr);
+        assert!(!secrets.iter().any(|secret| printed.contains(secret)), "{url}: {printed}");
+        assert!(printed.contains("percent-encoded") || url.starts_with("sqlite"), "{url}: {printed}");
+    }
+}
+
+#[test]
+fn a_program_whose_main_names_no_default_database_has_none() {
+    let cli = MigrationCli::of_subject("", "").unset("DATABASE_URL");
+    for command in ["up", "status", "version", "check", "wait", "create", "drop", "reset", "adopt"] {
+        let complaint = cli.run(&[command]).failed(2);
+        assert!(complaint.starts_with("error: no database is named"), "{complaint}");
+    }
+    assert_eq!(std::fs::read_dir(cli.dir()).unwrap().count(), 0);
+    assert!(!cli.run(&["up", "--help"]).done().contains("database.sqlite"));
+}
+
+/// Fails on a machine without IPv6: it is to be told, not left out.
+#[test]
+fn an_address_of_ipv6_stands_in_brackets() {
+    if !Backend::Postgres.is_wanted() {
+        return;
+    }
+    let server = PostgresServer::start_with(&[("listen_addresses", "127.0.0.1,::1")]).unwrap();
+    let url = server.url("shop").replace("127.0.0.1", "[::1]");
+    let cli = MigrationCli::on(&url);
+    let name = format!("[::1]:{}/shop", server.port());
+
+    assert_eq!(cli.run(&["wait"]).done(), format!("[::1]:{} answers\n", server.port()));
+    assert_eq!(cli.run(&["create"]).done(), format!("created the database {name}\n"));
+    let up = cli.run(&["up"]);
+    assert_eq!(up.stderr, format!("database: {name} as postgres\n"));
+    up.done();
+    assert_eq!(cli.run(&["version"]).done(), "2\n");
+    assert_eq!(cli.run(&["drop", "--yes"]).done(), format!("dropped the database {name}\n"));
 }
 
 #[test]

@@ -16,6 +16,7 @@ mod postgres;
 pub(crate) mod pragma;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+mod url;
 
 use std::{
     fs::File,
@@ -42,6 +43,8 @@ use ledger::Ledger;
 pub(crate) enum Fault {
     NoTable,
     NoColumn,
+    /// The search path leads to no schema in which a table could be made.
+    NoSchema,
     NotNull,
     /// Another session makes the same table at this moment.
     CreateRace,
@@ -405,40 +408,11 @@ pub(crate) fn of(pool: &DatabaseConnection) -> Result<&'static dyn Backend, Erro
 
 /// Opens the pool that the URL's scheme asks for.
 pub(crate) async fn connect(options: ConnectOptions) -> Result<DatabaseConnection, Error> {
-    match scheme(options.get_url())? {
+    match url::scheme(options.get_url())? {
         #[cfg(feature = "postgres")]
-        Scheme::Postgres => postgres::Postgres.connect(options).await,
+        url::Scheme::Postgres => postgres::Postgres.connect(options).await,
         #[cfg(feature = "sqlite")]
-        Scheme::Sqlite => sqlite::Sqlite.connect(options).await,
-    }
-}
-
-/// What a URL begins with, of the backends that are compiled in.
-enum Scheme {
-    #[cfg(feature = "postgres")]
-    Postgres,
-    #[cfg(feature = "sqlite")]
-    Sqlite,
-}
-
-/// SeaORM's own complaint about a bad URL repeats it, password included, so it never gets one. The rest of it is the
-/// driver's to parse: a path of SQLite need not be a URL's.
-fn scheme(url: &str) -> Result<Scheme, Error> {
-    let Some((scheme, _)) = url.split_once(':') else {
-        return Err(Error::InvalidUrl { reason: "it does not begin with a scheme and a colon".into() });
-    };
-    match scheme {
-        #[cfg(feature = "postgres")]
-        "postgres" | "postgresql" => Ok(Scheme::Postgres),
-        #[cfg(not(feature = "postgres"))]
-        scheme @ ("postgres" | "postgresql") => {
-            Err(Error::DriverMissing { scheme: scheme.into(), feature: "postgres" })
-        }
-        #[cfg(feature = "sqlite")]
-        "sqlite" => Ok(Scheme::Sqlite),
-        #[cfg(not(feature = "sqlite"))]
-        scheme @ "sqlite" => Err(Error::DriverMissing { scheme: scheme.into(), feature: "sqlite" }),
-        scheme => Err(Error::UnknownScheme { scheme: scheme.into() }),
+        url::Scheme::Sqlite => sqlite::Sqlite.connect(options).await,
     }
 }
 

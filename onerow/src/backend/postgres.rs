@@ -24,6 +24,7 @@ use super::{
     Activity, Backend, CLOSE, Fault, Mistrust, Move, Session, Settings, Start, VersionRow, abandon,
     connect_error,
     driver::{code, code_of, error_of, query_error},
+    url,
 };
 use crate::{
     Error, Failure, ServerSession,
@@ -54,15 +55,19 @@ const NOT_A_TABLE: [&str; 2] = ["0A000", "42809"];
 #[async_trait]
 impl Backend for Postgres {
     async fn connect(&self, mut options: ConnectOptions) -> Result<DatabaseConnection, Error> {
+        url::postgres(options.get_url())?;
         let lazy = options.get_connect_lazy();
         options.connect_lazy(true);
         // Unheard, as its span holds the options, password and all. It connects nowhere yet.
         let pool = SqlxPostgresConnector::connect(options)
             .with_subscriber(NoSubscriber::default())
             .await
-            .map_err(|error| Error::InvalidUrl { reason: reason(&error) })?;
+            .map_err(|error| Error::InvalidUrl { reason: super::words(&error) })?;
+        let connections = pool.get_postgres_connection_pool();
+        let parsed = PgConnectOptions::clone(&connections.connect_options());
+        connections.set_connect_options(url::without_brackets(parsed));
         if !lazy {
-            let mut first = match first_connection(pool.get_postgres_connection_pool()).await {
+            let mut first = match first_connection(connections).await {
                 Ok(first) => first,
                 // It lets in whoever comes later. How long to wait for that is the run's to say.
                 Err(Error::TooManyConnections { .. }) => return Ok(pool),
@@ -570,16 +575,8 @@ async fn first_connection(pool: &PgPool) -> Result<PoolConnection<sqlx::Postgres
 /// Host, port and database, for a message.
 pub(super) fn name(options: &PgConnectOptions) -> String {
     let host = options.get_socket().map_or(options.get_host().into(), |path| path.display().to_string());
+    let host = if host.contains(':') && !host.starts_with('/') { format!("[{host}]") } else { host };
     format!("{host}:{}/{}", options.get_port(), options.get_database().unwrap_or(options.get_username()))
-}
-
-/// Why a URL does not parse, without the URL.
-fn reason(error: &DbErr) -> String {
-    match error_of(error) {
-        Some(sqlx::Error::Configuration(reason)) => reason.to_string(),
-        Some(error) => error.to_string(),
-        None => error.to_string(),
-    }
 }
 
 /// <https://www.postgresql.org/docs/current/errcodes-appendix.html>
@@ -593,6 +590,7 @@ pub(super) fn fault(error: &sqlx::Error) -> Fault {
         _ => code(error).map_or(Fault::Other, |code| match &*code {
             "42P01" => Fault::NoTable,
             "42703" => Fault::NoColumn,
+            "3F000" => Fault::NoSchema,
             "23502" => Fault::NotNull,
             "23505" | "42710" | "42P04" | "42P06" | "42P07" => Fault::CreateRace,
             "55P03" | "40P01" | "40001" => Fault::Held,

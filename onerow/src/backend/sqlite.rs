@@ -5,6 +5,7 @@ use std::{
     fmt::Write,
     fs::{File, OpenOptions},
     io,
+    path::Path,
     sync::{
         Arc, LazyLock,
         atomic::{AtomicBool, Ordering},
@@ -28,6 +29,7 @@ use super::{
     connect_error,
     driver::{code, error_of, query_error},
     ledger::{Facts, Ledger, Orphans, Seen, more},
+    url,
 };
 use crate::{Error, Failure, ServerSession, table::Table};
 
@@ -102,13 +104,8 @@ static SETTINGS: LazyLock<String> = LazyLock::new(|| {
 #[async_trait]
 impl Backend for Sqlite {
     async fn connect(&self, mut options: ConnectOptions) -> Result<DatabaseConnection, Error> {
-        let parsed: Result<SqliteConnectOptions, sqlx::Error> = options.get_url().parse();
-        let name = match parsed {
-            Ok(parsed) => parsed.get_filename().display().to_string(),
-            Err(error) => {
-                return Err(Error::InvalidUrl { reason: error.to_string() });
-            }
-        };
+        let parsed = url::sqlite(options.get_url())?;
+        let file = parsed.get_filename();
         let storage = Storage::of(options.get_url());
         match storage {
             Storage::File => (),
@@ -119,7 +116,8 @@ impl Backend for Sqlite {
         let lazy = options.get_connect_lazy();
         // Unheard, as its span holds the options, and with them the key of an encrypted file.
         let connected = SqlxSqliteConnector::connect(options).with_subscriber(NoSubscriber::default()).await;
-        let failed = |error| connect_error(self.fault(&error), name.clone(), error);
+        let failed =
+            |error| connect_error(self.fault(&error), file.display().to_string(), in_folder(file, error));
         let connected = connected.map_err(failed)?;
         if !matches!(storage, Storage::Unshared) {
             return Ok(connected);
@@ -671,6 +669,16 @@ async fn is_shared(pool: &SqlitePool) -> Result<bool, sqlx::Error> {
 fn private() -> Error {
     let reason = "each connection to it would get an empty database of its own";
     Error::InvalidUrl { reason: reason.into() }
+}
+
+/// The error, or that there is no such folder.
+fn in_folder(file: &Path, error: DbErr) -> DbErr {
+    match file.parent() {
+        Some(folder) if folder != Path::new("") && !folder.exists() => {
+            DbErr::Custom(format!("there is no folder {}", folder.display()))
+        }
+        _ => error,
+    }
 }
 
 /// Where the database of a URL is.

@@ -5,8 +5,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use clap::{Arg, Args, Command, Parser, builder::Resettable, error::ErrorKind};
-use tracing_subscriber::EnvFilter;
+use clap::{Arg, ArgMatches, Args, Command, Parser, builder::Resettable, error::ErrorKind};
+use tracing::Subscriber;
+use tracing_subscriber::{
+    EnvFilter, Layer, layer::SubscriberExt, registry::LookupSpan, util::SubscriberInitExt,
+};
+
+const URL: &str = "database_url";
+const URL_VARIABLE: &str = "DATABASE_URL";
 
 /// Which database: `#[command(flatten)]` it into a program's arguments, and read those with [`parse`].
 ///
@@ -14,13 +20,15 @@ use tracing_subscriber::EnvFilter;
 #[derive(Clone, Args)]
 pub struct DatabaseArgs {
     /// The database's URL: postgres://user:password@host:5432/name or sqlite://file.sqlite?mode=rwc
+    // A global argument cannot be a required one. An empty URL is none, and `parse` refuses it.
     #[arg(
         long,
         global = true,
         value_name = "URL",
-        env = "DATABASE_URL",
+        env = URL_VARIABLE,
         hide_env_values = true,
-        default_value = "sqlite://database.sqlite?mode=rwc"
+        default_value = "",
+        hide_default_value = true
     )]
     pub database_url: String,
 
@@ -29,36 +37,101 @@ pub struct DatabaseArgs {
     pub env_file: Option<PathBuf>,
 }
 
-/// Parses the arguments, after the file that `--env-file` names has been read into the environment. Variables that are
-/// set already stay as they are.
+/// Parses the arguments, after two files have been read into the environment: the one that
+/// `--env-file` names, and `.env` in the working directory or the nearest one above it. Variables
+/// that are set already stay as they are.
 ///
-/// Call it first in `main`, before a second thread runs: it sets environment variables. A wrong argument, or a file that
-/// cannot be read, ends the process with exit code 2 and a message.
+/// Call it first in `main`, before a second thread runs: it sets environment variables. A wrong
+/// argument, no database's URL, or a file that cannot be read, ends the process with exit code 2
+/// and a message.
 #[must_use]
 pub fn parse<P: Parser>() -> P {
-    // The variables have to be there when clap looks for them, so the file's name is found by a parse of its own.
-    let first = command::<P>().ignore_errors(true).try_get_matches();
-    let file =
-        first.ok().and_then(|matches| matches.try_get_one::<PathBuf>("env_file").ok().flatten().cloned());
-    if let Some(file) = file
-        && let Err(reason) = load(&file)
-    {
-        let message = format!("cannot read the environment file {}: {reason}\n", file.display());
-        clap::Error::raw(ErrorKind::Io, message).exit();
+    parse_on_a_database(None)
+}
+
+/// As [`parse`], on this database if no URL is named. A `DATABASE_URL` that is set but empty is
+/// refused all the same.
+#[must_use]
+pub fn parse_with_default_database<P: Parser>(url: &'static str) -> P {
+    parse_on_a_database(Some(url))
+}
+
+fn parse_on_a_database<P: Parser>(default: Option<&'static str>) -> P {
+    let (program, matches) = read(default);
+    // Not every program takes one.
+    if let Ok(Some(url)) = matches.try_get_one::<String>(URL) {
+        refuse_empty(url);
     }
-    let parsed = P::from_arg_matches(&command::<P>().get_matches());
-    parsed.unwrap_or_else(|error| error.format(&mut command::<P>()).exit())
+    program
 }
 
-/// A variable that is empty counts as one that is not set: `docker compose` leaves such behind.
-fn command<P: Parser>() -> Command {
-    without_empty_variables(P::command())
+/// Parses the arguments, of which the database's URL may be empty.
+pub(super) fn read<P: Parser>(default: Option<&'static str>) -> (P, ArgMatches) {
+    load_files::<P>();
+    let command = || with_default(without_empty_variables(P::command()), default);
+    let matches = command().get_matches();
+    let program = P::from_arg_matches(&matches);
+    (program.unwrap_or_else(|error| error.format(&mut command()).exit()), matches)
 }
 
+/// Ends the process if no database is named.
+pub(super) fn refuse_empty(url: &str) {
+    if !url.trim().is_empty() {
+        return;
+    }
+    let what = match env::var(URL_VARIABLE) {
+        Ok(url) if url.trim().is_empty() => "DATABASE_URL is set, but it is empty",
+        Err(env::VarError::NotPresent) => "no database is named, as DATABASE_URL is not set",
+        _ => "--database-url is empty",
+    };
+    wrong_call(&format!(
+        "{what}; nothing was changed\n  set it, here or in a file .env, or give --database-url: \
+         postgres://user:password@host:5432/name or sqlite://file.sqlite?mode=rwc"
+    ));
+}
+
+fn wrong_call(message: &str) -> ! {
+    clap::Error::raw(ErrorKind::MissingRequiredArgument, format!("{message}\n")).exit()
+}
+
+fn with_default(command: Command, default: Option<&'static str>) -> Command {
+    let Some(default) = default else { return command };
+    command.mut_arg(URL, |arg| arg.default_value(default).hide_default_value(false))
+}
+
+/// A variable that is empty counts as one that is not set: `docker compose` leaves such behind. Not
+/// so the database's: what was meant to be there is missing, and nobody should be led to another
+/// database.
 fn without_empty_variables(command: Command) -> Command {
     let is_empty = |arg: &Arg| arg.get_env().and_then(env::var_os).is_some_and(|value| value.is_empty());
-    let clear = |arg: Arg| if is_empty(&arg) { arg.env(Resettable::Reset) } else { arg };
+    let clear = |arg: Arg| {
+        if arg.get_id() != URL && is_empty(&arg) { arg.env(Resettable::Reset) } else { arg }
+    };
     command.mut_args(clear).mut_subcommands(without_empty_variables)
+}
+
+/// Reads the files of a program on a database into the environment.
+fn load_files<P: Parser>() {
+    let command = without_empty_variables(P::command());
+    if !command.get_arguments().any(|arg| arg.get_id() == URL) {
+        return;
+    }
+    // The variables have to be there when clap looks for them, so the file's name is found by a
+    // parse of its own.
+    let first = command.ignore_errors(true).try_get_matches();
+    let named =
+        first.ok().and_then(|matches| matches.try_get_one::<PathBuf>("env_file").ok().flatten().cloned());
+    for file in named.into_iter().chain(dot_env()) {
+        if let Err(reason) = load(&file) {
+            wrong_call(&format!("cannot read the environment file {}: {reason}", file.display()));
+        }
+    }
+}
+
+/// `.env`, here or in the nearest directory above, as other tools look for it.
+fn dot_env() -> Option<PathBuf> {
+    let here = env::current_dir().ok()?;
+    here.ancestors().map(|dir| dir.join(".env")).find(|file| file.is_file())
 }
 
 fn load(file: &Path) -> Result<(), String> {
@@ -72,13 +145,16 @@ fn load(file: &Path) -> Result<(), String> {
 
 /// Sends `tracing` events to stderr: `RUST_LOG` says which, by default `info` without the driver's statements.
 pub fn init_tracing() {
-    init_tracing_at("info,sqlx=warn");
+    // An app that has set up its own keeps it.
+    let _ = tracing_subscriber::registry().with(log("info,sqlx=warn")).try_init();
 }
 
-pub(super) fn init_tracing_at(default: &str) {
+/// The events that `RUST_LOG` says, on stderr.
+pub(super) fn log<S>(default: &str) -> impl Layer<S>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+{
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
-    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let colour = anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never;
-    // An app that has set up its own keeps it.
-    let _ = subscriber.with_ansi(colour).try_init();
+    tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(colour).with_filter(filter)
 }

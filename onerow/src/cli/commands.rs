@@ -1,4 +1,5 @@
-//! The commands and their options. Each option has a variable in the environment.
+//! The commands and their options. Each option has a variable in the environment, unless it
+//! overrides a safety check: that is to be typed each time, by who knows which database it is for.
 
 use std::path::PathBuf;
 
@@ -74,6 +75,18 @@ pub(super) enum Command {
     Man(ManArgs),
 }
 
+impl Command {
+    pub(super) fn is_on_a_database(&self) -> bool {
+        !matches!(self, Self::New(_) | Self::Completions(_) | Self::Man(_))
+    }
+
+    /// Whether a signal asks it to stop. `reset` is asked when it has come to its migrations; what
+    /// is left out may simply be ended.
+    pub(super) fn stops_in_good_order(&self) -> bool {
+        matches!(self, Self::Up(_) | Self::Adopt(_) | Self::Baseline(_) | Self::Wait(_))
+    }
+}
+
 #[derive(Args)]
 pub(super) struct UpArgs {
     /// Stop at this version instead of the last
@@ -122,7 +135,7 @@ pub(super) struct AdoptArgs {
     pub(super) from_table: Option<String>,
 
     /// Accept that migrations were applied in another order than the registry's
-    #[arg(long, env = "ONEROW_OUT_OF_ORDER", value_parser = BoolishValueParser::new())]
+    #[arg(long)]
     pub(super) out_of_order: bool,
 
     /// Do nothing where no tool has left a table, as in a new database
@@ -140,7 +153,7 @@ pub(super) struct BaselineArgs {
     pub(super) version: i32,
 
     /// Do it though another tool has left its table
-    #[arg(long, env = "ONEROW_BESIDE_OTHER_TOOLS", value_parser = BoolishValueParser::new())]
+    #[arg(long)]
     pub(super) beside_other_tools: bool,
 
     #[command(flatten)]
@@ -168,11 +181,11 @@ pub(super) struct WaitArgs {
 #[derive(Args)]
 pub(super) struct DropArgs {
     /// Do not ask for the database's name to be typed
-    #[arg(long, env = "ONEROW_YES", value_parser = BoolishValueParser::new())]
+    #[arg(long)]
     pub(super) yes: bool,
 
     /// Do it even to a database on another machine
-    #[arg(long, env = "ONEROW_FORCE", value_parser = BoolishValueParser::new())]
+    #[arg(long)]
     pub(super) force: bool,
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::project::ProjectError;
-use crate::{Error, Status};
+use crate::{Error, Status, migration};
 
 /// What ends the process with another exit code than 0.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +40,9 @@ pub(super) enum Failure {
     NoTerminal { location: String },
     #[error("that is not its name; nothing was changed")]
     NotConfirmed,
+    /// By a second signal.
+    #[error("ended at once{}; {}", while_running(*.running), told_as_applied(*.applied))]
+    EndedAtOnce { running: Option<i32>, applied: Option<(i32, i32)>, exit_code: u8 },
     #[error("cannot write {what}")]
     Files { what: String, source: std::io::Error },
 }
@@ -51,6 +54,7 @@ impl Failure {
             Self::NotCurrent(status) if status.is_ahead() => 4,
             Self::NotCurrent(_) => 3,
             Self::Unreachable(_) => 5,
+            Self::EndedAtOnce { exit_code, .. } => *exit_code,
             _ => 1,
         }
     }
@@ -67,6 +71,7 @@ impl Failure {
             Self::NotLocal { .. } => "not_local",
             Self::NoTerminal { .. } => "no_terminal",
             Self::NotConfirmed => "not_confirmed",
+            Self::EndedAtOnce { .. } => "ended_at_once",
             Self::Files { .. } => "files",
         }
     }
@@ -87,6 +92,9 @@ impl Failure {
             Self::NotLocal { .. } => "to do it all the same: --force".into(),
             Self::NoTerminal { .. } => "to drop it without being asked: --yes".into(),
             Self::NotConfirmed => "try again, and type it as it is shown".into(),
+            Self::EndedAtOnce { .. } => {
+                "to see where the database is: cargo run -p migration -- status".into()
+            }
             Self::Files { .. } => "mend what the cause says, or name another place".into(),
         }
     }
@@ -112,6 +120,20 @@ impl Failure {
             Self::Error(error) | Self::Unreachable(error) => error.version(),
             Self::NotCurrent(status) => Some(status.version),
             _ => None,
+        }
+    }
+}
+
+fn while_running(version: Option<i32>) -> String {
+    version.map(|version| format!(", while {} was running", migration::name(version))).unwrap_or_default()
+}
+
+fn told_as_applied(applied: Option<(i32, i32)>) -> String {
+    match applied {
+        None => "this run has applied nothing".into(),
+        Some((first, last)) if first == last => format!("this run has applied {}", migration::name(first)),
+        Some((first, last)) => {
+            format!("this run has applied {} to {}", migration::name(first), migration::name(last))
         }
     }
 }

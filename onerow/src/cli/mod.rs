@@ -9,12 +9,16 @@
 //! # fn registry() -> onerow::Registry { onerow::registry![] }
 //! ```
 //!
+//! It runs on the database that `DATABASE_URL` or `--database-url` names, and on no other; a
+//! program with a default says so in its `main`, by [`run_with_default_database`].
+//!
 //! | module | holds |
 //! |---|---|
 //! | `commands` | the commands and their options |
 //! | `arguments` | what every program on a database takes |
 //! | `manage` | waiting for a database, creating it, dropping it |
 //! | `output`, `document` | results for people, and for machines |
+//! | `notices` | what the server has to say meanwhile |
 //! | `failure` | what went wrong, and its exit code |
 //! | `signal` | Ctrl-C and SIGTERM |
 //! | `shell` | completions and manual pages |
@@ -29,14 +33,15 @@ mod commands;
 mod document;
 mod failure;
 mod manage;
+mod notices;
 mod output;
 mod project;
 mod shell;
 mod signal;
 
-use std::{process::ExitCode, time::Duration};
+use std::{process::ExitCode, sync::Arc, time::Duration};
 
-pub use arguments::{DatabaseArgs, init_tracing, parse};
+pub use arguments::{DatabaseArgs, init_tracing, parse, parse_with_default_database};
 pub use output::print_error;
 pub use project::tool;
 
@@ -50,29 +55,52 @@ use signal::Signals;
 #[must_use]
 #[allow(clippy::needless_pass_by_value)] // `run(registry())` is what a `main` should say.
 pub fn run(registry: Registry) -> ExitCode {
-    let cli: Cli = parse();
+    run_program(&registry, None)
+}
+
+/// As [`run`], on this database if neither `DATABASE_URL` nor `--database-url` names one. A
+/// `DATABASE_URL` that is set but empty is refused all the same.
+///
+/// ```no_run
+/// fn main() -> std::process::ExitCode {
+///     onerow::cli::run_with_default_database(registry(), "sqlite://database.sqlite?mode=rwc")
+/// }
+/// # fn registry() -> onerow::Registry { onerow::registry![] }
+/// ```
+#[must_use]
+#[allow(clippy::needless_pass_by_value)] // As above.
+pub fn run_with_default_database(registry: Registry, url: &'static str) -> ExitCode {
+    run_program(&registry, Some(url))
+}
+
+fn run_program(registry: &Registry, default: Option<&'static str>) -> ExitCode {
+    let (cli, _) = arguments::read::<Cli>(default);
     if let Command::New(args) = &cli.command {
         return project::new_migration(args, Some(registry.latest() + 1), cli.printing.format);
     }
-    arguments::init_tracing_at(cli.printing.log());
+    if cli.command.is_on_a_database() {
+        arguments::refuse_empty(&cli.database.database_url);
+    }
+    let output = Arc::new(Output::new(&cli.printing));
+    notices::init_tracing(&cli.printing, &output);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => return output::failed(&format!("cannot start the runtime: {error}")),
     };
-    runtime.block_on(execute(&registry, &cli))
+    runtime.block_on(execute(registry, &cli, &output))
 }
 
-async fn execute(registry: &Registry, cli: &Cli) -> ExitCode {
-    let output = Output::new(&cli.printing);
-    let mut signals = Signals::default();
-    let done = command(registry, cli, &output, &mut signals).await;
+async fn execute(registry: &Registry, cli: &Cli, output: &Arc<Output>) -> ExitCode {
+    let mut signals = None;
+    let done = command(registry, cli, output, &mut signals).await;
     output.finish();
     match done {
         Ok(()) => output::printed(),
         Err(failure) => {
             output::print_failure(cli.printing.format, &failure);
-            ExitCode::from(signals.exit_code().unwrap_or(failure.exit_code()))
+            let stopped = signals.as_ref().and_then(Signals::exit_code);
+            ExitCode::from(stopped.unwrap_or(failure.exit_code()))
         }
     }
 }
@@ -80,16 +108,22 @@ async fn execute(registry: &Registry, cli: &Cli) -> ExitCode {
 async fn command(
     registry: &Registry,
     cli: &Cli,
-    output: &Output,
-    signals: &mut Signals,
+    output: &Arc<Output>,
+    signals: &mut Option<Signals>,
 ) -> Result<(), Failure> {
     let url = cli.database.database_url.as_str();
+    if cli.command.is_on_a_database() {
+        output.on(&databases::locate(url)?);
+    }
+    if cli.command.stops_in_good_order() {
+        *signals = Signals::listen(output).ok();
+    }
     match &cli.command {
         Command::Up(args) => {
             if let Some(seconds) = args.wait_for_server {
-                wait(url, seconds, output, signals).await?;
+                wait(url, seconds, output, signals.as_ref()).await?;
             }
-            output.report(&up(registry, url, &args.limits, args.to, output, signals).await?);
+            output.report(&up(registry, url, &args.limits, args.to, output, signals.as_ref()).await?);
         }
         Command::Status(args) => {
             let status = on(url, async |db| registry.status(db).await).await?;
@@ -99,16 +133,17 @@ async fn command(
         Command::Check => check(registry, url, output).await?,
         Command::Adopt(args) => {
             let adoption =
-                until(signals, on(url, async |db| adopt(registry, db, args, output).await)).await?;
+                until(signals.as_ref(), on(url, async |db| adopt(registry, db, args, output).await)).await?;
             output.adopted(&adoption, registry.latest(), args.taking_over.dry_run);
         }
         Command::Baseline(args) => {
             let adoption =
-                until(signals, on(url, async |db| baseline(registry, db, args, output).await)).await?;
+                until(signals.as_ref(), on(url, async |db| baseline(registry, db, args, output).await))
+                    .await?;
             output.adopted(&adoption, registry.latest(), args.taking_over.dry_run);
         }
         Command::Wait(args) => {
-            let waited = wait(url, args.timeout, output, signals).await?;
+            let waited = wait(url, args.timeout, output, signals.as_ref()).await?;
             output.answered(&databases::locate(url)?, waited);
         }
         Command::Create => {
@@ -121,6 +156,8 @@ async fn command(
         }
         Command::Reset(args) => {
             manage::reset(url, &args.drop).await?;
+            *signals = Signals::listen(output).ok();
+            let signals = signals.as_ref();
             output.report(&up(registry, url, &args.limits, None, output, signals).await?);
         }
         // Of files alone: done before there is a runtime.
@@ -131,18 +168,37 @@ async fn command(
     Ok(())
 }
 
+/// Done when a signal came.
+fn signal(signals: Option<&Signals>) -> impl Future<Output = ()> + Send + 'static {
+    let received = signals.map(Signals::received);
+    async {
+        match received {
+            Some(received) => received.await,
+            None => std::future::pending().await,
+        }
+    }
+}
+
 /// Does this, or what a signal says: a process that is the first of a container is not ended by one that it does not handle.
-async fn until<T, E>(signals: &mut Signals, task: impl Future<Output = Result<T, E>>) -> Result<T, Failure>
+async fn until<T, E>(
+    signals: Option<&Signals>,
+    task: impl Future<Output = Result<T, E>>,
+) -> Result<T, Failure>
 where
     Failure: From<E>,
 {
     tokio::select! {
         done = task => Ok(done?),
-        () = signals.received() => Err(Error::Cancelled { version: None }.into()),
+        () = signal(signals) => Err(Error::Cancelled { version: None }.into()),
     }
 }
 
-async fn wait(url: &str, seconds: u64, output: &Output, signals: &mut Signals) -> Result<Duration, Failure> {
+async fn wait(
+    url: &str,
+    seconds: u64,
+    output: &Output,
+    signals: Option<&Signals>,
+) -> Result<Duration, Failure> {
     until(signals, manage::wait(url, Duration::from_secs(seconds), output)).await
 }
 
@@ -152,22 +208,23 @@ async fn up(
     limits: &Limits,
     to: Option<i32>,
     output: &Output,
-    signals: &mut Signals,
-) -> Result<Report, Error> {
-    on(url, async |db| {
+    signals: Option<&Signals>,
+) -> Result<Report, Failure> {
+    let db = until(signals, Database::connect(url)).await?;
+    let done = using(&db, async |db| {
         let mut up = registry
             .up(db)
             .wait_timeout(Duration::from_secs(limits.wait_timeout))
             .lock_timeout(Duration::from_secs(limits.lock_timeout))
             .max_tries(limits.max_tries)
             .on_progress(|step| output.progress(step))
-            .cancel_on(signals.received());
+            .cancel_on(signal(signals));
         if let Some(version) = to {
             up = up.to(version);
         }
         up.await
-    })
-    .await
+    });
+    Ok(done.await?)
 }
 
 async fn adopt(
@@ -226,8 +283,11 @@ async fn check(registry: &Registry, url: &str, output: &Output) -> Result<(), Fa
 
 /// Does something on a pool, which it opens and closes.
 async fn on<T>(url: &str, task: impl AsyncFnOnce(&Database) -> Result<T, Error>) -> Result<T, Error> {
-    let db = Database::connect(url).await?;
-    let done = task(&db).await;
+    using(&Database::connect(url).await?, task).await
+}
+
+async fn using<T>(db: &Database, task: impl AsyncFnOnce(&Database) -> Result<T, Error>) -> Result<T, Error> {
+    let done = task(db).await;
     // A pool that does not come to rest is closed by the exit.
     let _ = tokio::time::timeout(Duration::from_secs(5), db.disconnect()).await;
     done

@@ -6,7 +6,7 @@ use std::{
     path::Path,
     process::ExitCode,
     sync::{
-        OnceLock,
+        Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -50,6 +50,29 @@ pub(super) struct Output {
     quiet: bool,
     /// Draws on a terminal only, and from the first step of a run on.
     bar: OnceLock<ProgressBar>,
+    reached: Mutex<Reached>,
+}
+
+/// Where a run is, for who ends it.
+#[derive(Debug, Clone, Default)]
+struct Reached {
+    running: Option<i32>,
+    /// The first and the last that were told as applied.
+    applied: Option<(i32, i32)>,
+}
+
+impl Reached {
+    fn note(&mut self, step: &Progress) {
+        match step {
+            Progress::Started { version, .. } => self.running = Some(*version),
+            Progress::Applied(applied) => {
+                let version = applied.version;
+                self.running = self.running.filter(|running| *running > version);
+                self.applied = Some((self.applied.map_or(version, |(first, _)| first), version));
+            }
+            _ => (),
+        }
+    }
 }
 
 impl Printing {
@@ -59,14 +82,16 @@ impl Printing {
             // What onerow and the driver have to say is printed from the progress and the error.
             0 => "error,onerow=off,sqlx=off",
             1 => "warn,onerow=debug,sqlx=off",
-            _ => "info,onerow=trace,sqlx=debug",
+            // The server's notices are printed as progress.
+            _ => "info,onerow=trace,sqlx=debug,sqlx::postgres::notice=off",
         }
     }
 }
 
 impl Output {
     pub(super) fn new(printing: &Printing) -> Self {
-        Self { format: printing.format, quiet: printing.quiet, bar: OnceLock::new() }
+        let (format, quiet) = (printing.format, printing.quiet);
+        Self { format, quiet, bar: OnceLock::new(), reached: Mutex::default() }
     }
 
     fn bar(&self) -> &ProgressBar {
@@ -92,6 +117,7 @@ impl Output {
     }
 
     pub(super) fn progress(&self, step: &Progress) {
+        self.reached.lock().unwrap_or_else(PoisonError::into_inner).note(step);
         match step {
             Progress::Started { version, target, .. } => {
                 let bar = self.bar();
@@ -118,6 +144,31 @@ impl Output {
         if !self.quiet && self.format == Format::Text {
             self.above(|| to_stderr(line));
         }
+    }
+
+    /// Which database this is, before anything is done to it.
+    pub(super) fn on(&self, location: &Location) {
+        let user = location.user.iter().map(|user| format!(" as {user}"));
+        self.news(&format!("database: {location}{}", user.collect::<String>()));
+    }
+
+    fn reached(&self) -> Reached {
+        self.reached.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The first signal has come.
+    pub(super) fn stopping(&self) {
+        let until =
+            self.reached().running.map(|version| format!(" as soon as {} lets go", migration::name(version)));
+        let until = until.unwrap_or_default();
+        self.news(&format!("stopping{until}; press Ctrl-C again to end the process at once"));
+    }
+
+    /// The second signal has come.
+    pub(super) fn ended_at_once(&self, exit_code: u8) {
+        let Reached { running, applied } = self.reached();
+        self.finish();
+        print_failure(self.format, &Failure::EndedAtOnce { running, applied, exit_code });
     }
 
     pub(super) fn finish(&self) {

@@ -1,49 +1,108 @@
-//! Ctrl-C and SIGTERM.
+//! Ctrl-C and SIGTERM, heard in a thread of their own: a migration's own code may compute or block
+//! for long.
 
-/// Which signal came, if one did.
-#[derive(Debug, Default)]
+use std::{io, process, sync::Arc, thread};
+
+use tokio::{
+    runtime,
+    sync::watch::{self, Receiver, Sender},
+};
+
+use super::output::Output;
+
+/// The first signal asks the run to stop, the second ends the process.
 pub(super) struct Signals {
-    number: Option<u8>,
+    heard: Receiver<Option<u8>>,
 }
 
 impl Signals {
-    /// Done when a signal comes.
-    pub(super) async fn received(&mut self) {
-        match next().await {
-            Some(number) => {
-                self.number = Some(number);
-                // The run is stopping in good order. Who asks again does not want to wait for that.
-                tokio::spawn(async {
-                    if let Some(number) = next().await {
-                        std::process::exit(128 + i32::from(number));
-                    }
-                });
+    /// Listens from now on. Without a handler a signal ends the process, which the database
+    /// survives as well.
+    pub(super) fn listen(output: &Arc<Output>) -> io::Result<Self> {
+        let (sender, heard) = watch::channel(None);
+        let output = Arc::clone(output);
+        let runtime = runtime::Builder::new_current_thread().enable_io().build()?;
+        // The handlers are there before anything is begun.
+        let stream = {
+            let _entered = runtime.enter();
+            Stream::new()?
+        };
+        thread::Builder::new()
+            .name("signals".into())
+            .spawn(move || runtime.block_on(hear(stream, &sender, &output)))?;
+        Ok(Self { heard })
+    }
+
+    /// Done when a signal came.
+    pub(super) fn received(&self) -> impl Future<Output = ()> + Send + 'static {
+        let mut heard = self.heard.clone();
+        async move {
+            if heard.wait_for(Option::is_some).await.is_err() {
+                std::future::pending::<()>().await;
             }
-            // Without a handler the signal ends the process, which the database survives as well.
-            None => std::future::pending().await,
         }
     }
 
     /// What a shell reports of a process that the signal ended: 128 and its number.
     pub(super) fn exit_code(&self) -> Option<u8> {
-        self.number.map(|number| 128 + number)
+        self.heard.borrow().map(|number| 128 + number)
     }
 }
 
-/// The number of the next signal; `None` where none can be waited for.
-#[cfg(unix)]
-async fn next() -> Option<u8> {
-    use tokio::signal::unix::{SignalKind, signal};
+async fn hear(mut signals: Stream, heard: &Sender<Option<u8>>, output: &Output) {
+    let number = signals.next().await;
+    output.stopping();
+    // Nobody listens any more when the process is about to end.
+    let _ = heard.send(Some(number));
+    let number = signals.next().await;
+    output.ended_at_once(128 + number);
+    process::exit(128 + i32::from(number));
+}
 
-    let mut interrupt = signal(SignalKind::interrupt()).ok()?;
-    let mut terminate = signal(SignalKind::terminate()).ok()?;
-    tokio::select! {
-        _ = interrupt.recv() => Some(2),
-        _ = terminate.recv() => Some(15),
+#[cfg(unix)]
+use unix::Stream;
+
+#[cfg(unix)]
+mod unix {
+    use std::io;
+
+    use tokio::signal::unix::{Signal, SignalKind, signal};
+
+    pub(super) struct Stream {
+        interrupt: Signal,
+        terminate: Signal,
+    }
+
+    impl Stream {
+        pub(super) fn new() -> io::Result<Self> {
+            let interrupt = signal(SignalKind::interrupt())?;
+            Ok(Self { interrupt, terminate: signal(SignalKind::terminate())? })
+        }
+
+        /// The number of the next signal.
+        pub(super) async fn next(&mut self) -> u8 {
+            tokio::select! {
+                _ = self.interrupt.recv() => 2,
+                _ = self.terminate.recv() => 15,
+            }
+        }
     }
 }
 
 #[cfg(not(unix))]
-async fn next() -> Option<u8> {
-    tokio::signal::ctrl_c().await.ok().map(|()| 2)
+struct Stream;
+
+#[cfg(not(unix))]
+impl Stream {
+    #[allow(clippy::unnecessary_wraps)] // As the other's.
+    fn new() -> io::Result<Self> {
+        Ok(Self)
+    }
+
+    async fn next(&mut self) -> u8 {
+        match tokio::signal::ctrl_c().await {
+            Ok(()) => 2,
+            Err(_) => std::future::pending().await,
+        }
+    }
 }

@@ -116,7 +116,7 @@ impl Run<'_> {
         }
         match version::begin_at_none(&self.session, &self.table, found).await {
             Ok(transaction) => Ok(Some(transaction)),
-            Err(error) => self.creation_raced(error).map(|()| None),
+            Err(error) => self.creation_raced(error).await.map(|()| None),
         }
     }
 

@@ -190,7 +190,7 @@ impl Run<'_> {
                             return Ok(version::NONE);
                         }
                         Err(error) => {
-                            self.creation_raced(error)?;
+                            self.creation_raced(error).await?;
                             wait.turn(ready(None)).await?;
                         }
                     }
@@ -201,11 +201,18 @@ impl Run<'_> {
     }
 
     /// Whether the version row could not be made since somebody else is at it; all else is an error.
-    pub(super) fn creation_raced(&self, error: DbErr) -> Result<(), Error> {
+    pub(super) async fn creation_raced(&self, error: DbErr) -> Result<(), Error> {
         match self.session.fault(&error) {
             Fault::CreateRace | Fault::Held => Ok(()),
+            Fault::NoSchema => Err(self.no_schema(error).await),
             fault => Err(version::explain(fault, "create the version row", None, &self.called, error)),
         }
+    }
+
+    async fn no_schema(&self, source: DbErr) -> Error {
+        let shown = self.session.backend.fetch_texts(&self.session.pool, "SHOW search_path").await;
+        let path = shown.ok().and_then(|mut rows| rows.pop().flatten()).unwrap_or_default();
+        Error::NoSchema { path, table: self.called.to_string(), source }
     }
 
     /// Begins a transaction that holds the row at the version before this migration; `None` if it has moved on.

@@ -81,6 +81,8 @@ async fn no_such_database() {
     }
     let error = connecting("sqlite:///nowhere/at/all.sqlite").await;
     assert!(matches!(error, Error::NoSuchDatabase { .. }), "{error:?}");
+    let text = error.explain().to_string();
+    assert!(text.contains("there is no folder /nowhere/at\n") && text.contains("create it: "), "{text}");
 }
 
 on_every_backend! {
@@ -185,6 +187,86 @@ async fn no_right_to_create_the_table_or_to_move_the_version() {
     assert_eq!(logged(1).up(&reader).await.unwrap().version, 0, "nothing to do needs no more than to read");
     let error = logged(2).up(&reader).await.unwrap_err();
     assert!(matches!(error, Error::PermissionDenied { version: Some(0), .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_search_path_whose_schema_is_not_there() {
+    if !Backend::Postgres.is_wanted() {
+        return;
+    }
+    let db = Backend::Postgres.empty_database().await;
+    let separator = if db.url().contains('?') { '&' } else { '?' };
+    let url = format!("{}{separator}options=-c%20search_path%3Dapp,apart", db.url());
+    let app = Database::connect(url).await.unwrap();
+
+    let error = logged(2).up(&app).await.unwrap_err();
+
+    let is_named = matches!(&error, Error::NoSchema { path, .. } if path.replace(' ', "") == "app,apart");
+    assert!(is_named && error.kind() == "no_schema", "{error:?}");
+    let text = error.explain().to_string();
+    assert!(text.contains("app,apart") && text.contains("nothing was changed"), "{text}");
+    assert!(text.contains("Registry::schema") && text.contains("CREATE SCHEMA"), "{text}");
+    let made = "SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+                WHERE nspname IN ('app', 'apart') OR relname = 'schema_migration'";
+    assert_eq!(number(&*db, made).await, 0);
+
+    // The ways out that the error names.
+    assert_eq!(logged(1).schema("app").up(&app).await.unwrap().version, 0);
+    let there = "SELECT count(*) FROM pg_tables WHERE schemaname = 'app'";
+    assert_eq!(number(&*db, there).await, 3);
+    db.sql("DROP SCHEMA app CASCADE; CREATE SCHEMA apart").await;
+    assert_eq!(logged(1).up(&app).await.unwrap().version, 0);
+}
+
+#[tokio::test]
+async fn a_search_path_of_the_role_whose_schema_is_not_there() {
+    if !Backend::Postgres.is_wanted() {
+        return;
+    }
+    let admin = Database::connect(server().url("postgres")).await.unwrap();
+    admin.execute_unprepared("CREATE DATABASE pathless").await.unwrap();
+    let role = format!(
+        "CREATE ROLE pathless LOGIN PASSWORD '{PASSWORD}'; ALTER ROLE pathless SET search_path = gone"
+    );
+    admin.execute_unprepared(&role).await.unwrap();
+    let url = format!("postgres://pathless:{PASSWORD}@127.0.0.1:{}/pathless", server().port());
+    let app = Database::connect(url).await.unwrap();
+
+    for error in [logged(1).up(&app).await.unwrap_err(), logged(1).baseline(&app, 0).await.unwrap_err()] {
+        assert!(matches!(&error, Error::NoSchema { path, .. } if path == "gone"), "{error:?}");
+    }
+}
+
+/// A cut in the middle of the password leaves pieces for host, port and database.
+#[tokio::test]
+async fn a_password_that_is_not_encoded() {
+    for password in
+        ["s3c/ret", "12/ret", "s3c?ret", "12?ret", "12#ret", "s3c@x/ret", "s3c@12:ret/x", "/ret", "12/@ret"]
+    {
+        let url = format!("postgres://u:{password}@127.0.0.1:1/x");
+        let error = Database::connect(&url).await.expect_err(&url);
+        let text = format!("{} {error:?}", error.explain());
+        assert!(
+            matches!(error, Error::InvalidUrl { .. }) && text.contains("percent-encoded"),
+            "{url}: {text}"
+        );
+        assert!(!["s3c", "ret", "12"].iter().any(|piece| text.contains(piece)), "{url}: {text}");
+    }
+}
+
+/// What is not a piece of a password.
+#[tokio::test]
+async fn an_at_sign_in_a_parameter_or_before_the_last_one() {
+    for url in [
+        "postgres://127.0.0.1:1/x?user=u@tenant&password=p@ss",
+        "postgres:///x?host=/nowhere@all&port=1",
+        "postgres://u:p@ss@127.0.0.1:1/x",
+        "postgres://u@tenant:p:ss%@127.0.0.1:1/x?options[search_path]=a@b",
+        "postgresql://u:p%2Fss%23%3F%40@127.0.0.1:1",
+    ] {
+        let error = connecting(url).await;
+        assert!(matches!(error, Error::ServerUnreachable { .. }), "{url}: {error:?}");
+    }
 }
 
 /// Keeps every span and event, of whatever level, as text.

@@ -8,7 +8,7 @@ use std::{
 use onerow::{
     on_every_backend,
     prelude::*,
-    testing::{Backend, TestDatabase},
+    testing::{Backend, PostgresServer, TestDatabase},
 };
 use sea_orm::ConnectOptions;
 
@@ -170,4 +170,20 @@ async fn a_migration_may_set_the_search_path() {
         Sql::new(["SELECT set_config('search_path', '', false)", "CREATE TABLE public.dumped (id INTEGER)"]);
     let next = Sql::new(["ALTER TABLE dumped ADD COLUMN task TEXT"]);
     assert_eq!(registry([dump, next]).up(&db).await.unwrap().version, 1);
+}
+
+/// Fails on a machine without IPv6: it is to be told, not left out.
+#[tokio::test]
+async fn an_address_of_ipv6_is_one_for_the_pool_and_for_the_runs_own_connection() {
+    if !Backend::Postgres.is_wanted() {
+        return;
+    }
+    let server = PostgresServer::start_with(&[("listen_addresses", "127.0.0.1,::1")]).unwrap();
+    let app = Database::connect(server.url("postgres").replace("127.0.0.1", "[::1]")).await.unwrap();
+    assert_eq!(logged(2).up(&app).await.unwrap().version, 1);
+    assert_eq!(text(&app, "SELECT host(inet_client_addr())").await, "::1");
+    app.disconnect().await.unwrap();
+
+    let nobody = Database::connect("postgres://u@[::1]:1/x").await.unwrap_err();
+    assert!(nobody.to_string().contains("[::1]:1/x"), "{nobody}");
 }

@@ -16,7 +16,8 @@ pub fn built(name: &str) -> &'static Path {
     &programs[name]
 }
 
-/// Built once for all tests, and together, so that both are with the same features of what they depend on.
+/// Built once for all tests, and together, so that all are with the same features of what they
+/// depend on.
 static PROGRAMS: LazyLock<Result<HashMap<String, PathBuf>, String>> = LazyLock::new(|| {
     let mut build = Command::new(env!("CARGO"));
     // What `cargo test` says of this package: the build script of ring takes it for its own, and all that stands on
@@ -38,6 +39,10 @@ static PROGRAMS: LazyLock<Result<HashMap<String, PathBuf>, String>> = LazyLock::
             "onerow",
             "--bin",
             "onerow",
+            "--package",
+            "subject",
+            "--bin",
+            "subject",
         ])
         .args(["--message-format", "json"])
         .current_dir(env!("CARGO_MANIFEST_DIR"))

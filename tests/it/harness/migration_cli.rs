@@ -17,6 +17,7 @@ use super::{built, eventually, log::Log, program};
 
 /// `migration`, run in a directory of its own.
 pub struct MigrationCli {
+    program: &'static str,
     dir: TempDir,
     env: Vec<(String, String)>,
 }
@@ -32,7 +33,12 @@ pub struct Outcome {
 impl MigrationCli {
     /// In an empty directory, with an empty environment.
     pub fn new() -> Self {
-        Self { dir: tempfile::tempdir().unwrap(), env: Vec::new() }
+        Self { program: "migration", dir: tempfile::tempdir().unwrap(), env: Vec::new() }
+    }
+
+    /// Over the migrations of `tests/subject`, of which the second does this.
+    pub fn of_subject(database_url: &str, does: &str) -> Self {
+        Self { program: "subject", ..Self::on(database_url).env("SUBJECT", does) }
     }
 
     /// With `DATABASE_URL` in the environment.
@@ -42,6 +48,11 @@ impl MigrationCli {
 
     pub fn env(mut self, variable: &str, value: &str) -> Self {
         self.env.push((variable.to_owned(), value.to_owned()));
+        self
+    }
+
+    pub fn unset(mut self, variable: &str) -> Self {
+        self.env.retain(|(set, _)| set != variable);
         self
     }
 
@@ -82,7 +93,7 @@ impl MigrationCli {
     }
 
     fn command(&self, args: &[&str]) -> Command {
-        let mut command = program(built("migration"), self.dir.path());
+        let mut command = program(built(self.program), self.dir.path());
         command.envs(self.env.iter().cloned()).args(args).stdin(Stdio::null());
         command
     }
@@ -100,9 +111,14 @@ impl Running {
         self.log.as_ref().unwrap().wait_for(needle);
     }
 
+    /// Sends it a signal.
+    pub fn send(&self, signal: Signal) {
+        kill(Pid::from_raw(self.process.id().cast_signed()), signal).unwrap();
+    }
+
     /// Sends it a signal and waits for its end: the exit code and what it said on stderr.
     pub fn stop(self, signal: Signal) -> (Option<i32>, String) {
-        kill(Pid::from_raw(self.process.id().cast_signed()), signal).unwrap();
+        self.send(signal);
         self.end()
     }
 
@@ -142,6 +158,12 @@ impl Outcome {
     #[track_caller]
     pub fn failed(self, code: i32) -> String {
         assert_eq!((self.code, self.stdout.as_str()), (Some(code), ""), "{self:?}");
-        self.stderr
+        self.said().to_owned()
+    }
+
+    /// What it said on stderr, behind the line that names the database.
+    pub fn said(&self) -> &str {
+        let named = self.stderr.strip_prefix("database: ").and_then(|rest| rest.split_once('\n'));
+        named.map_or(&self.stderr, |(_, rest)| rest)
     }
 }

@@ -5,39 +5,57 @@ mod postgres;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 
-use std::fmt;
+use std::{fmt, path::Path};
 
 use crate::Error;
 
-/// Where a URL leads. It prints as host, port and database, or as the file, without user and password.
+/// Where a URL leads. It prints as host, port and database, or as the file, without user and
+/// password; a file that is named from here as `./name`, lest it be taken for a database of a
+/// server.
 #[derive(Debug, Clone)]
 pub(crate) struct Location {
     /// What to type to confirm that this one is meant.
     pub(crate) database: String,
     /// Host and port of the server; `None` where the database is a file.
     pub(crate) server: Option<String>,
+    /// Who connects, where there is a server.
+    pub(crate) user: Option<String>,
     /// Whether it is on this machine, as far as the URL tells.
     pub(crate) is_local: bool,
 }
 
+impl Location {
+    fn is_relative_file(&self) -> bool {
+        let is_named = self.database == IN_MEMORY || self.database.starts_with('.');
+        !is_named && Path::new(&self.database).is_relative()
+    }
+}
+
+/// What a database is called that has no file.
+pub(crate) const IN_MEMORY: &str = "in memory";
+
 impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.server.iter().try_for_each(|server| write!(f, "{server}/"))?;
-        f.write_str(&self.database)
+        let place = match &self.server {
+            Some(server) => format!("{server}/"),
+            None if self.is_relative_file() => "./".into(),
+            None => String::new(),
+        };
+        write!(f, "{place}{}", self.database)
     }
 }
 
 /// Calls the function of this name for the backend that the URL's scheme asks for.
 macro_rules! of_scheme {
     ($url:expr, $backend:ident => $call:expr) => {
-        match super::scheme($url)? {
+        match super::url::scheme($url)? {
             #[cfg(feature = "postgres")]
-            super::Scheme::Postgres => {
+            super::url::Scheme::Postgres => {
                 use postgres as $backend;
                 $call
             }
             #[cfg(feature = "sqlite")]
-            super::Scheme::Sqlite => {
+            super::url::Scheme::Sqlite => {
                 use sqlite as $backend;
                 $call
             }

@@ -13,6 +13,7 @@ use crate::{
         Fault, connect_error,
         driver::{code, query_error},
         postgres::{fault, name},
+        url,
     },
 };
 
@@ -22,33 +23,27 @@ const CONNECT: Duration = Duration::from_secs(10);
 /// What every server has, to be connected to while another database is created or dropped.
 const MAINTENANCE: [&str; 2] = ["postgres", "template1"];
 
-fn options(url: &str) -> Result<PgConnectOptions, Error> {
-    url.parse().map_err(|error: sqlx::Error| match error {
-        sqlx::Error::Configuration(reason) => Error::InvalidUrl { reason: reason.to_string() },
-        error => Error::InvalidUrl { reason: error.to_string() },
-    })
-}
-
 fn database(options: &PgConnectOptions) -> &str {
     // As the server does where none is named.
     options.get_database().unwrap_or(options.get_username())
 }
 
 pub(super) fn locate(url: &str) -> Result<Location, Error> {
-    let options = options(url)?;
+    let options = url::postgres(url)?;
     let host = options.get_host();
     let is_local = options.get_socket().is_some()
         || host.starts_with('/')
         || host == "localhost"
-        || host.trim_matches(['[', ']']).parse().is_ok_and(|address: IpAddr| address.is_loopback());
+        || host.parse().is_ok_and(|address: IpAddr| address.is_loopback());
     let database = database(&options).to_owned();
     let server = name(&options);
     let server = server.strip_suffix(&format!("/{database}")).unwrap_or(&server).to_owned();
-    Ok(Location { database, server: Some(server), is_local })
+    let user = Some(options.get_username().to_owned());
+    Ok(Location { database, server: Some(server), user, is_local })
 }
 
 pub(super) async fn answers(url: &str) -> Result<(), Unanswered> {
-    let options = options(url)?;
+    let options = url::postgres(url)?;
     let error = match PgConnection::connect_with(&options).await {
         Ok(connection) => return close(connection, &options).await.map_err(Unanswered::Never),
         Err(error) => error,
@@ -66,7 +61,7 @@ pub(super) async fn answers(url: &str) -> Result<(), Unanswered> {
 }
 
 pub(super) async fn may_create(url: &str) -> Result<bool, Error> {
-    let options = options(url)?;
+    let options = url::postgres(url)?;
     let sql = "SELECT rolsuper OR rolcreatedb FROM pg_roles WHERE rolname = current_user";
     let mut connection = maintenance(&options).await?;
     let may = sqlx::query_scalar(sql).fetch_one(&mut connection).await;
@@ -75,7 +70,7 @@ pub(super) async fn may_create(url: &str) -> Result<bool, Error> {
 }
 
 pub(super) async fn create(url: &str) -> Result<bool, Error> {
-    let options = options(url)?;
+    let options = url::postgres(url)?;
     // Whoever may use it need not have the right to create one.
     if let Ok(Ok(connection)) = timeout(CONNECT, PgConnection::connect_with(&options)).await {
         close(connection, &options).await?;
@@ -91,7 +86,7 @@ pub(super) async fn create(url: &str) -> Result<bool, Error> {
 }
 
 pub(super) async fn drop(url: &str) -> Result<bool, Error> {
-    let options = options(url)?;
+    let options = url::postgres(url)?;
     // Forced: whoever drops a database does not want to hunt for the sessions of an app that still runs.
     let sql = format!("DROP DATABASE {} WITH (FORCE)", quoted(database(&options)));
     match maintain(&options, sql).await? {

@@ -10,39 +10,40 @@ use sea_orm::{
     sqlx::{self, AssertSqlSafe, Connection, SqliteConnection, sqlite::SqliteConnectOptions},
 };
 
-use super::{Location, Unanswered};
+use super::{IN_MEMORY, Location, Unanswered};
 use crate::{
     Error,
     backend::{
         driver::query_error,
         sqlite::{LOCK_FILE, Storage},
+        url,
     },
 };
 
 /// What SQLite keeps beside a file of this name.
 const BESIDE: [&str; 3] = ["-wal", "-shm", "-journal"];
 
-fn options(url: &str) -> Result<SqliteConnectOptions, Error> {
-    url.parse().map_err(|error: sqlx::Error| Error::InvalidUrl { reason: error.to_string() })
-}
-
 /// The file; an error for a database in memory.
 fn file(url: &str) -> Result<PathBuf, Error> {
     match Storage::of(url) {
-        Storage::File => Ok(options(url)?.get_filename().to_owned()),
+        Storage::File => Ok(url::sqlite(url)?.get_filename().to_owned()),
         _ => Err(Error::InvalidUrl { reason: "a database in memory is neither created nor dropped".into() }),
     }
 }
 
 pub(super) fn locate(url: &str) -> Result<Location, Error> {
-    let database = options(url)?.get_filename().display().to_string();
-    Ok(Location { database, server: None, is_local: true })
+    let options = url::sqlite(url)?;
+    let database = match Storage::of(url) {
+        Storage::File => options.get_filename().display().to_string(),
+        _ => IN_MEMORY.into(),
+    };
+    Ok(Location { database, server: None, user: None, is_local: true })
 }
 
 /// There is no server to wait for.
 #[allow(clippy::unused_async)] // As the other backend's.
 pub(super) async fn answers(url: &str) -> Result<(), Unanswered> {
-    Ok(options(url).map(|_| ())?)
+    Ok(url::sqlite(url).map(|_| ())?)
 }
 
 #[allow(clippy::unused_async)] // As the other backend's.
@@ -55,9 +56,12 @@ pub(super) async fn create(url: &str) -> Result<bool, Error> {
     if file.exists() {
         return Ok(false);
     }
+    if let Some(folder) = file.parent() {
+        fs::create_dir_all(folder).map_err(|error| folder_failed(folder, &error))?;
+    }
     let failed = |error| failed("create", &file, query_error(error));
     let mut connection =
-        SqliteConnection::connect_with(&options(url)?.create_if_missing(true)).await.map_err(failed)?;
+        SqliteConnection::connect_with(&url::sqlite(url)?.create_if_missing(true)).await.map_err(failed)?;
     // A file without a page is made by the first write only.
     sqlx::raw_sql("BEGIN IMMEDIATE; PRAGMA user_version = 0; COMMIT")
         .execute(&mut connection)
@@ -76,7 +80,7 @@ pub(super) async fn drop(url: &str) -> Result<bool, Error> {
     let file =
         file.canonicalize().map_err(|error| failed("drop", &file, DbErr::Custom(error.to_string())))?;
     let connection =
-        alone(&options(url)?).await.map_err(|error| failed("drop", &file, query_error(error)))?;
+        alone(&url::sqlite(url)?).await.map_err(|error| failed("drop", &file, query_error(error)))?;
     remove(&file).map_err(|error| failed("drop", &file, DbErr::Custom(error.to_string())))?;
     // Its rollback finds nothing to do in a file that is gone.
     let _ = connection.close().await;
@@ -123,4 +127,9 @@ fn with(file: &Path, suffix: &str) -> PathBuf {
 
 fn failed(verb: &str, file: &Path, source: DbErr) -> Error {
     Error::Database { operation: format!("{verb} the database {}", file.display()), version: None, source }
+}
+
+fn folder_failed(folder: &Path, error: &io::Error) -> Error {
+    let operation = format!("make the folder {}", folder.display());
+    Error::Database { operation, version: None, source: DbErr::Custom(error.to_string()) }
 }

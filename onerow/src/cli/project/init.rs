@@ -207,12 +207,9 @@ fn package_name(dir: &Path) -> Result<String, ProjectError> {
 fn files(package: &str, databases: &[Backend]) -> Vec<(&'static str, String)> {
     let source = source(Path::new(env!("CARGO_MANIFEST_DIR")));
     let features = features(databases);
-    let values = [
-        ("package", package),
-        ("crate", &package.replace('-', "_")),
-        ("source", &source),
-        ("features", &features),
-    ];
+    let name = package.replace('-', "_");
+    let run = run(&name, databases.contains(&Backend::Sqlite));
+    let values = [("package", package), ("run", &run), ("source", &source), ("features", &features)];
     let templates = [
         ("Cargo.toml", template::MANIFEST),
         ("src/main.rs", template::MAIN),
@@ -220,6 +217,18 @@ fn files(package: &str, databases: &[Backend]) -> Vec<(&'static str, String)> {
         ("src/m0000.rs", template::FIRST),
     ];
     templates.map(|(name, template)| (name, fill(template, &values))).into()
+}
+
+/// What `main` says, in which a default database is to be seen. In short lines, as rustfmt has them.
+fn run(name: &str, sqlite: bool) -> String {
+    if !sqlite {
+        return format!("onerow::cli::run({name}::registry())");
+    }
+    format!(
+        "// Unless DATABASE_URL or --database-url names another.
+    let default = \"sqlite://database.sqlite?mode=rwc\";
+    onerow::cli::run_with_default_database({name}::registry(), default)"
+    )
 }
 
 fn features(databases: &[Backend]) -> String {
@@ -285,6 +294,17 @@ mod tests {
                 matches!(package_name(Path::new(wrong)), Err(ProjectError::PackageName { .. })),
                 "{wrong}"
             );
+        }
+    }
+
+    #[test]
+    fn only_a_crate_with_sqlite_has_a_default_database() {
+        let main = |databases: &[Backend]| files("shop", databases).swap_remove(1).1;
+        assert!(main(&[Backend::Postgres]).contains("    onerow::cli::run(shop::registry())\n"));
+        for databases in [&[Backend::Sqlite][..], &[Backend::Postgres, Backend::Sqlite]] {
+            let main = main(databases);
+            assert!(main.contains("    let default = \"sqlite://database.sqlite?mode=rwc\";\n"), "{main}");
+            assert!(main.contains("run_with_default_database(shop::registry(), default)\n"), "{main}");
         }
     }
 

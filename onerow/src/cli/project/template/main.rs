@@ -1,5 +1,5 @@
 //! The command line over the migrations: `cargo run -p {{package}} -- up`.
 
 fn main() -> std::process::ExitCode {
-    onerow::cli::run({{crate}}::registry())
+    {{run}}
 }
