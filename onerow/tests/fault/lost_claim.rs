@@ -34,18 +34,18 @@ enum By {
     Network,
 }
 
-const DIARY: Diary = Diary { at: 1, lines: 32, pause: 120, transactional: false };
+const DIARY: Diary = Diary { at: 1, lines: 24, pause: 120, transactional: false };
 const SUBJECT: Subject = Subject::writing(DIARY);
 
 /// Within which the others come, and the session is lost: well before the migration ends.
-const MOMENTS: u64 = 1000;
+const MOMENTS: u64 = 600;
 
 #[async_trait]
 impl Scenario for LostClaim {
     fn name(&self) -> &'static str {
         match self.by {
             By::Administrator => "the_claim_is_terminated_while_two_more_wait",
-            By::Network => "the_claim_s_connection_is_cut_while_two_more_wait",
+            By::Network => "the_connection_of_the_claim_is_cut_while_two_more_wait",
         }
     }
 

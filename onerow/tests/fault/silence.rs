@@ -59,17 +59,12 @@ impl Scenario for Silence {
         10
     }
 
-    fn least_rounds(&self) -> usize {
-        2
-    }
-
     fn is_slow(&self) -> bool {
         self.0 == Then::WaitForIt
     }
 
-    /// Outside a transaction and inside by turns.
     async fn round(&mut self, round: &mut Round<'_>) {
-        let subject = subject(round.number % 2 == 1);
+        let subject = subject(round.rng.bool());
         let (server, place) = (round.world.server().await, round.place(Kind::Postgres).await);
         let proxy = Proxy::start(server.port(), None).await;
         let proxy = proxy.unwrap_or_else(|error| panic!("cannot start a proxy: {error}"));

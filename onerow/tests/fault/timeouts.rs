@@ -117,7 +117,7 @@ impl Case {
         let diary = Diary {
             at: 1,
             lines: rng.i32(3..8),
-            pause: rng.u32(100..500),
+            pause: rng.u32(100..300),
             transactional: may_be_transactional && rng.bool(),
         };
         // An index waits for locks.
