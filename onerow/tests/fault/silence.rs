@@ -11,7 +11,7 @@ use crate::{
     diary::Diary,
     place::{Kind, Place},
     proxy::Proxy,
-    runner::Runner,
+    runner::{LIMIT, Runner},
     running::{self, Running},
     scenario::{Round, Scenario},
     state,
@@ -33,7 +33,7 @@ enum Then {
 }
 
 /// How long a process may take to end that is told to.
-const STOPPED: Duration = Duration::from_secs(15);
+const STOPPED: Duration = Duration::from_secs(20);
 
 const fn subject(transactional: bool) -> Subject {
     Subject::writing(Diary { at: 1, lines: 30, pause: 100, transactional })
@@ -108,7 +108,8 @@ impl Run {
     async fn end(self) {
         match self {
             Self::Here(running) => {
-                let ending = running.end().await;
+                // The disconnection is a stop of its own.
+                let ending = running.end_within(LIMIT + STOPPED).await;
                 assert!(ending.outcome.is_err(), "it heard nothing, and tells {}", ending.explain());
             }
             Self::Process(runner) => {
