@@ -62,11 +62,13 @@ pub trait MigrationTrait: Any + Send + Sync {
     /// False is for statements that refuse one: `CREATE INDEX CONCURRENTLY`, `VACUUM`, and on PostgreSQL before 12
     /// `ALTER TYPE … ADD VALUE`. The version row stays held meanwhile, and moves only after `migrate` and `validate` have
     /// succeeded. A crash in between leaves the version before with the work half done, and the migration **runs
-    /// again**: write it so that it finds its own leftovers. One such statement for each migration is the simplest way.
+    /// again**: write it so that it finds its own leftovers. One such statement for each migration is the simplest way. It runs
+    /// again, too, if it does not get a lock within a `lock_timeout` of the role's.
     ///
     /// `db` is then a pool of a single connection: a transaction that is begun on it has to end before `db` is used again.
     /// Behind a transaction-pooling proxy use `execute_unprepared`, as a statement with parameters takes two messages, which
-    /// may reach two sessions.
+    /// may reach two sessions. Such a proxy also hides the session of another run between two of its statements: if the
+    /// connection that holds the row breaks, the next run may begin up to two seconds before this one has noticed.
     fn transactional(&self) -> bool {
         true
     }

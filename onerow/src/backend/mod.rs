@@ -141,7 +141,7 @@ pub(crate) struct Session {
 }
 
 /// How long a connection may take to come to rest before it is left to the end of the process.
-const CLOSE: Duration = Duration::from_secs(5);
+const CLOSE: Duration = Duration::from_secs(10);
 
 impl Session {
     /// Opens a connection with the options of the app's pool, fit to run migrations.
