@@ -283,7 +283,8 @@ impl Dialogue {
 
 /// The version that a message moves the row to and commits.
 fn committed(message: &str) -> Option<i32> {
-    let (_, update) = message.split_once("UPDATE schema_migration SET version = ")?;
+    // In whichever schema.
+    let (_, update) = message.split_once("schema_migration SET version = ")?;
     let (version, rest) = update.split_once(' ')?;
     rest.contains("; COMMIT").then(|| version.parse().ok())?
 }
