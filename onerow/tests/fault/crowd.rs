@@ -65,7 +65,7 @@ impl Scenario for Crowd {
         let load = (is_indexed && self.kind == Kind::Postgres).then(|| Load::start(&place));
 
         let runners = (0..self.size).map(|_| Runner::start(&place, subject)).collect();
-        let mut crowd = Processes { runners, ended: Vec::new() };
+        let mut crowd = Processes::new(runners);
         if is_attacked {
             crowd.kill_some(&place, subject, whole, round).await;
         }
@@ -89,12 +89,16 @@ async fn half_way(place: &Place, subject: Subject, round: &mut Round<'_>) -> i32
     version
 }
 
-struct Processes {
+pub struct Processes {
     runners: Vec<Runner>,
     ended: Vec<End>,
 }
 
 impl Processes {
+    pub fn new(runners: Vec<Runner>) -> Self {
+        Self { runners, ended: Vec::new() }
+    }
+
     /// Up to half of them, while the others go on.
     async fn kill_some(&mut self, place: &Place, subject: Subject, whole: Duration, round: &mut Round<'_>) {
         let victims = round.rng.usize(1..=self.runners.len() / 2);
@@ -115,14 +119,14 @@ impl Processes {
     }
 
     /// The survivors have to succeed.
-    async fn all_end(&mut self) {
+    pub async fn all_end(&mut self) {
         for runner in self.runners.drain(..) {
             self.ended.push(runner.succeed().await);
         }
     }
 
     /// Each migration was told to be applied by one process; by none perhaps where that was killed before it could.
-    fn assert_each_once(&self, initial: i32, subject: Subject, is_attacked: bool) {
+    pub fn assert_each_once(&self, initial: i32, subject: Subject, is_attacked: bool) {
         let told: Vec<i32> = self.ended.iter().flat_map(End::applied).collect();
         let distinct: BTreeSet<_> = told.iter().copied().collect();
         assert_eq!(told.len(), distinct.len(), "two processes tell that they applied the same migration");

@@ -19,7 +19,7 @@ pub fn scenarios() -> Vec<Box<dyn Scenario>> {
 
 struct Lock(Kind);
 
-const SUBJECT: Subject = Subject { count: 30, index_at: None, rows: 10, light_from: i32::MAX };
+const SUBJECT: Subject = Subject { count: 30, ..Subject::PLAIN };
 
 /// What a long transaction does that a later migration has to wait for.
 const HOLDS: [&str; 3] = [

@@ -18,7 +18,10 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use crate::state::texts;
+use crate::{runner::LIMIT, state::texts};
+
+/// Who owns the databases, and has no slots reserved.
+const USER: &str = "fault";
 
 /// How long a killed server may take to recover.
 const RECOVERY: Duration = Duration::from_mins(1);
@@ -34,7 +37,7 @@ pub struct World {
 
 impl World {
     pub async fn server(&self) -> &Server {
-        self.server.get_or_init(async || Server::start()).await
+        self.server.get_or_init(async || Server::start(&[]).await).await
     }
 
     /// An empty database of this kind.
@@ -133,18 +136,20 @@ pub struct Server {
 }
 
 impl Server {
-    fn start() -> Self {
-        let settings = [
+    /// With these settings besides its own.
+    pub async fn start(settings: &[(&str, &str)]) -> Self {
+        let mut all = vec![
             // As real servers have it. The minimal level writes new tables to the log in another way.
             ("wal_level", "replica"),
             // What no commit waits for stays in memory until it fills a page, so that a crash does lose it.
             ("wal_writer_delay", "10s"),
         ];
-        let postgres = block_in_place(|| PostgresServer::start_with(&settings));
-        Self {
-            postgres: postgres.unwrap_or_else(|error| panic!("no PostgreSQL server to attack: {error}")),
-            databases: AtomicUsize::new(0),
-        }
+        all.extend(settings);
+        let postgres = block_in_place(|| PostgresServer::start_with(&all));
+        let postgres = postgres.unwrap_or_else(|error| panic!("no PostgreSQL server to attack: {error}"));
+        let server = Self { postgres, databases: AtomicUsize::new(0) };
+        server.execute(&format!("CREATE ROLE {USER} LOGIN PASSWORD '{USER}'")).await;
+        server
     }
 
     pub fn port(&self) -> u16 {
@@ -152,15 +157,46 @@ impl Server {
     }
 
     /// An empty database. The one before goes: a thousand of them would fill the disk.
-    async fn place(&self) -> Place {
+    pub async fn place(&self) -> Place {
         let number = self.databases.fetch_add(1, Ordering::Relaxed);
         let name = format!("fault_{number}");
         if let Some(before) = number.checked_sub(1) {
             let drop = format!("DROP DATABASE IF EXISTS fault_{before} WITH (FORCE)");
             self.execute(&drop).await;
         }
-        self.execute(&format!("CREATE DATABASE {name}")).await;
+        self.execute(&format!("CREATE DATABASE {name} OWNER {USER}")).await;
         Place { kind: Kind::Postgres, url: self.postgres.url(&name), name, home: None }
+    }
+
+    /// The same database for its owner, who has no privileges elsewhere.
+    pub fn for_owner(&self, place: &Place) -> Place {
+        let url = format!("postgres://{USER}:{USER}@127.0.0.1:{}/{}", self.port(), place.name);
+        Place { kind: place.kind, url, name: place.name.clone(), home: None }
+    }
+
+    /// What the owner's next sessions start with, there alone or everywhere.
+    pub async fn set_for_owner(&self, place: Option<&Place>, name: &str, value: &str) {
+        let only = place.map_or(String::new(), |place| format!("IN DATABASE {}", place.name));
+        self.execute(&format!("ALTER ROLE {USER} {only} SET {name} = '{value}'")).await;
+    }
+
+    /// The owner's next sessions start with the server's settings, in all databases.
+    pub async fn reset_owner(&self) {
+        self.execute(&format!("ALTER ROLE {USER} RESET ALL")).await;
+    }
+
+    /// As the server counts its versions: 150004.
+    pub async fn version(&self) -> u32 {
+        let version = self.ask("SELECT current_setting('server_version_num')").await;
+        version.parse().unwrap_or_else(|error| panic!("server version {version}: {error}"))
+    }
+
+    /// The only value of the only row.
+    async fn ask(&self, sql: &str) -> String {
+        let db = connect(&self.postgres.url("postgres")).await;
+        let found = texts(&db, sql).await;
+        disconnect(db).await;
+        found.unwrap_or_else(|error| panic!("{sql}: {error}")).remove(0)
     }
 
     async fn execute(&self, sql: &str) {
@@ -183,6 +219,15 @@ impl Server {
         found.unwrap_or_else(|error| panic!("{sql}: {error}"))
     }
 
+    /// Returns when a run has got to this migration.
+    pub async fn wait_until_it_runs(&self, place: &Place, version: i32) {
+        let (condition, deadline) = (runs(version), Instant::now() + LIMIT);
+        while self.sessions(place, "pid", &condition).await.is_empty() {
+            assert!(Instant::now() < deadline, "migration {version} is not run after {LIMIT:?}");
+            sleep(Duration::from_millis(10)).await;
+        }
+    }
+
     /// SIGQUIT to the postmaster.
     pub fn kill(&self) {
         let killed = block_in_place(|| self.postgres.kill_immediately());
@@ -197,11 +242,7 @@ impl Server {
 
     /// The process id of the process that writes the log in the background.
     pub async fn log_writer(&self) -> String {
-        let db = connect(&self.postgres.url("postgres")).await;
-        let sql = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'walwriter'";
-        let found = texts(&db, sql).await;
-        disconnect(db).await;
-        found.unwrap_or_else(|error| panic!("{sql}: {error}")).remove(0)
+        self.ask("SELECT pid FROM pg_stat_activity WHERE backend_type = 'walwriter'").await
     }
 
     /// SIGKILL to one process of the server; false if it was gone already. Returns when the server has noticed, and ends
@@ -235,6 +276,11 @@ impl Server {
             sleep(Duration::from_millis(20)).await;
         }
     }
+}
+
+/// What holds of the sessions that run this migration.
+pub fn runs(version: i32) -> String {
+    format!("application_name LIKE 'onerow m{version:04} %'")
 }
 
 /// Of one connection.

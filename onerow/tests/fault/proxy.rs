@@ -3,6 +3,7 @@
 //! Framing: <https://www.postgresql.org/docs/current/protocol-message-formats.html>.
 
 use std::{
+    future::pending,
     io,
     ops::ControlFlow,
     sync::{
@@ -90,6 +91,10 @@ struct Shared {
     sprung: Mutex<Option<Message>>,
     springs: Notify,
     is_down: AtomicBool,
+    /// Whether nothing passes any more, on no connection, not even word of its end.
+    is_silent: AtomicBool,
+    /// What ends a connection, and the port by which the server knows it.
+    links: Mutex<Vec<(u16, Arc<Notify>)>>,
 }
 
 impl Proxy {
@@ -104,6 +109,8 @@ impl Proxy {
             sprung: Mutex::default(),
             springs: Notify::new(),
             is_down: AtomicBool::new(false),
+            is_silent: AtomicBool::new(false),
+            links: Mutex::default(),
         });
         let accepting = tokio::spawn(accept(listener, Arc::clone(&shared)));
         Ok(Self { port, shared, accepting })
@@ -129,11 +136,25 @@ impl Proxy {
     pub async fn springs(&self) {
         self.shared.springs.notified().await;
     }
+
+    /// Swallows from now on what either side says, as a line that is dead does without a word.
+    pub fn fall_silent(&self) {
+        self.shared.is_silent.store(true, Ordering::Relaxed);
+    }
+
+    /// Cuts the connection that the server knows by this port; false if there is none.
+    pub fn cut(&self, port: u16) -> bool {
+        let links = locked(&self.shared.links);
+        let found = links.iter().find(|(known, _)| *known == port);
+        found.inspect(|(_, cut)| cut.notify_one()).is_some()
+    }
 }
 
+/// Its connections go with it, as silent ones do when the two ends have given each other up.
 impl Drop for Proxy {
     fn drop(&mut self) {
         self.accepting.abort();
+        locked(&self.shared.links).iter().for_each(|(_, cut)| cut.notify_one());
     }
 }
 
@@ -155,14 +176,23 @@ async fn serve(client: TcpStream, shared: Arc<Shared>) {
     let _ = (client.set_nodelay(true), server.set_nodelay(true));
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
+    let cut = shared.link(to_server.local_addr().map_or(0, |address| address.port()));
     let link = Link { shared: &shared, dialogue: Mutex::default(), is_held: AtomicBool::new(false) };
     tokio::select! {
+        () = cut.notified() => (),
         () = link.pump(Side::Client, from_client, to_server) => (),
         () = link.pump(Side::Server, from_server, to_client) => (),
     }
 }
 
 impl Shared {
+    /// Notes a connection; what it gives ends it.
+    fn link(&self, port: u16) -> Arc<Notify> {
+        let cut = Arc::new(Notify::new());
+        locked(&self.links).push((port, Arc::clone(&cut)));
+        cut
+    }
+
     /// The trap if it is to spring now, which it does once: a run may well commit the same migration again.
     fn trap_for(&self, message: &Message) -> Option<Trap> {
         let mut sprung = locked(&self.sprung);
@@ -195,7 +225,8 @@ impl Link<'_> {
             is_first = false;
             let trap = self.shared.trap_for(&message);
             let is_withheld = trap.is_some_and(|trap| trap.moment == Moment::BeforeForwarding)
-                || self.is_held.load(Ordering::Relaxed);
+                || self.is_held.load(Ordering::Relaxed)
+                || self.shared.is_silent.load(Ordering::Relaxed);
             if !is_withheld && to.write_all(&bytes).await.is_err() {
                 return;
             }
@@ -204,6 +235,9 @@ impl Link<'_> {
             {
                 return;
             }
+        }
+        if self.shared.is_silent.load(Ordering::Relaxed) {
+            pending::<()>().await;
         }
     }
 
@@ -249,7 +283,8 @@ impl Dialogue {
 
 /// The version that a message moves the row to and commits.
 fn committed(message: &str) -> Option<i32> {
-    let (_, update) = message.split_once("UPDATE schema_migration SET version = ")?;
+    // In whichever schema.
+    let (_, update) = message.split_once("schema_migration SET version = ")?;
     let (version, rest) = update.split_once(' ')?;
     rest.contains("; COMMIT").then(|| version.parse().ok())?
 }

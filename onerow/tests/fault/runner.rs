@@ -7,6 +7,10 @@ use std::{
     time::Duration,
 };
 
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 use onerow::{Error, Progress, Registry, prelude::*};
 use tokio::{
     process::{Child, Command},
@@ -16,11 +20,23 @@ use tokio::{
 use crate::{place::Place, subject::Subject};
 
 const URL: &str = "FAULT_RUNNER";
+const COMMAND_LINE: &str = "FAULT_COMMAND_LINE";
 const SUBJECT: &str = "FAULT_SUBJECT";
 const HOP: &str = "FAULT_HOP";
 
 /// A run that takes longer hangs.
 pub const LIMIT: Duration = Duration::from_mins(1);
+
+/// Does what the arguments say, as a migration crate's `main` does, if this process is there for that.
+pub fn obey_command_line() -> Option<ExitCode> {
+    env::var_os(COMMAND_LINE)?;
+    Some(onerow::cli::run(subject().registry()))
+}
+
+fn subject() -> Subject {
+    let text = env::var(SUBJECT).unwrap_or_else(|error| panic!("{SUBJECT}: {error}"));
+    text.parse().unwrap_or_else(|error| panic!("{error}"))
+}
 
 /// What a runner process is told to do.
 pub struct Order {
@@ -37,7 +53,7 @@ impl Order {
         let read = |name| env::var(name).unwrap_or_else(|error| panic!("{name}: {error}"));
         Some(Self {
             url,
-            subject: read(SUBJECT).parse().unwrap_or_else(|error| panic!("{error}")),
+            subject: subject(),
             hop: read(HOP).parse().unwrap_or_else(|error| panic!("{error}")),
         })
     }
@@ -84,17 +100,29 @@ impl Runner {
 
     /// Starts a process that does so in several runs, of so many migrations each.
     pub fn start_hopping(place: &Place, subject: Subject, hop: i32) -> Self {
-        let program = env::current_exe().unwrap_or_else(|error| panic!("{error}"));
-        let child = Command::new(program)
-            .env(URL, &place.url)
-            .env(SUBJECT, subject.to_string())
-            .env(HOP, hop.to_string())
+        Self::spawn(program(subject).env(URL, &place.url).env(HOP, hop.to_string()))
+    }
+
+    /// Starts the command line's `up`, which hears signals.
+    pub fn start_command_line(url: &str, subject: Subject) -> Self {
+        Self::spawn(program(subject).arg("up").env(COMMAND_LINE, "").env("DATABASE_URL", url))
+    }
+
+    fn spawn(command: &mut Command) -> Self {
+        let child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .kill_on_drop(true)
             .spawn();
         Self(child.unwrap_or_else(|error| panic!("cannot start a runner: {error}")))
+    }
+
+    /// Sends a signal, if it is still there.
+    pub fn signal(&self, signal: Signal) {
+        let Some(pid) = self.0.id() else { return };
+        let sent = kill(Pid::from_raw(pid.cast_signed()), signal);
+        sent.unwrap_or_else(|error| panic!("cannot send {signal} to a runner: {error}"));
     }
 
     /// SIGKILL, which may come too late.
@@ -119,6 +147,13 @@ impl Runner {
     }
 }
 
+fn program(subject: Subject) -> Command {
+    let program = env::current_exe().unwrap_or_else(|error| panic!("{error}"));
+    let mut command = Command::new(program);
+    command.env(SUBJECT, subject.to_string());
+    command
+}
+
 /// How a runner ended.
 pub struct End(Output);
 
@@ -128,12 +163,21 @@ impl End {
         self.0.status.signal() == Some(9)
     }
 
+    pub fn is_success(&self) -> bool {
+        self.0.status.success()
+    }
+
+    /// What it printed to its standard error.
+    pub fn complaint(&self) -> String {
+        String::from_utf8_lossy(&self.0.stderr).into_owned()
+    }
+
     pub fn assert_success(&self) {
         assert!(
-            self.0.status.success(),
+            self.is_success(),
             "a runner that nobody killed failed, {}\n{}",
             self.0.status,
-            String::from_utf8_lossy(&self.0.stderr)
+            self.complaint()
         );
     }
 

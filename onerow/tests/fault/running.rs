@@ -70,8 +70,18 @@ impl Running {
 
     /// Panics if it does not end.
     pub async fn end(self) -> Ending {
-        let joined = timeout(LIMIT, self.task).await;
-        let joined = joined.unwrap_or_else(|_| panic!("a run hangs: it has not ended in {LIMIT:?}"));
+        self.end_within(LIMIT).await
+    }
+
+    /// The same, for one that may take its time, or less.
+    pub async fn end_within(self, limit: Duration) -> Ending {
+        let joined = timeout(limit, self.task).await;
+        let joined = joined.unwrap_or_else(|_| {
+            panic!(
+                "a run hangs: it has not ended in {limit:?}, and last told {:?}",
+                locked(&self.heard).last()
+            )
+        });
         let outcome = joined.unwrap_or_else(|error| panic!("a run panicked: {error}"));
         let heard = std::mem::take(&mut *locked(&self.heard));
         Ending { outcome, heard }

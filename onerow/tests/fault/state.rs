@@ -5,7 +5,11 @@ use std::{collections::BTreeSet, fmt::Debug};
 use onerow::prelude::*;
 use sea_orm::{AccessMode, DatabaseTransaction, IsolationLevel, Statement};
 
-use crate::{place::Place, subject::Subject};
+use crate::{
+    diary::{self, Line},
+    place::Place,
+    subject::Subject,
+};
 
 const TABLE: &str = "schema_migration";
 
@@ -23,6 +27,8 @@ struct State {
     rows: Option<u32>,
     /// Whether it is valid; `None` without one.
     index: Option<bool>,
+    /// As they were written.
+    diary: Vec<Line>,
 }
 
 /// Panics unless the database holds what its version promises, and nothing else. The version, −1 for none.
@@ -55,6 +61,9 @@ impl State {
         if subject.index_at != Some(version + 1) {
             let built = subject.index_at.is_some_and(|at| at <= version);
             same.assert("index", &self.index, &built.then_some(true));
+        }
+        if let Some(diary) = subject.diary {
+            diary.check(&self.diary, version);
         }
         version
     }
@@ -93,6 +102,7 @@ async fn read_in(snapshot: &Snapshot) -> Result<State, DbErr> {
     let mut tables: BTreeSet<_> = snapshot.texts(catalogue.tables).await?.into_iter().collect();
     // Asked of the snapshot, since a statement that names a table is refused where there is none.
     let (is_begun, has_version) = (tables.contains("ledger"), tables.remove(TABLE));
+    let has_diary = tables.contains(diary::TABLE);
     let mut state = State {
         version: None,
         tables,
@@ -101,6 +111,7 @@ async fn read_in(snapshot: &Snapshot) -> Result<State, DbErr> {
         counter: None,
         rows: None,
         index: snapshot.texts(catalogue.index).await?.pop().map(|valid| valid == "true"),
+        diary: Vec::new(),
     };
     if has_version {
         state.version = Some(snapshot.one(&format!("SELECT version FROM {TABLE}")).await?);
@@ -110,6 +121,9 @@ async fn read_in(snapshot: &Snapshot) -> Result<State, DbErr> {
         state.ledger.sort_unstable();
         state.counter = Some(snapshot.one("SELECT value FROM counter").await?);
         state.rows = Some(snapshot.one("SELECT count(*) FROM wide").await?);
+    }
+    if has_diary {
+        state.diary = snapshot.numbers(diary::LINES).await?;
     }
     if let Some(sound) = catalogue.sound {
         let faults = snapshot.texts(sound).await?;

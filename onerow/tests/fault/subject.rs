@@ -4,6 +4,8 @@ use std::{collections::BTreeSet, fmt, str::FromStr};
 
 use onerow::prelude::*;
 
+use crate::diary::{self, Diary};
+
 /// The name of the index that the migration outside a transaction builds.
 const INDEX: &str = "wide_note";
 
@@ -18,16 +20,23 @@ pub struct Subject {
     pub rows: u32,
     /// From which on they change data alone.
     pub light_from: i32,
+    /// Which of them writes a diary; it does nothing else.
+    pub diary: Option<Diary>,
 }
 
 impl Subject {
-    pub const PLAIN: Self = Self { count: 200, index_at: None, rows: 10, light_from: i32::MAX };
+    pub const PLAIN: Self = Self { count: 200, index_at: None, rows: 10, light_from: i32::MAX, diary: None };
     /// Rows enough for a build of a good part of a run.
-    pub const INDEXED: Self = Self { count: 200, index_at: Some(100), rows: 100_000, light_from: i32::MAX };
+    pub const INDEXED: Self = Self { index_at: Some(100), rows: 100_000, ..Self::PLAIN };
     /// Few messages, of every kind.
-    pub const SHORT: Self = Self { count: 6, index_at: Some(3), rows: 100, light_from: i32::MAX };
+    pub const SHORT: Self = Self { count: 6, index_at: Some(3), rows: 100, ..Self::PLAIN };
     /// Almost all of which fits a page of the server's log: what fills one is written soon, whoever asks for it.
-    pub const LIGHT: Self = Self { count: 25, index_at: None, rows: 10, light_from: 1 };
+    pub const LIGHT: Self = Self { count: 25, light_from: 1, ..Self::PLAIN };
+
+    /// A few, of which one writes a diary.
+    pub const fn writing(diary: Diary) -> Self {
+        Self { count: diary.at + 2, diary: Some(diary), ..Self::PLAIN }
+    }
 
     pub fn last(self) -> i32 {
         self.count - 1
@@ -40,7 +49,12 @@ impl Subject {
 
     /// The migrations that leave a table and a row in `ledger`, up to this version.
     pub fn entered(self, version: i32) -> impl Iterator<Item = i32> {
-        (0..=version).filter(move |number| Some(*number) != self.index_at)
+        (0..=version).filter(move |number| !self.is_set_apart(*number))
+    }
+
+    /// Whether it is one of the two that do nothing that all the others do.
+    fn is_set_apart(self, number: i32) -> bool {
+        Some(number) == self.index_at || self.diary.is_some_and(|diary| diary.at == number)
     }
 
     /// The tables that are there at this version.
@@ -52,7 +66,8 @@ impl Subject {
         let made =
             self.entered(version).filter(|number| *number < self.light_from && !dropped.contains(number));
         let common = ["ledger", "counter", "wide"].map(str::to_owned);
-        made.map(|number| format!("t{number}")).chain(common).collect()
+        let diary = self.diary.map(|_| diary::TABLE.to_owned());
+        made.map(|number| format!("t{number}")).chain(common).chain(diary).collect()
     }
 
     /// The columns that the migrations up to this version have added to `wide`.
@@ -113,24 +128,44 @@ struct Step {
 #[async_trait]
 impl MigrationTrait for Step {
     fn transactional(&self) -> bool {
-        Some(self.number) != self.subject.index_at
+        match self.diary() {
+            Some(diary) => diary.transactional,
+            None => Some(self.number) != self.subject.index_at,
+        }
     }
 
     async fn migrate(&self, db: &Database) -> Result<(), DbErr> {
+        if let Some(diary) = self.diary() {
+            return diary.write(db).await;
+        }
         if !self.transactional() {
             return create_index(db, INDEX, "wide", "note").await;
         }
         for statement in self.subject.statements(self.number) {
             db.execute_unprepared(&statement).await?;
         }
+        if self.number == 0 && self.subject.diary.is_some() {
+            db.execute_unprepared(&Diary::table(db.get_database_backend())).await?;
+        }
         Ok(())
+    }
+}
+
+impl Step {
+    /// That it writes.
+    fn diary(&self) -> Option<Diary> {
+        self.subject.diary.filter(|diary| diary.at == self.number)
     }
 }
 
 impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let index_at = self.index_at.unwrap_or(-1);
-        write!(f, "{},{index_at},{},{}", self.count, self.rows, self.light_from)
+        write!(f, "{},{index_at},{},{}", self.count, self.rows, self.light_from)?;
+        self.diary.map_or(Ok(()), |diary| {
+            let Diary { at, lines, pause, transactional } = diary;
+            write!(f, ",{at},{lines},{pause},{}", i32::from(transactional))
+        })
     }
 }
 
@@ -139,14 +174,21 @@ impl FromStr for Subject {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let numbers: Vec<i32> = text.split(',').flat_map(str::parse).collect();
-        let [count, index_at, rows, light_from] = numbers[..] else {
-            return Err(format!("{text:?} is not four numbers"));
+        let [count, index_at, rows, light_from, ref diary @ ..] = numbers[..] else {
+            return Err(format!("{text:?} is not four numbers, or eight"));
+        };
+        let diary = match *diary {
+            [at, lines, pause, transactional] => {
+                Some(Diary { at, lines, pause: pause.unsigned_abs(), transactional: transactional > 0 })
+            }
+            _ => None,
         };
         Ok(Self {
             count,
             index_at: (index_at >= 0).then_some(index_at),
             rows: rows.unsigned_abs(),
             light_from,
+            diary,
         })
     }
 }

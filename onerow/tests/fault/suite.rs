@@ -17,12 +17,12 @@ use onerow::testing::Backend;
 use tokio::time::timeout;
 
 use crate::{
-    cancel, commit_crash, crowd, cut, disk_full, lock,
+    cancel, commit_crash, crowd, cut, disk_full, few_slots, lock, lost_claim,
     place::{Kind, World},
     scenario::{Round, Scenario},
-    server_crash, sigkill,
+    server_crash, sigkill, silence, stopped,
     tally::{Summary, Tally},
-    terminate,
+    terminate, timeouts,
 };
 
 /// On each backend, where the environment does not say.
@@ -107,6 +107,11 @@ fn scenarios() -> Vec<Box<dyn Scenario>> {
     all.extend(lock::scenarios());
     all.extend(cancel::scenarios());
     all.extend(disk_full::scenarios());
+    all.extend(lost_claim::scenarios());
+    all.extend(silence::scenarios());
+    all.extend(timeouts::scenarios());
+    all.extend(few_slots::scenarios());
+    all.extend(stopped::scenarios());
     all
 }
 

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use onerow::prelude::*;
-use sea_orm::{DatabaseTransaction, IsolationLevel};
+use onerow::prelude::async_trait;
 use tokio::time::{Instant, sleep};
 
 use crate::{
+    blocker::Blocker,
     place::{Kind, Place, Server},
     runner::LIMIT,
     running::{self, Running},
@@ -61,7 +61,7 @@ impl Scenario for AnySession {
 }
 
 /// Ends the sessions of the runner for which this holds; whether there was one.
-async fn terminate(server: &Server, place: &Place, condition: &str) -> bool {
+pub async fn terminate(server: &Server, place: &Place, condition: &str) -> bool {
     let ended = server.sessions(place, "pg_terminate_backend(pid)", condition).await;
     ended.iter().any(|ended| ended == "true")
 }
@@ -80,13 +80,6 @@ enum Victim {
 const LOCK: &str = "state = 'idle in transaction'";
 const WORKER: &str =
     "state = 'active' AND query LIKE 'CREATE INDEX CONCURRENTLY%' AND wait_event_type = 'Lock'";
-
-const BLOCKERS: [(IsolationLevel, &str); 2] = [
-    // A writer, which is waited for before anything is built.
-    (IsolationLevel::ReadCommitted, "UPDATE wide SET note = note WHERE id = 1"),
-    // An old snapshot, when all is built and only has to be declared valid.
-    (IsolationLevel::RepeatableRead, "SELECT FROM ledger"),
-];
 
 const SUBJECT: Subject = Subject::SHORT;
 
@@ -109,7 +102,7 @@ impl Scenario for OfTwo {
 
     async fn round(&mut self, round: &mut Round<'_>) {
         let (server, place) = (round.world.server().await, round.place(Kind::Postgres).await);
-        let blocker = Blocker::begin(&place, round).await;
+        let blocker = Blocker::begin(&place, SUBJECT, &mut round.rng).await;
         let running = Running::start(place.url.as_str(), SUBJECT);
         wait_until_it_builds(server, &place).await;
         sleep(Duration::from_millis(round.rng.u64(..100))).await;
@@ -132,30 +125,6 @@ impl Scenario for OfTwo {
         }
         round.count(was_hit, state::check(&place, SUBJECT).await);
         running::finish(&place, SUBJECT).await;
-    }
-}
-
-/// A transaction that an index build waits for, for as long as we like.
-struct Blocker(DatabaseTransaction);
-
-impl Blocker {
-    /// Begins it just before the migration that builds the index.
-    async fn begin(place: &Place, round: &mut Round<'_>) -> Self {
-        let db = place.look().await;
-        let before = SUBJECT.index_at.map_or(-1, |at| at - 1);
-        let up = SUBJECT.registry().up(&db).to(before).await;
-        up.unwrap_or_else(|error| panic!("{}", error.explain()));
-        let (isolation, sql) = BLOCKERS[round.rng.usize(..BLOCKERS.len())];
-        let begun = db.begin_with_config(Some(isolation), None).await;
-        let transaction = begun.unwrap_or_else(|error| panic!("{error}"));
-        let done = transaction.execute_unprepared(sql).await;
-        done.unwrap_or_else(|error| panic!("{sql}: {error}"));
-        Self(transaction)
-    }
-
-    async fn end(self) {
-        let ended = self.0.rollback().await;
-        ended.unwrap_or_else(|error| panic!("{error}"));
     }
 }
 
