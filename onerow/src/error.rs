@@ -540,37 +540,17 @@ impl Error {
             }
             Self::NotAPool => "call it with the Database that the app connected",
             Self::Ahead { .. } => "deploy the build that applied that version, or a later one",
-            Self::InvalidVersion { table, .. } | Self::SeveralRows { table, .. } => {
-                return format!(
-                    "find out who wrote to it: if it is another tool's, keep the version in another table, by \
-                     Registry::table; else leave one row with the version that is applied in {table}"
-                );
-            }
-            Self::MissingRow { table, .. } => {
-                return format!("insert the row by hand: INSERT INTO {table} (version, …) VALUES (-1, …)");
-            }
-            Self::ForeignTable { .. } => {
-                "keep the version in another table, by Registry::table, or rename that one"
-            }
-            Self::RowHidden { table } => {
-                return format!(
-                    "let this user see the row, as the table's owner: ALTER TABLE {table} DISABLE ROW LEVEL SECURITY"
-                );
-            }
-            Self::UntrustedTable { table, .. } => {
-                return format!(
-                    "see who made it and why; if it is right, make it an ordinary table without triggers and rules that the \
-                     migrating role owns: ALTER TABLE {table} OWNER TO …"
-                );
-            }
+            Self::InvalidVersion { .. }
+            | Self::SeveralRows { .. }
+            | Self::MissingRow { .. }
+            | Self::ForeignTable { .. }
+            | Self::RowHidden { .. }
+            | Self::UntrustedTable { .. }
+            | Self::NoSchema { .. }
+            | Self::InvalidTable { .. } => return self.next_step_at_the_table(),
             Self::NoJournal => {
                 "take journal_mode = OFF out of the pool's options: WAL is fast and can roll back"
             }
-            Self::NoSchema { .. } => {
-                "have onerow make the schema, by Registry::schema; or make it first, by CREATE SCHEMA; or see that \
-                 URL and role set another search_path"
-            }
-            Self::InvalidTable { .. } => "give it a name of its own, by Registry::table",
             Self::Misnumbered { expected, .. } => {
                 return format!(
                     "rename the modules so that the first is {}, or see which migration is missing before them",
@@ -619,6 +599,42 @@ impl Error {
             Self::CommitInDoubt { .. } => {
                 "when the server is back, run: cargo run -p migration -- up (it finds out)"
             }
+        };
+        text.into()
+    }
+
+    /// The same, of what is wrong with the version table.
+    fn next_step_at_the_table(&self) -> String {
+        let text = match self {
+            Self::InvalidVersion { table, .. } | Self::SeveralRows { table, .. } => {
+                return format!(
+                    "find out who wrote to it: if it is another tool's, keep the version in another table, by \
+                     Registry::table; else leave one row with the version that is applied in {table}"
+                );
+            }
+            Self::MissingRow { table, .. } => {
+                return format!("insert the row by hand: INSERT INTO {table} (version, …) VALUES (-1, …)");
+            }
+            Self::ForeignTable { .. } => {
+                "keep the version in another table, by Registry::table, or rename that one"
+            }
+            Self::RowHidden { table } => {
+                return format!(
+                    "let this user see the row, as the table's owner: ALTER TABLE {table} DISABLE ROW LEVEL SECURITY"
+                );
+            }
+            Self::UntrustedTable { table, .. } => {
+                return format!(
+                    "see who made it and why; if it is right, make it an ordinary table without triggers and rules that the \
+                     migrating role owns: ALTER TABLE {table} OWNER TO …"
+                );
+            }
+            Self::NoSchema { .. } => {
+                "have onerow make the schema, by Registry::schema; or make it first, by CREATE SCHEMA; or see that \
+                 URL and role set another search_path"
+            }
+            Self::InvalidTable { .. } => "give it a name of its own, by Registry::table",
+            _ => "",
         };
         text.into()
     }

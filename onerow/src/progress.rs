@@ -137,7 +137,7 @@ impl Progress {
     pub(crate) fn trace(&self) {
         match self {
             Self::Waiting { waited, .. } | Self::WaitingForConnection { waited, .. } => {
-                tracing::info!(target: TARGET, ?waited, "{self}")
+                tracing::info!(target: TARGET, ?waited, "{self}");
             }
             Self::Started { version, .. } => tracing::debug!(target: TARGET, version, "{self}"),
             Self::Running { version, elapsed, .. } if self.is_news() => {

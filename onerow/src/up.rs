@@ -145,7 +145,7 @@ impl<'a> Up<'a> {
         }
         // The whole cost of a run with nothing to do.
         let read = || version::read(pool, &table);
-        let reading = run::once_let_in(&self.options, pool, read).await?.to_go_by()?;
+        let reading = run::once_let_in(&self.options, pool, read).await?.believed()?;
         match reading.found {
             Found::Version(version) if version > latest => return Err(Error::Ahead { version, latest }),
             Found::Version(version) if version > target => {
@@ -159,7 +159,7 @@ impl<'a> Up<'a> {
             }
             _ => (),
         }
-        let Reading { found, table: found_at, .. } = reading.to_write()?;
+        let Reading { found, table: found_at, .. } = reading.trusted()?;
         let run = run::Run::open(self.registry, pool, table, found_at, self.options, target).await?;
         Ok(Begun::Pending(Box::new(run), found))
     }

@@ -55,15 +55,15 @@ pub(crate) struct Reading {
 
 impl Reading {
     /// The version, if there is anything to do for who goes by it: nothing that somebody else may have made up.
-    pub(crate) fn to_go_by(self) -> Result<Self, Error> {
+    pub(crate) fn believed(self) -> Result<Self, Error> {
         match &self.mistrust {
-            Some(Mistrust::Foreign { even_to_read: true, .. }) => self.to_write(),
+            Some(Mistrust::Foreign { even_to_read: true, .. }) => self.trusted(),
             _ => Ok(self),
         }
     }
 
     /// The same for who is going to write to the table, as the code of its triggers and rules is run by that.
-    pub(crate) fn to_write(self) -> Result<Self, Error> {
+    pub(crate) fn trusted(self) -> Result<Self, Error> {
         match self.mistrust {
             Some(mistrust) => Err(mistrusted(&self.table, mistrust)),
             None => Ok(self),

@@ -165,7 +165,7 @@ async fn take_over(
     dry_run: bool,
 ) -> Result<Adoption, Error> {
     let (pool, table) = registry.on(db)?;
-    let found_at = once_let_in(&options, pool, || version::read(pool, &table)).await?.to_write()?.table;
+    let found_at = once_let_in(&options, pool, || version::read(pool, &table)).await?.trusted()?.table;
     let mut run = Run::open(registry, pool, table, found_at, options, registry.latest()).await?;
     let (initial, plan) = run.adopt(source, dry_run).await?;
     let version = plan.version.max(initial);

@@ -392,7 +392,7 @@ pub(crate) async fn abandon(transaction: DatabaseTransaction) {
         let _ = transaction.execute_unprepared("ROLLBACK; BEGIN").await;
         let _ = transaction.rollback().await;
     };
-    let _ = timeout(CLOSE, end).await;
+    let _ = timeout(CLOSE / 2, end).await;
 }
 
 /// Which backend serves a pool.

@@ -106,14 +106,13 @@ impl Backend for Postgres {
     ) -> Result<Result<VersionRow, DbErr>, Error> {
         let pool = pool.get_postgres_connection_pool();
         let sql = read_row(table);
-        let answer = match ask_idle(pool, &sql).await {
-            Some(answer) => answer,
-            None => {
-                let mut connection = first_connection(pool).await?;
-                let answer = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(&mut *connection).await;
-                connection.return_to_pool().await;
-                answer
-            }
+        let answer = if let Some(answer) = ask_idle(pool, &sql).await {
+            answer
+        } else {
+            let mut connection = first_connection(pool).await?;
+            let answer = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(&mut *connection).await;
+            connection.return_to_pool().await;
+            answer
         };
         let row = answer.and_then(|rows| row_of(&rows)).map_err(query_error);
         match row {

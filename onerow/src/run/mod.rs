@@ -280,9 +280,19 @@ impl<'a> Run<'a> {
         let _ = timeout(CANCEL, flush).await;
     }
 
-    /// The version that the database holds, if it says so soon.
+    /// The version that the database holds, if it says so soon; on SQLite once a rollback that is under way lets readers in.
     async fn version_now(&self) -> Option<i32> {
-        timeout(CANCEL, version::read(self.pool, &self.table)).await.ok()?.ok()?.found.version()
+        let read = async {
+            for pause in pauses(POLL) {
+                let version = version::read(self.pool, &self.table).await.ok()?.found.version();
+                if version.is_some() {
+                    return version;
+                }
+                sleep(pause).await;
+            }
+            None
+        };
+        timeout(CANCEL, read).await.ok().flatten()
     }
 
     /// Whether another try may mend what rejected the migration.

@@ -167,7 +167,7 @@ impl Run<'_> {
                 answered(version::read(&self.session.pool, &self.table)).await.map_err(|silence| {
                     version::explain(Fault::Lost, "read the version", None, &self.called, silence)
                 })?;
-            match reading?.to_write()?.found {
+            match reading?.trusted()?.found {
                 Found::Held => wait.turn(ready(None)).await?,
                 found => return Ok(found),
             }
@@ -196,7 +196,7 @@ impl Run<'_> {
                     }
                 }
             }
-            found = version::read(&self.session.pool, &self.table).await?.to_write()?.found;
+            found = version::read(&self.session.pool, &self.table).await?.trusted()?.found;
         }
     }
 

@@ -224,14 +224,13 @@ async fn a_second_runner_does_not_start_before_the_session_of_one_that_lost_the_
     }
     let db = Backend::Postgres.empty_database().await;
     slow(0, Duration::ZERO).up(&db).to(0).await.unwrap();
-    let run = async |rest| {
-        let handle = db.connect().await;
+    let run = |handle: Database, rest| {
         let rest = Duration::from_millis(rest);
         tokio::spawn(async move { slow(10, rest).up(&handle).await.map(|report| report.version) })
     };
-    let first = run(300).await;
+    let first = run(db.connect().await, 300);
     sleep(Duration::from_millis(100)).await;
-    let second = run(10).await;
+    let second = run(db.connect().await, 10);
     end_the_claim(&db).await;
 
     let error = first.await.unwrap().unwrap_err();
