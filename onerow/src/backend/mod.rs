@@ -8,6 +8,7 @@
 
 #[cfg(feature = "cli")]
 pub(crate) mod databases;
+pub(crate) mod foreign;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(feature = "sqlite")]
