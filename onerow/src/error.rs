@@ -186,6 +186,18 @@ pub enum Error {
         /// The schema of the registry's table.
         schema: String,
     },
+    /// To read the table would run code of whoever owns it.
+    #[error(
+        "the table {table} of {tool} is not read, as that could run its owner's code: {reason}; nothing was changed"
+    )]
+    UnsafeHistory {
+        /// The migrator.
+        tool: Tool,
+        /// The table.
+        table: String,
+        /// Why.
+        reason: String,
+    },
     /// The table has not the columns of any migrator that onerow knows.
     #[error("the table {table} is not that of a migrator that onerow knows; nothing was changed")]
     NoTool {
@@ -361,6 +373,17 @@ pub enum Failure {
         #[source]
         source: DbErr,
     },
+    /// It names the table of the tool that ran it before, which a database does not have that this tool has not migrated.
+    #[error("it needs the table {table} of {tool}, which only a database has that {tool} has migrated")]
+    OldTable {
+        /// The tool.
+        tool: Tool,
+        /// Its table.
+        table: String,
+        /// The server's words.
+        #[source]
+        source: DbErr,
+    },
     /// The version could not be moved, or the commit was refused.
     #[error("its commit was refused")]
     Commit(#[source] DbErr),
@@ -371,6 +394,7 @@ impl Failure {
     pub(crate) fn refusal(&self) -> Option<&DbErr> {
         match self {
             Self::Migrate(error) | Self::Validate(error) | Self::Commit(error) => Some(error),
+            Self::OldTable { source, .. } => Some(source),
             _ => None,
         }
     }
@@ -413,6 +437,7 @@ impl Error {
             Self::ForeignHistory { .. } => "foreign_history",
             Self::HistoryMismatch { .. } => "history_mismatch",
             Self::HistoryElsewhere { .. } => "history_elsewhere",
+            Self::UnsafeHistory { .. } => "unsafe_history",
             Self::NoTool { .. } => "no_tool",
             Self::HistoryBusy { .. } => "history_busy",
             Self::Unadopted { .. } => "unadopted",
@@ -501,6 +526,10 @@ impl Error {
             Self::HistoryElsewhere { table, .. } => {
                 return format!("if it is the right one, say so: --from-table {table}");
             }
+            Self::UnsafeHistory { .. } => {
+                "see who made it: rename or drop what is not the old migrator's table, or run this as a user to whom it shows \
+                 all rows"
+            }
             Self::HistoryMismatch { problems, .. } => return after_mismatch(&problems.0).into(),
             Self::HistoryBusy { .. } => "stop what runs the old migrator, and try again",
             Self::BesideHistory { .. } => {
@@ -519,6 +548,12 @@ impl Error {
             Self::TargetBelowVersion { .. } => "mend a mistake with a new migration, or restore a backup",
             Self::MigrationFailed { failure: Failure::Blocked { .. }, .. } => {
                 "wait for those sessions or end them, then run: cargo run -p migration -- up"
+            }
+            Self::MigrationFailed { failure: Failure::OldTable { table, .. }, .. } => {
+                return format!(
+                    "take the statement out of the script, or on PostgreSQL run it only where the table is, in a DO block by \
+                     IF pg_catalog.to_regclass('{table}') IS NOT NULL; then run: cargo run -p migration -- up"
+                );
             }
             Self::MigrationFailed { .. } => "to retry after fixing it: cargo run -p migration -- up",
             Self::WaitTimeout { .. } => {

@@ -37,6 +37,10 @@ impl SqlMigration {
         Self { name, description, sql, transactional }
     }
 
+    pub(crate) fn script(&self) -> &'static str {
+        self.sql
+    }
+
     /// The same for the same migration, all over the program.
     #[cfg(feature = "testing")]
     pub(crate) fn identity(&self) -> impl Hash {

@@ -145,7 +145,7 @@ fn is_refused(error: &Error) -> bool {
         Failure::Migrate(error) | Failure::Validate(error) => {
             matches!(error, DbErr::Exec(_) | DbErr::Query(_))
         }
-        Failure::Blocked { .. } | Failure::Panicked(_) => true,
+        Failure::Blocked { .. } | Failure::Panicked(_) | Failure::OldTable { .. } => true,
         _ => false,
     }
 }
