@@ -7,7 +7,6 @@ use onerow::{
     prelude::*,
     testing::{Backend, TestDatabase},
 };
-use sea_orm::entity::prelude::*;
 use tokio::time::sleep;
 
 use crate::log::NOT_ONEROWS;
@@ -80,7 +79,7 @@ const EVERY_KIND: &str = "
     CREATE AGGREGATE total (int) (sfunc = pg_catalog.int4pl, stype = int)";
 
 mod item {
-    use super::*;
+    use sea_orm::entity::prelude::*;
 
     #[sea_orm::model]
     #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]

@@ -302,7 +302,7 @@ fn quoted(rest: &str, start: usize, quote: char, escapes: bool) -> (Option<Token
         match c {
             '\\' if escapes => text.extend(chars.next().map(|(_, c)| c)),
             c if c == quote && chars.peek().is_some_and(|(_, next)| *next == quote) => {
-                text.extend(chars.next().map(|(_, c)| c))
+                text.extend(chars.next().map(|(_, c)| c));
             }
             c if c == quote => {
                 let token = if quote == '"' { Token::Quoted(text) } else { Token::Text(text) };
