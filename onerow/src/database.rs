@@ -1,6 +1,13 @@
 //! The handle that an app and its migrations share.
 
-use std::{fmt, pin::Pin, sync::Arc};
+use std::{
+    fmt,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use async_trait::async_trait;
 use futures_util::Stream;
@@ -22,6 +29,7 @@ use crate::{Error, backend};
 pub struct Database {
     inner: Inner,
     listener: Listener,
+    statements: Statements,
 }
 
 #[derive(Debug)]
@@ -89,7 +97,18 @@ impl Database {
     }
 
     pub(crate) fn from_transaction(transaction: DatabaseTransaction) -> Self {
-        Self { inner: Inner::Transaction(transaction), listener: Listener::default() }
+        Self {
+            inner: Inner::Transaction(transaction),
+            listener: Listener::default(),
+            statements: Statements::default(),
+        }
+    }
+
+    /// The number of the statement that was asked last, if it has not been answered.
+    pub(crate) fn statement_in_flight(&self) -> Option<u64> {
+        let [asked, answered] = [&self.statements.asked, &self.statements.answered];
+        let (answered, asked) = (answered.load(Ordering::Relaxed), asked.load(Ordering::Relaxed));
+        (asked > answered).then_some(asked)
     }
 
     /// Has the listener hear of what SeaORM's own callback is not told; see [`Listener::attach`].
@@ -109,7 +128,7 @@ impl Database {
 /// Adopts a pool that SeaORM opened; a run of migrations connects with the same options.
 impl From<DatabaseConnection> for Database {
     fn from(pool: DatabaseConnection) -> Self {
-        Self { inner: Inner::Pool(pool), listener: Listener::default() }
+        Self { inner: Inner::Pool(pool), listener: Listener::default(), statements: Statements::default() }
     }
 }
 
@@ -148,14 +167,37 @@ impl fmt::Debug for Listener {
     }
 }
 
+/// How many statements were asked on a handle, and how many of them have been answered or given up.
+#[derive(Debug, Default)]
+struct Statements {
+    asked: AtomicU64,
+    answered: AtomicU64,
+}
+
+impl Statements {
+    fn ask(&self) -> Asked<'_> {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        Asked(self)
+    }
+}
+
+struct Asked<'a>(&'a Statements);
+
+impl Drop for Asked<'_> {
+    fn drop(&mut self) {
+        self.0.answered.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
 /// Calls the same method on whichever of the two this is.
 macro_rules! delegate {
-    ($self:ident.$method:ident($($argument:expr),*).await) => {
+    ($self:ident.$method:ident($($argument:expr),*).await) => {{
+        let _asked = $self.statements.ask();
         match &$self.inner {
             Inner::Pool(pool) => pool.$method($($argument),*).await,
             Inner::Transaction(transaction) => transaction.$method($($argument),*).await,
         }
-    };
+    }};
 }
 
 #[async_trait]
@@ -214,7 +256,10 @@ impl TransactionTrait for Database {
         T: Send,
         E: std::fmt::Display + std::fmt::Debug + Send,
     {
-        delegate!(self.transaction(callback).await)
+        match &self.inner {
+            Inner::Pool(pool) => pool.transaction(callback).await,
+            Inner::Transaction(transaction) => transaction.transaction(callback).await,
+        }
     }
 
     async fn transaction_with_config<F, T, E>(
@@ -228,7 +273,12 @@ impl TransactionTrait for Database {
         T: Send,
         E: std::fmt::Display + std::fmt::Debug + Send,
     {
-        delegate!(self.transaction_with_config(callback, isolation_level, access_mode).await)
+        match &self.inner {
+            Inner::Pool(pool) => pool.transaction_with_config(callback, isolation_level, access_mode).await,
+            Inner::Transaction(transaction) => {
+                transaction.transaction_with_config(callback, isolation_level, access_mode).await
+            }
+        }
     }
 }
 

@@ -58,6 +58,14 @@ pub enum Error {
         /// The driver's words.
         source: DbErr,
     },
+    /// The server has as many connections as it takes, for all of the [`wait_timeout`](crate::Up::wait_timeout) if in a run.
+    #[error("{server} has no connection to give")]
+    TooManyConnections {
+        /// Host, port and database.
+        server: String,
+        /// The server's words.
+        source: DbErr,
+    },
     /// Connecting failed in another way.
     #[error("cannot connect to {server}")]
     Connect {
@@ -111,6 +119,25 @@ pub enum Error {
         table: String,
         /// The server's words.
         source: DbErr,
+    },
+    /// Row-level security hides the version row from this user.
+    #[error("row-level security hides the version row of {table} from this user; nothing was changed")]
+    RowHidden {
+        /// The registry's table.
+        table: String,
+    },
+    /// The table is one by which somebody else could have his code run with this user's rights.
+    #[error(
+        "the table {table}, of the role {owner}, {}, and could run that role's code; nothing was changed",
+        .has.as_deref().unwrap_or("belongs neither to this user nor to the database's owner")
+    )]
+    UntrustedTable {
+        /// The registry's table.
+        table: String,
+        /// Whose it is.
+        owner: String,
+        /// What makes it so, if it is not its owner: a trigger, a rule, or that it is a view.
+        has: Option<String>,
     },
     /// The database is a standby, or was opened read-only.
     #[error("the database is read-only{}; nothing more was changed", still_at(*.version))]
@@ -421,6 +448,7 @@ impl Error {
             Self::ServerUnreachable { .. } => "server_unreachable",
             Self::AuthenticationFailed { .. } => "authentication_failed",
             Self::NoSuchDatabase { .. } => "no_such_database",
+            Self::TooManyConnections { .. } => "too_many_connections",
             Self::Connect { .. } => "connect",
             Self::NotAPool => "not_a_pool",
             Self::Ahead { .. } => "ahead",
@@ -428,6 +456,8 @@ impl Error {
             Self::MissingRow { .. } => "missing_row",
             Self::SeveralRows { .. } => "several_rows",
             Self::ForeignTable { .. } => "foreign_table",
+            Self::RowHidden { .. } => "row_hidden",
+            Self::UntrustedTable { .. } => "untrusted_table",
             Self::ReadOnly { .. } => "read_only",
             Self::PermissionDenied { .. } => "permission_denied",
             Self::InvalidTable { .. } => "invalid_table",
@@ -491,6 +521,9 @@ impl Error {
                 "check the name in DATABASE_URL, or create it: cargo run -p migration -- create"
             }
             Self::NoSuchDatabase { .. } => "check the path, or create it: cargo run -p migration -- create",
+            Self::TooManyConnections { .. } => {
+                "try again when others have left, or raise the server's max_connections"
+            }
             Self::Connect { .. } | Self::Database { .. } => {
                 "mend what the cause says, then run: cargo run -p migration -- up"
             }
@@ -507,6 +540,17 @@ impl Error {
             }
             Self::ForeignTable { .. } => {
                 "keep the version in another table, by Registry::table, or rename that one"
+            }
+            Self::RowHidden { table } => {
+                return format!(
+                    "let this user see the row, as the table's owner: ALTER TABLE {table} DISABLE ROW LEVEL SECURITY"
+                );
+            }
+            Self::UntrustedTable { table, .. } => {
+                return format!(
+                    "see who made it and why; if it is right, make it an ordinary table without triggers and rules that the \
+                     migrating role owns: ALTER TABLE {table} OWNER TO …"
+                );
             }
             Self::InvalidTable { .. } => "give it a name of its own, by Registry::table",
             Self::Misnumbered { expected, .. } => {

@@ -60,6 +60,13 @@ pub enum Progress {
         /// For how long this run has waited.
         waited: Duration,
     },
+    /// The server has no connection to give: told when the wait has lasted a tenth of a second, and every ten seconds.
+    WaitingForConnection {
+        /// The server's words.
+        reason: String,
+        /// For how long this run has waited.
+        waited: Duration,
+    },
     /// A migration begins.
     Started {
         /// Its version.
@@ -80,7 +87,7 @@ pub enum Progress {
         /// How far it is, where the server tells.
         phase: Option<String>,
     },
-    /// A lock was not to be had, so the migration was rolled back, and will be tried again.
+    /// A lock was not to be had, or the connection broke in the commit, so the migration will be tried again.
     Retrying {
         /// Its version.
         version: i32,
@@ -100,6 +107,7 @@ impl fmt::Display for Progress {
         match self {
             Self::Waiting { holder: Some(holder), .. } => write!(f, "waiting for another runner: {holder}"),
             Self::Waiting { holder: None, .. } => write!(f, "waiting for another runner"),
+            Self::WaitingForConnection { reason, .. } => write!(f, "waiting for a connection: {reason}"),
             Self::Started { version, description, .. } => {
                 write!(f, "applying {} {description}", migration::name(*version))
             }
@@ -111,7 +119,7 @@ impl fmt::Display for Progress {
                 phase.iter().try_for_each(|phase| write!(f, ", {phase}"))
             }
             Self::Retrying { version, tries, reason, blockers } => {
-                write!(f, "{} was rolled back after try {tries} ({reason}", migration::name(*version))?;
+                write!(f, "try {tries} of {} has failed ({reason}", migration::name(*version))?;
                 for blocker in blockers {
                     write!(f, ", blocked by {blocker}")?;
                 }
@@ -128,7 +136,9 @@ impl Progress {
     /// Sends the step to `tracing`: what an operator should look at as a warning, the ordinary as information.
     pub(crate) fn trace(&self) {
         match self {
-            Self::Waiting { waited, .. } => tracing::info!(target: TARGET, ?waited, "{self}"),
+            Self::Waiting { waited, .. } | Self::WaitingForConnection { waited, .. } => {
+                tracing::info!(target: TARGET, ?waited, "{self}")
+            }
             Self::Started { version, .. } => tracing::debug!(target: TARGET, version, "{self}"),
             Self::Running { version, elapsed, .. } if self.is_news() => {
                 tracing::info!(target: TARGET, version, ?elapsed, "{self}");

@@ -6,7 +6,7 @@ use crate::{
     Applied, Database, Error, Progress, Registry,
     database::Listener,
     run,
-    version::{self, Found},
+    version::{self, Found, Reading},
 };
 
 /// A run of the pending migrations, made by [`Registry::up`]: set options, then await it.
@@ -34,7 +34,7 @@ pub struct Up<'a> {
     cancel: Option<BoxFuture<'a, ()>>,
 }
 
-type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 pub(crate) struct Options<'a> {
     pub(crate) wait_timeout: Duration,
@@ -42,6 +42,13 @@ pub(crate) struct Options<'a> {
     pub(crate) max_tries: u32,
     pub(crate) progress: Box<dyn Fn(&Progress) + Send + Sync + 'a>,
     pub(crate) listener: Listener,
+}
+
+impl Options<'_> {
+    pub(crate) fn tell(&self, step: &Progress) {
+        step.trace();
+        (self.progress)(step);
+    }
 }
 
 impl Default for Options<'_> {
@@ -116,7 +123,19 @@ impl<'a> Up<'a> {
         self
     }
 
-    async fn run(self) -> Result<Report, Error> {
+    async fn run(mut self) -> Result<Report, Error> {
+        let mut signal = self.cancel.take().unwrap_or_else(|| Box::pin(std::future::pending()));
+        let begun = tokio::select! {
+            begun = self.begin() => begun?,
+            () = &mut signal => return Err(Error::Cancelled { version: None }),
+        };
+        match begun {
+            Begun::Done(report) => Ok(report),
+            Begun::Pending(mut run, found) => run.finish(found, signal).await,
+        }
+    }
+
+    async fn begin(self) -> Result<Begun<'a>, Error> {
         let (pool, table) = self.registry.on(self.db)?;
         let latest = self.registry.latest();
         let target = self.target.unwrap_or(latest);
@@ -124,23 +143,30 @@ impl<'a> Up<'a> {
             return Err(Error::TargetBeyondLatest { target, latest });
         }
         // The whole cost of a run with nothing to do.
-        let found = version::read(pool, &table).await?;
-        match found {
+        let read = || version::read(pool, &table);
+        let reading = run::once_let_in(&self.options, pool, read).await?.to_go_by()?;
+        match reading.found {
             Found::Version(version) if version > latest => return Err(Error::Ahead { version, latest }),
             Found::Version(version) if version > target => {
                 return Err(Error::TargetBelowVersion { target, version });
             }
             Found::Version(version) if version == target => {
-                return Ok(Report { initial: version, version, applied: Vec::new() });
+                return Ok(Begun::Done(Report { initial: version, version, applied: Vec::new() }));
             }
             Found::NoTable | Found::NoRow if target < version::NONE => {
                 return Err(Error::TargetBelowVersion { target, version: version::NONE });
             }
             _ => (),
         }
-        let mut run = run::Run::open(self.registry, pool, table, self.options, target).await?;
-        run.finish(found, self.cancel).await
+        let Reading { found, table: found_at, .. } = reading.to_write()?;
+        let run = run::Run::open(self.registry, pool, table, found_at, self.options, target).await?;
+        Ok(Begun::Pending(Box::new(run), found))
     }
+}
+
+enum Begun<'a> {
+    Done(Report),
+    Pending(Box<run::Run<'a>>, Found),
 }
 
 impl fmt::Debug for Up<'_> {

@@ -4,7 +4,7 @@ use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr};
 
 use crate::{
     Error,
-    backend::{self, Fault, Session, Settings},
+    backend::{self, Fault, Mistrust, Session, Settings},
     table::Table,
 };
 
@@ -44,17 +44,62 @@ impl Found {
     }
 }
 
+/// What a read of the version finds, and where.
+#[derive(Debug)]
+pub(crate) struct Reading {
+    pub(crate) found: Found,
+    /// With the schema that it is in.
+    pub(crate) table: Table,
+    mistrust: Option<Mistrust>,
+}
+
+impl Reading {
+    /// The version, if there is anything to do for who goes by it: nothing that somebody else may have made up.
+    pub(crate) fn to_go_by(self) -> Result<Self, Error> {
+        match &self.mistrust {
+            Some(Mistrust::Foreign { even_to_read: true, .. }) => self.to_write(),
+            _ => Ok(self),
+        }
+    }
+
+    /// The same for who is going to write to the table, as the code of its triggers and rules is run by that.
+    pub(crate) fn to_write(self) -> Result<Self, Error> {
+        match self.mistrust {
+            Some(mistrust) => Err(mistrusted(&self.table, mistrust)),
+            None => Ok(self),
+        }
+    }
+}
+
 /// Reads the version in one statement, on the pool that it is given.
-pub(crate) async fn read(pool: &DatabaseConnection, table: &Table) -> Result<Found, Error> {
+pub(crate) async fn read(pool: &DatabaseConnection, table: &Table) -> Result<Reading, Error> {
+    let reading = |found, table| Reading { found, table, mistrust: None };
     let backend = backend::of(pool)?;
-    match backend.fetch_texts(pool, &format!("SELECT version FROM {}", table.sql())).await {
-        Ok(rows) => parse(&rows, table),
-        Err(source) => match backend.fault(&source) {
-            Fault::NoTable => Ok(Found::NoTable),
-            Fault::Held => Ok(Found::Held),
-            Fault::NoColumn => Err(Error::ForeignTable { table: table.to_string(), source }),
-            fault => Err(explain(fault, "read the version", None, table, source)),
-        },
+    let row = match backend.read_row(pool, table).await? {
+        Ok(row) => row,
+        Err(source) => {
+            let found = match backend.fault(&source) {
+                Fault::NoTable => Found::NoTable,
+                Fault::Held => Found::Held,
+                Fault::NoColumn => return Err(Error::ForeignTable { table: table.to_string(), source }),
+                fault => return Err(explain(fault, "read the version", None, table, source)),
+            };
+            return Ok(reading(found, table.clone()));
+        }
+    };
+    let found_at = row.schema.into_iter().fold(table.clone(), Table::in_schema);
+    match row.mistrust {
+        Some(hidden @ Mistrust::Hidden) => Err(mistrusted(&found_at, hidden)),
+        Some(mistrust) if row.rows.is_empty() => Err(mistrusted(&found_at, mistrust)),
+        mistrust => Ok(Reading { mistrust, ..reading(parse(&row.rows, table)?, found_at) }),
+    }
+}
+
+fn mistrusted(table: &Table, mistrust: Mistrust) -> Error {
+    let table = table.to_string();
+    match mistrust {
+        Mistrust::Hidden => Error::RowHidden { table },
+        Mistrust::Foreign { owner, has, .. } => Error::UntrustedTable { table, owner, has },
     }
 }
 
@@ -127,6 +172,14 @@ pub(crate) async fn jump(
 ) -> Result<bool, DbErr> {
     let update = format!("UPDATE {} SET version = {to} WHERE version = {from}", table.sql());
     Ok(transaction.execute_unprepared(&update).await?.rows_affected() == 1)
+}
+
+/// The table in the schema in which it is, or would be made.
+pub(crate) fn at_home(table: Table, session: &Session) -> Table {
+    match &session.start.schema {
+        Some(schema) if table.schema().is_none() => table.in_schema(schema.clone()),
+        _ => table,
+    }
 }
 
 /// The error for a statement on the version row that failed.

@@ -5,55 +5,73 @@ use std::{
     time::Duration,
 };
 
-use sea_orm::DatabaseConnection;
+use sea_orm::{DatabaseConnection, DbErr};
 use tokio::{
-    sync::OnceCell,
-    time::{Instant, sleep},
+    sync::Mutex as AsyncMutex,
+    time::{Instant, sleep, timeout},
 };
 
 use crate::{
-    Error, Progress, ServerSession,
-    backend::{Activity, Session},
+    Database, Error, Progress, ServerSession,
+    backend::{self, Activity, Session},
 };
 
 const INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long the server may say nothing to a question of a few milliseconds.
+const SILENCE: Duration = Duration::from_secs(10);
 
 /// The second connection: opened when there is something to look at, and never in a transaction.
 pub(crate) struct Monitor<'a> {
     pool: &'a DatabaseConnection,
     label: String,
     interrupt: Arc<AtomicBool>,
-    session: OnceCell<Session>,
+    session: AsyncMutex<Option<Session>>,
 }
 
 impl<'a> Monitor<'a> {
     pub(crate) fn new(pool: &'a DatabaseConnection, label: String, interrupt: Arc<AtomicBool>) -> Self {
-        Self { pool, label, interrupt, session: OnceCell::new() }
+        Self { pool, label, interrupt, session: AsyncMutex::default() }
     }
 
-    pub(crate) async fn session(&self) -> Result<&Session, Error> {
-        self.session.get_or_try_init(|| Session::open(self.pool, &self.label, &self.interrupt)).await
+    pub(crate) async fn session(&self) -> Result<Session, Error> {
+        let mut session = self.session.lock().await;
+        if let Some(session) = &*session {
+            return Ok(session.clone());
+        }
+        let opened = Session::open(self.pool, &self.label, &self.interrupt).await?;
+        Ok(session.insert(opened).clone())
     }
 
     pub(crate) async fn close(&self) {
-        if let Some(session) = self.session.get() {
+        if let Some(session) = self.session.lock().await.take() {
             session.close().await;
         }
     }
 
-    /// Does the work, tells once a second what it does, and gives who blocked it last.
+    /// Does the work, tells once a second what it does, and gives who blocked it last; or that the server is silent.
     pub(crate) async fn watch<T>(
         &self,
         work: impl Future<Output = T>,
         what: &Watched<'_>,
         tell: impl Fn(&Progress),
-    ) -> (T, Vec<ServerSession>) {
+    ) -> (Result<T, DbErr>, Vec<ServerSession>) {
         let blockers = Mutex::new(Vec::new());
         let output = tokio::select! {
-            output = work => output,
-            () = self.observe(what, &blockers, tell) => unreachable!("it observes until it is dropped"),
+            output = work => Ok(output),
+            silence = self.observe(what, &blockers, tell) => Err(silence),
         };
         (output, blockers.into_inner().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Done when the server has been silent on two connections, one of them new.
+    pub(crate) async fn silence(&self) -> DbErr {
+        loop {
+            sleep(INTERVAL).await;
+            if let Err(silence) = self.look("", 0).await {
+                return silence;
+            }
+        }
     }
 
     async fn observe(
@@ -61,7 +79,7 @@ impl<'a> Monitor<'a> {
         what: &Watched<'_>,
         blockers: &Mutex<Vec<ServerSession>>,
         tell: impl Fn(&Progress),
-    ) {
+    ) -> DbErr {
         let started = Instant::now();
         // Before a lock timeout shorter than a second strikes.
         let first = match what.lock_timeout {
@@ -69,8 +87,16 @@ impl<'a> Monitor<'a> {
             _ => INTERVAL,
         };
         sleep(first).await;
+        let mut unanswered = Unanswered::default();
         loop {
-            let Activity { blockers: now, phase } = self.activity(what.label).await.unwrap_or_default();
+            let activity = match self.look(what.label, what.pid).await {
+                Ok(activity) => activity,
+                Err(silence) => return silence,
+            };
+            if unanswered.is_lost(what.db, activity.as_ref()) {
+                return backend::silence(SILENCE);
+            }
+            let Activity { blockers: now, phase, .. } = activity.unwrap_or_default();
             if !now.is_empty() {
                 blockers.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&now);
             }
@@ -82,16 +108,45 @@ impl<'a> Monitor<'a> {
         }
     }
 
-    async fn activity(&self, label: &str) -> Option<Activity> {
+    /// Asks on the second connection, and if that is silent on a new one; `None` if there is none to be had, or it is refused.
+    async fn look(&self, label: &str, pid: i32) -> Result<Option<Activity>, DbErr> {
+        if let Ok(answer) = timeout(SILENCE, self.activity(label, pid)).await {
+            return Ok(answer);
+        }
+        *self.session.lock().await = None;
+        timeout(SILENCE, self.activity(label, pid)).await.map_err(|_| backend::silence(SILENCE * 2))
+    }
+
+    async fn activity(&self, label: &str, pid: i32) -> Option<Activity> {
         let session = self.session().await.ok()?;
-        session.backend.activity(session, label).await.ok()
+        session.backend.activity(&session, label, pid).await.ok()
+    }
+}
+
+/// How long the statement has been under way that was asked last, if it still is.
+#[derive(Default)]
+struct Unanswered(Option<(u64, Instant)>);
+
+impl Unanswered {
+    /// Whether the server has been done with a statement for long, whose answer does not come.
+    fn is_lost(&mut self, db: &Database, activity: Option<&Activity>) -> bool {
+        let Some((number, activity)) = db.statement_in_flight().zip(activity) else {
+            self.0 = None;
+            return false;
+        };
+        let (_, since) = *self.0.filter(|(last, _)| *last == number).insert((number, Instant::now()));
+        let done = activity.sessions == 0 || activity.idle.is_some_and(|idle| idle >= SILENCE);
+        done && since.elapsed() >= SILENCE
     }
 }
 
 /// What is watched.
 pub(crate) struct Watched<'a> {
     pub(crate) version: i32,
+    /// What it works on.
+    pub(crate) db: &'a Database,
     /// Of its sessions.
     pub(crate) label: &'a str,
+    pub(crate) pid: i32,
     pub(crate) lock_timeout: Option<Duration>,
 }

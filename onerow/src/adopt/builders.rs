@@ -3,7 +3,13 @@
 use std::{fmt, pin::Pin, time::Duration};
 
 use super::{Adopted, Adoption, AdoptionWarning, Source, Tool};
-use crate::{Database, Error, Progress, Registry, run::Run, table::Table, up::Options};
+use crate::{
+    Database, Error, Progress, Registry,
+    run::{Run, once_let_in},
+    table::Table,
+    up::Options,
+    version,
+};
 
 type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
@@ -159,7 +165,8 @@ async fn take_over(
     dry_run: bool,
 ) -> Result<Adoption, Error> {
     let (pool, table) = registry.on(db)?;
-    let mut run = Run::open(registry, pool, table, options, registry.latest()).await?;
+    let found_at = once_let_in(&options, pool, || version::read(pool, &table)).await?.to_write()?.table;
+    let mut run = Run::open(registry, pool, table, found_at, options, registry.latest()).await?;
     let (initial, plan) = run.adopt(source, dry_run).await?;
     let version = plan.version.max(initial);
     let adopted = adopted(registry, initial, version);

@@ -38,6 +38,8 @@ pub(crate) enum Fault {
     NotNull,
     /// Another session makes the same table at this moment.
     CreateRace,
+    /// The server has no connection to give.
+    Crowded,
     /// Another session holds a lock, or the server broke a deadlock: trying again may succeed.
     Held,
     ReadOnly,
@@ -75,28 +77,72 @@ pub(crate) struct Move<'a> {
     pub(crate) to: i32,
 }
 
+/// What stands in the version table, and what that is.
+#[derive(Debug, Default)]
+pub(crate) struct VersionRow {
+    /// The version of each of its rows.
+    pub(crate) rows: Vec<Option<String>>,
+    /// The schema that it was found in, if there are schemas.
+    pub(crate) schema: Option<String>,
+    pub(crate) mistrust: Option<Mistrust>,
+}
+
+/// Why a version table is not to be trusted.
+#[derive(Debug, Clone)]
+pub(crate) enum Mistrust {
+    /// Row-level security hides its row.
+    Hidden,
+    /// It could run somebody else's code.
+    Foreign {
+        owner: String,
+        /// What of, if its owner is one to be trusted.
+        has: Option<String>,
+        /// Whether it is not even to be read.
+        even_to_read: bool,
+    },
+}
+
+/// What a session is when it has connected.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Start {
+    /// Its process on the server.
+    pub(crate) pid: i32,
+    /// The first schema of the search path that exists, in which tables are made.
+    pub(crate) schema: Option<String>,
+    role: Option<String>,
+    statement_timeout: String,
+    /// What the pool has set since.
+    settings: Vec<(String, String)>,
+}
+
 /// How many rows lack the parent that a foreign key asks for, by table and table of the parent.
 pub(crate) type Parentless = BTreeMap<(String, String), usize>;
 
 /// What a session of a run is doing, seen from another connection.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Activity {
+    /// How many sessions have the label.
+    pub(crate) sessions: usize,
+    /// For how long they all have been waiting, in a transaction, for a statement.
+    pub(crate) idle: Option<Duration>,
     pub(crate) blockers: Vec<ServerSession>,
     pub(crate) phase: Option<String>,
 }
 
 /// A connection that is not the app's: a pool of one, since SeaORM takes nothing smaller.
+#[derive(Clone)]
 pub(crate) struct Session {
     pub(crate) backend: &'static dyn Backend,
     pub(crate) pool: DatabaseConnection,
     /// PostgreSQL's `server_version_num`; 0 elsewhere.
     server_version: u32,
+    pub(crate) start: Start,
     /// Of the whole run: ends the statements in flight, where the database runs in this process.
     pub(crate) interrupt: Arc<AtomicBool>,
 }
 
 /// How long a connection may take to come to rest before it is left to the end of the process.
-const CLOSE: Duration = Duration::from_secs(10);
+const CLOSE: Duration = Duration::from_secs(5);
 
 impl Session {
     /// Opens a connection with the options of the app's pool, fit to run migrations.
@@ -114,6 +160,16 @@ impl Session {
 
     pub(crate) fn fault(&self, error: &DbErr) -> Fault {
         self.backend.fault(error)
+    }
+
+    /// Gives the connection up until [`make_ready`](Self::make_ready): others may be waiting for one.
+    pub(crate) async fn release(&self) {
+        self.backend.release(&self.pool).await;
+    }
+
+    /// Connects again, if it is not connected.
+    pub(crate) async fn make_ready(&self) -> Result<(), Error> {
+        self.backend.make_ready(self).await
     }
 
     /// Closes the connection once it is idle.
@@ -137,6 +193,20 @@ pub(crate) trait Backend: Send + Sync {
 
     /// The first column of each row as text, in one statement and, where there is a network, one round trip.
     async fn fetch_texts(&self, pool: &DatabaseConnection, sql: &str) -> Result<Vec<Option<String>>, DbErr>;
+
+    /// Reads the version row, in one statement and, where there is a network, one round trip. Fails itself only if it cannot
+    /// connect.
+    async fn read_row(
+        &self,
+        pool: &DatabaseConnection,
+        table: &Table,
+    ) -> Result<Result<VersionRow, DbErr>, Error>;
+
+    /// Closes the connections of a pool that nobody uses, where a server may run out of them.
+    async fn release(&self, pool: &DatabaseConnection);
+
+    /// See [`Session::make_ready`].
+    async fn make_ready(&self, session: &Session) -> Result<(), Error>;
 
     /// See [`Session::open`].
     async fn dedicate(
@@ -240,27 +310,39 @@ pub(crate) trait Backend: Send + Sync {
     /// Who holds the row of this table.
     async fn holder(&self, session: &Session, table: &Table) -> Option<ServerSession>;
 
-    /// What the sessions of this label are doing.
-    async fn activity(&self, session: &Session, label: &str) -> Result<Activity, DbErr>;
+    /// What the sessions of this label are doing, and the one of this process, which a migration may have renamed.
+    async fn activity(&self, session: &Session, label: &str, pid: i32) -> Result<Activity, DbErr>;
 
-    /// The sessions that are executing a statement, and whose label is this prefix, the eight digits of a run, and the label
-    /// of this registry's table.
-    async fn executing(
+    /// The sessions of other runs of this migration and this registry, by their label and by their right to the row.
+    async fn others_at_work(
         &self,
         session: &Session,
-        prefix: &str,
-        table_label: &str,
+        migration: &str,
+        run: &str,
+        table: &Table,
     ) -> Result<Vec<ServerSession>, DbErr>;
 
     /// Ends the statements that the sessions of this run are executing.
     async fn cancel(&self, monitor: &Session, run: &str) -> Result<(), DbErr>;
 }
 
+/// The error of a connection that is there and says nothing.
+pub(crate) fn silence(waited: Duration) -> DbErr {
+    let words = format!("the server has not answered for {} s", waited.as_secs());
+    #[cfg(any(feature = "postgres", feature = "sqlite"))]
+    return driver::timed_out(words);
+    #[cfg(not(any(feature = "postgres", feature = "sqlite")))]
+    DbErr::Custom(words)
+}
+
 /// Rolls back, whatever SeaORM takes for the number of nested transactions. Where it fails the connection is lost, and the server
 /// rolls back by itself.
 pub(crate) async fn abandon(transaction: DatabaseTransaction) {
-    let _ = transaction.execute_unprepared("ROLLBACK; BEGIN").await;
-    let _ = transaction.rollback().await;
+    let end = async {
+        let _ = transaction.execute_unprepared("ROLLBACK; BEGIN").await;
+        let _ = transaction.rollback().await;
+    };
+    let _ = timeout(CLOSE, end).await;
 }
 
 /// Which backend serves a pool.
@@ -319,6 +401,7 @@ fn connect_error(fault: Fault, server: String, source: DbErr) -> Error {
         Fault::Unreachable => Error::ServerUnreachable { server, source },
         Fault::Authentication => Error::AuthenticationFailed { server, source },
         Fault::NoDatabase => Error::NoSuchDatabase { server, source },
+        Fault::Crowded => Error::TooManyConnections { server, source },
         _ => Error::Connect { server, source },
     }
 }
@@ -337,7 +420,7 @@ pub(crate) fn words(error: &DbErr) -> String {
 
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod driver {
-    use std::{borrow::Cow, sync::Arc};
+    use std::{borrow::Cow, io, sync::Arc};
 
     use sea_orm::{
         DbErr, RuntimeErr,
@@ -346,6 +429,10 @@ mod driver {
 
     pub(super) fn query_error(error: sqlx::Error) -> DbErr {
         DbErr::Query(RuntimeErr::SqlxError(Arc::new(error)))
+    }
+
+    pub(super) fn timed_out(words: String) -> DbErr {
+        query_error(sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, words)))
     }
 
     /// The driver's error inside SeaORM's.
@@ -370,6 +457,10 @@ mod driver {
             }
         }
         words
+    }
+
+    pub(super) fn code_of(error: &DbErr) -> Option<Cow<'_, str>> {
+        error_of(error).and_then(code)
     }
 
     /// The code of a server's refusal.

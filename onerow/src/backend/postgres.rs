@@ -21,8 +21,9 @@ use tokio::time::sleep;
 use tracing::{instrument::WithSubscriber, subscriber::NoSubscriber};
 
 use super::{
-    Activity, Backend, Fault, Move, Parentless, Session, Settings, abandon, connect_error,
-    driver::{code, error_of, query_error},
+    Activity, Backend, Fault, Mistrust, Move, Parentless, Session, Settings, Start, VersionRow, abandon,
+    connect_error,
+    driver::{code, code_of, error_of, query_error},
 };
 use crate::{
     Error, Failure, ServerSession,
@@ -43,6 +44,13 @@ const RUN_DIGITS: usize = 8;
 /// (<https://www.postgresql.org/docs/14/release-14.html>).
 const CHECKS_CLIENT: u32 = 140_000;
 
+/// The first version with `transaction_timeout`
+/// (<https://www.postgresql.org/docs/17/release-17.html>).
+const LIMITS_TRANSACTIONS: u32 = 170_000;
+
+/// What a view is to who expects a table.
+const NOT_A_TABLE: &str = "42809";
+
 #[async_trait]
 impl Backend for Postgres {
     async fn connect(&self, mut options: ConnectOptions) -> Result<DatabaseConnection, Error> {
@@ -54,7 +62,12 @@ impl Backend for Postgres {
             .await
             .map_err(|error| Error::InvalidUrl { reason: reason(&error) })?;
         if !lazy {
-            let mut first = first_connection(pool.get_postgres_connection_pool()).await?;
+            let mut first = match first_connection(pool.get_postgres_connection_pool()).await {
+                Ok(first) => first,
+                // It lets in whoever comes later. How long to wait for that is the run's to say.
+                Err(Error::TooManyConnections { .. }) => return Ok(pool),
+                Err(error) => return Err(error),
+            };
             // One that is dropped goes back in a task of its own: whoever asks the pool next, `up` say, is faster, finds it
             // empty and opens a second connection, which takes four round trips more.
             first.return_to_pool().await;
@@ -81,6 +94,44 @@ impl Backend for Postgres {
         texts.map_err(query_error)
     }
 
+    async fn read_row(
+        &self,
+        pool: &DatabaseConnection,
+        table: &Table,
+    ) -> Result<Result<VersionRow, DbErr>, Error> {
+        let pool = pool.get_postgres_connection_pool();
+        let sql = read_row(table);
+        let answer = match ask_idle(pool, &sql).await {
+            Some(answer) => answer,
+            None => {
+                let mut connection = first_connection(pool).await?;
+                let answer = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(&mut *connection).await;
+                connection.return_to_pool().await;
+                answer
+            }
+        };
+        let row = answer.and_then(|rows| row_of(&rows)).map_err(query_error);
+        match row {
+            Err(error) if code_of(&error).as_deref() == Some(NOT_A_TABLE) => {
+                Ok(Ok(VersionRow { mistrust: Some(not_a_table(pool, table).await), ..VersionRow::default() }))
+            }
+            row => Ok(row),
+        }
+    }
+
+    async fn release(&self, pool: &DatabaseConnection) {
+        let pool = pool.get_postgres_connection_pool();
+        while let Some(idle) = pool.try_acquire() {
+            let _ = idle.close().await;
+        }
+    }
+
+    async fn make_ready(&self, session: &Session) -> Result<(), Error> {
+        let mut connection = first_connection(session.pool.get_postgres_connection_pool()).await?;
+        connection.return_to_pool().await;
+        Ok(())
+    }
+
     async fn dedicate(
         &self,
         pool: &DatabaseConnection,
@@ -96,17 +147,26 @@ impl Backend for Postgres {
         let pool = pool.options().clone();
         let pool = pool.min_connections(0).max_connections(1).idle_timeout(None).max_lifetime(None);
         let pool = pool.test_before_acquire(false).connect_lazy_with(options);
-        let server_version = first_connection(&pool).await?.server_version_num().unwrap_or(0);
-        Ok(Session { backend: &Self, pool: pool.into(), server_version, interrupt })
+        let mut connection = first_connection(&pool).await?;
+        let server_version = connection.server_version_num().unwrap_or(0);
+        let start = start_of(&mut connection).await.map_err(|error| Error::database(query_error(error)))?;
+        connection.return_to_pool().await;
+        Ok(Session { backend: &Self, pool: pool.into(), server_version, start, interrupt })
     }
 
     async fn prepare_worker(&self, worker: &Session) -> Result<(), DbErr> {
+        // Of the session, for lack of a transaction. A proxy may give it to another session; so nothing is set that the operator
+        // has not, but for the interval, which harms nobody.
+        let mut message = format!(
+            "SELECT pg_catalog.set_config(name, '0', false) FROM pg_catalog.pg_settings \
+             WHERE setting OPERATOR(pg_catalog.<>) '0' \
+             AND name OPERATOR(pg_catalog.=) ANY (ARRAY[{}]::pg_catalog.text[])",
+            ENDS_SESSIONS.map(|name| format!("'{name}'")).join(", ")
+        );
         if worker.server_version >= CHECKS_CLIENT {
-            // Of the session, for lack of a transaction. A proxy may give it to another session, which it does not harm.
-            let sql = "SET client_connection_check_interval = 1000";
-            worker.pool.execute_unprepared(sql).await?;
+            message.push_str("; SET client_connection_check_interval = 1000");
         }
-        Ok(())
+        worker.pool.execute_unprepared(&message).await.map(drop)
     }
 
     async fn create_index(
@@ -118,9 +178,14 @@ impl Backend for Postgres {
     ) -> Result<(), DbErr> {
         // An index is in the schema of its table, whatever the search path.
         let look = format!(
-            "SELECT CASE WHEN indisvalid THEN 'valid' ELSE format('%I.%I', nspname, relname) END
-             FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid JOIN pg_namespace n ON n.oid = relnamespace
-             WHERE indrelid = to_regclass('{table}') AND relname = (parse_ident('{name}'))[1]"
+            "SELECT CASE WHEN i.indisvalid THEN 'valid' ELSE pg_catalog.format('%I.%I', n.nspname, c.relname) END
+             FROM pg_catalog.pg_index i
+             JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) i.indexrelid
+             JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
+             WHERE i.indrelid OPERATOR(pg_catalog.=) pg_catalog.to_regclass({})
+             AND c.relname OPERATOR(pg_catalog.=) (pg_catalog.parse_ident({}))[1]::pg_catalog.name",
+            text(table),
+            text(name)
         );
         match self.fetch_texts(pool, &look).await?.pop().flatten() {
             Some(found) if found == "valid" => return Ok(()),
@@ -129,6 +194,8 @@ impl Backend for Postgres {
             }
             None => (),
         }
+        // Its waits lock nobody out, and to cut one off leaves an invalid index.
+        pool.execute_unprepared(WITHOUT_LOCK_TIMEOUT).await?;
         let create = format!("CREATE INDEX CONCURRENTLY {name} ON {table} ({columns})");
         pool.execute_unprepared(&create).await?;
         match self.fetch_texts(pool, &look).await?.pop().flatten() {
@@ -139,8 +206,9 @@ impl Backend for Postgres {
 
     async fn columns(&self, transaction: &DatabaseTransaction, table: &Table) -> Result<Vec<String>, DbErr> {
         let sql = format!(
-            "SELECT attname::text FROM pg_attribute
-             WHERE attrelid = to_regclass({}) AND attnum > 0 AND NOT attisdropped",
+            "SELECT attname::pg_catalog.text FROM pg_catalog.pg_attribute
+             WHERE attrelid OPERATOR(pg_catalog.=) pg_catalog.to_regclass({})
+             AND attnum OPERATOR(pg_catalog.>) 0 AND NOT attisdropped",
             text(&table.sql())
         );
         let rows = transaction.query_all_raw(Statement::from_string(DatabaseBackend::Postgres, sql)).await?;
@@ -152,10 +220,11 @@ impl Backend for Postgres {
         transaction: &DatabaseTransaction,
         table: &Table,
     ) -> Result<Option<String>, DbErr> {
-        let schema = table.schema().map_or_else(|| "current_schema()".to_owned(), text);
+        let schema = table.schema().map_or_else(|| "pg_catalog.current_schema()".to_owned(), text);
         let sql = format!(
-            "SELECT coalesce((SELECT nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-             WHERE c.oid = to_regclass({})), {schema})::text",
+            "SELECT coalesce((SELECT n.nspname FROM pg_catalog.pg_class c
+             JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
+             WHERE c.oid OPERATOR(pg_catalog.=) pg_catalog.to_regclass({})), {schema})::pg_catalog.text",
             text(&table.sql())
         );
         let row = transaction.query_one_raw(Statement::from_string(DatabaseBackend::Postgres, sql)).await?;
@@ -177,7 +246,8 @@ impl Backend for Postgres {
         // Even with `IF NOT EXISTS` it takes the right to create one.
         let (name, create) = (text(schema), format!("CREATE SCHEMA IF NOT EXISTS {}", quoted(schema)));
         let block = format!(
-            "BEGIN IF NOT EXISTS (SELECT FROM pg_namespace WHERE nspname = {name}) THEN {create}; END IF; END"
+            "BEGIN IF NOT EXISTS (SELECT FROM pg_catalog.pg_namespace \
+             WHERE nspname OPERATOR(pg_catalog.=) {name}) THEN {create}; END IF; END"
         );
         format!("DO {}; ", text(&block))
     }
@@ -196,8 +266,8 @@ impl Backend for Postgres {
         next: Option<&Settings>,
     ) -> Result<Option<DatabaseTransaction>, DbErr> {
         let transaction = session.pool.begin().await?;
-        let message =
-            format!("{BRIEFLY}; {statements}; {}", commit_and_lock(session, table, version::NONE, next));
+        let lock = next.map(|settings| lock_row(session, table, version::NONE, settings));
+        let message = format!("{BRIEFLY}; {statements}; COMMIT; BEGIN; {}", lock.unwrap_or_default());
         // A row of the insertion, and one of the lock.
         if transaction.execute_unprepared(&message).await?.rows_affected() == 2 {
             return Ok(Some(transaction));
@@ -239,10 +309,16 @@ impl Backend for Postgres {
         next: Option<&Settings>,
     ) -> Result<Option<DatabaseTransaction>, Failure> {
         let mark = format!("{:016x}", fastrand::u64(..));
-        let then = commit_and_lock(session, moved.table, moved.to, next);
-        let message = format!("{}; {}; {then}", restore_path_and_mark(&mark), move_row(moved));
+        let lock = next.map(|settings| lock_row(session, moved.table, moved.to, settings));
+        let message = format!(
+            "{}; {}; COMMIT; BEGIN; {}; COMMIT; BEGIN; {}",
+            own_role(session),
+            move_row(moved, &mark),
+            reset(session, &mark),
+            lock.unwrap_or_default()
+        );
         match claim.execute_unprepared(&message).await {
-            // A row each of the path, of the move and of the lock.
+            // A row each of the move, of the reset and of the lock.
             Ok(done) if done.rows_affected() == 3 => Ok(Some(claim)),
             // Rolled back on the connection's way to the pool, which takes no round trip of its own.
             Ok(_) => Ok(None),
@@ -282,52 +358,154 @@ impl Backend for Postgres {
         // A row's lock is its holder's transaction id, in xmax; pg_locks tells whose that is.
         let sql = format!(
             "SELECT {SESSION} FROM {} v
-             JOIN pg_locks l ON l.locktype = 'transactionid' AND l.transactionid = v.xmax AND l.granted
-             JOIN pg_stat_activity s ON s.pid = l.pid",
+             JOIN pg_catalog.pg_locks l ON l.locktype OPERATOR(pg_catalog.=) 'transactionid'
+             AND l.transactionid OPERATOR(pg_catalog.=) v.xmax AND l.granted
+             JOIN pg_catalog.pg_stat_activity s ON s.pid OPERATOR(pg_catalog.=) l.pid",
             table.sql()
         );
         sessions(session, sql).await.ok()?.pop()
     }
 
-    async fn activity(&self, session: &Session, label: &str) -> Result<Activity, DbErr> {
+    async fn activity(&self, session: &Session, label: &str, pid: i32) -> Result<Activity, DbErr> {
         let blockers = format!(
-            "SELECT DISTINCT {SESSION} FROM pg_stat_activity mine
-             CROSS JOIN LATERAL unnest(pg_blocking_pids(mine.pid)) AS blocking(pid)
-             JOIN pg_stat_activity s ON s.pid = blocking.pid
-             WHERE mine.application_name = '{label}'"
+            "SELECT DISTINCT {SESSION} FROM pg_catalog.pg_stat_activity mine
+             CROSS JOIN LATERAL pg_catalog.unnest(pg_catalog.pg_blocking_pids(mine.pid)) AS blocking(pid)
+             JOIN pg_catalog.pg_stat_activity s ON s.pid OPERATOR(pg_catalog.=) blocking.pid
+             WHERE mine.application_name OPERATOR(pg_catalog.=) '{label}'"
         );
         let phase = format!(
-            "SELECT format('%s, %s of %s blocks', p.phase, p.blocks_done, p.blocks_total)
-             FROM pg_stat_progress_create_index p JOIN pg_stat_activity s ON s.pid = p.pid
-             WHERE s.application_name = '{label}'"
+            "SELECT pg_catalog.format('%s, %s of %s blocks', p.phase, p.blocks_done, p.blocks_total)
+             FROM pg_catalog.pg_stat_progress_create_index p
+             JOIN pg_catalog.pg_stat_activity s ON s.pid OPERATOR(pg_catalog.=) p.pid
+             WHERE s.application_name OPERATOR(pg_catalog.=) '{label}'"
+        );
+        let state = format!(
+            "SELECT pg_catalog.count(*), pg_catalog.date_part('epoch', \
+             pg_catalog.min(CASE WHEN state OPERATOR(pg_catalog.=) 'idle in transaction' \
+             THEN pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) state_change \
+             ELSE '0'::pg_catalog.interval END)) \
+             FROM pg_catalog.pg_stat_activity WHERE application_name OPERATOR(pg_catalog.=) '{label}' \
+             OR pid OPERATOR(pg_catalog.=) {pid}"
         );
         let blockers = sessions(session, blockers).await?;
+        let state = rows(session, state).await?;
+        let (count, idle) = match state.first() {
+            Some(row) => (row.try_get::<i64, _>(0), row.try_get::<Option<f64>, _>(1)),
+            None => (Ok(0), Ok(None)),
+        };
+        let idle = idle.ok().flatten().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+        let sessions = usize::try_from(count.unwrap_or(0)).unwrap_or(0);
         let phase = rows(session, phase).await?.first().and_then(|row| row.try_get(0).ok());
-        Ok(Activity { blockers, phase })
+        Ok(Activity { sessions, idle, blockers, phase })
     }
 
-    async fn executing(
+    async fn others_at_work(
         &self,
         session: &Session,
-        prefix: &str,
-        table_label: &str,
+        migration: &str,
+        run: &str,
+        table: &Table,
     ) -> Result<Vec<ServerSession>, DbErr> {
-        let behind = prefix.len() + RUN_DIGITS + 1;
+        let (digits, label) = run.split_at(RUN_DIGITS);
+        let prefix = format!("onerow {migration} ");
+        let (digits_at, label_at) = (prefix.len() + 1, prefix.len() + 1 + RUN_DIGITS);
+        let name = "s.application_name";
+        // Whatever its state: between two statements of a migration it is idle. Its label anybody may choose; the right to move the
+        // version is what a runner has, and that not everybody.
         let sql = format!(
-            "SELECT {SESSION} FROM pg_stat_activity s WHERE s.datname = current_database()
-             AND starts_with(s.application_name, '{prefix}') AND s.state = 'active'
-             AND ltrim(substr(s.application_name, {behind})) = '{table_label}'"
+            "SELECT {SESSION} FROM pg_catalog.pg_stat_activity s
+             WHERE s.datname OPERATOR(pg_catalog.=) pg_catalog.current_database()
+             AND pg_catalog.starts_with({name}, '{prefix}')
+             AND pg_catalog.substr({name}, {digits_at}, {RUN_DIGITS}) OPERATOR(pg_catalog.<>) '{digits}'
+             AND pg_catalog.substr({name}, {label_at}) OPERATOR(pg_catalog.=) '{label}'
+             AND pg_catalog.has_table_privilege(s.usesysid, {}::pg_catalog.regclass, 'UPDATE')",
+            text(&table.sql())
         );
         sessions(session, sql).await
     }
 
     async fn cancel(&self, monitor: &Session, run: &str) -> Result<(), DbErr> {
         let sql = format!(
-            "SELECT pg_cancel_backend(pid) FROM pg_stat_activity
-             WHERE position('{run}' IN application_name) > 0 AND state = 'active' AND pid <> pg_backend_pid()"
+            "SELECT pg_catalog.pg_cancel_backend(pid) FROM pg_catalog.pg_stat_activity
+             WHERE pg_catalog.strpos(application_name, '{run}') OPERATOR(pg_catalog.>) 0
+             AND state OPERATOR(pg_catalog.=) 'active'
+             AND pid OPERATOR(pg_catalog.<>) pg_catalog.pg_backend_pid()"
         );
         rows(monitor, sql).await.map(|_| ())
     }
+}
+
+/// Reads the row, and with it what the table is: it is no use to believe what somebody else may have put there.
+///
+/// To read a view would run its maker's functions with the reader's rights, so a sample of all rows is asked for, which only a
+/// table gives; and row security that somebody else has made is not entered at all.
+fn read_row(table: &Table) -> String {
+    let (name, literal) = (table.sql(), text(&table.sql()));
+    // Whoever owns the table may have code of his run by those who write to it. A superuser is a member of every role.
+    let owner = format!(
+        "(SELECT relowner FROM pg_catalog.pg_class WHERE oid OPERATOR(pg_catalog.=) {literal}::pg_catalog.regclass)"
+    );
+    let database = "(SELECT datdba FROM pg_catalog.pg_database \
+        WHERE datname OPERATOR(pg_catalog.=) pg_catalog.current_database())";
+    let superuser = "(pg_catalog.current_setting('is_superuser') OPERATOR(pg_catalog.=) 'on')";
+    let trusted = format!(
+        "(CASE WHEN pg_catalog.pg_get_userbyid({owner}) OPERATOR(pg_catalog.=) current_user THEN true \
+         WHEN {owner} OPERATOR(pg_catalog.=) {database} THEN true \
+         WHEN NOT {superuser} AND pg_catalog.pg_has_role({owner}, 'MEMBER') THEN true \
+         ELSE coalesce((SELECT rolsuper FROM pg_catalog.pg_roles WHERE oid OPERATOR(pg_catalog.=) {owner}), false) END)"
+    );
+    format!(
+        "SELECT v.version, v.present, n.nspname, pg_catalog.pg_get_userbyid(c.relowner), {trusted}, \
+         {superuser} OR pg_catalog.pg_has_role({database}, 'MEMBER'), \
+         v.present IS NULL AND pg_catalog.row_security_active(c.oid), \
+         CASE WHEN c.relkind OPERATOR(pg_catalog.<>) 'r' THEN 'is not an ordinary table' \
+         WHEN c.relhasrules THEN 'has a rule' \
+         WHEN c.relhastriggers THEN (SELECT 'has the trigger ' OPERATOR(pg_catalog.||) tgname::pg_catalog.text \
+         FROM pg_catalog.pg_trigger WHERE tgrelid OPERATOR(pg_catalog.=) c.oid AND NOT tgisinternal LIMIT 1) END \
+         FROM pg_catalog.pg_class c \
+         JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace \
+         LEFT JOIN (SELECT version, true AS present FROM {name} TABLESAMPLE pg_catalog.system(100) \
+         WHERE {trusted} OR NOT pg_catalog.row_security_active({literal}::pg_catalog.regclass)) v ON true \
+         WHERE c.oid OPERATOR(pg_catalog.=) {literal}::pg_catalog.regclass"
+    )
+}
+
+fn row_of(rows: &[PgRow]) -> Result<VersionRow, sqlx::Error> {
+    let mut read = VersionRow::default();
+    for row in rows {
+        let [version, present, schema, owner, trusted, privileged, hidden, code] =
+            texts(row)?.try_into().map_err(|_| {
+                sqlx::Error::Protocol("the version row has other columns than were asked for".into())
+            })?;
+        let is = |text: Option<String>| text.as_deref() == Some("t");
+        if present.is_some() {
+            read.rows.push(version);
+        }
+        read.schema = schema;
+        read.mistrust = match (is(hidden), is(trusted), code) {
+            (true, ..) => Some(Mistrust::Hidden),
+            (false, true, None) => None,
+            (false, trusted, code) => Some(Mistrust::Foreign {
+                owner: owner.unwrap_or_default(),
+                has: code,
+                // Who may do anything is not told that there is nothing to do by who may do little.
+                even_to_read: !trusted && is(privileged),
+            }),
+        };
+    }
+    Ok(read)
+}
+
+/// What there is instead of a table.
+async fn not_a_table(pool: &PgPool, table: &Table) -> Mistrust {
+    let sql = format!(
+        "SELECT pg_catalog.pg_get_userbyid(relowner) FROM pg_catalog.pg_class \
+         WHERE oid OPERATOR(pg_catalog.=) pg_catalog.to_regclass({})",
+        text(&table.sql())
+    );
+    let rows = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(pool).await.unwrap_or_default();
+    let owner = rows.first().and_then(|row| row.try_get_unchecked(0).ok()).unwrap_or_default();
+    Mistrust::Foreign { owner, has: Some("is not a table".into()), even_to_read: true }
 }
 
 /// Asks a connection that the pool has at hand; `None` if it has none, or one that has died.
@@ -352,6 +530,7 @@ async fn first_connection(pool: &PgPool) -> Result<PoolConnection<sqlx::Postgres
             match sqlx::PgConnection::connect_with(&options).await {
                 Ok(connection) => drop(connection.close().await),
                 Err(error @ sqlx::Error::Io(_)) => return error,
+                Err(error) if fault(&error) == Fault::Crowded => return error,
                 Err(error) => said = Some(error),
             }
         }
@@ -409,17 +588,28 @@ pub(super) fn fault(error: &sqlx::Error) -> Fault {
             "42501" => Fault::Denied,
             "28000" | "28P01" => Fault::Authentication,
             "3D000" => Fault::NoDatabase,
-            "57P01" | "57P02" | "57P03" | "57P05" | "25P03" => Fault::Lost,
+            "53300" => Fault::Crowded,
+            "57P01" | "57P02" | "57P03" | "57P05" | "25P03" | "25P04" => Fault::Lost,
             code if code.starts_with("08") => Fault::Lost,
             _ => Fault::Other,
         }),
     }
 }
 
-/// A lock of a table that is not to be had soon counts as held. For the catalog too: who makes the same table may be stopped in the
-/// middle of it. And what is read behind a lock is to be what is there then: under a stricter default a claim would keep its
-/// snapshot besides, and a `CREATE INDEX CONCURRENTLY` beside it wait for that for ever.
-const BRIEFLY: &str = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = 1000";
+/// Waiting a second for a lock of the table counts as "held by another runner". For the catalog too: who makes the same table may
+/// be stopped in the middle of it. What is read behind a lock is to be what is there then: under a stricter default a claim would
+/// keep its snapshot besides, and a `CREATE INDEX CONCURRENTLY` beside it would wait for that for ever. A timeout of the role's is
+/// for the migrations' statements: it would cut off a claim.
+const BRIEFLY: &str = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; \
+    SET LOCAL lock_timeout = 1000; SET LOCAL statement_timeout = 10000";
+
+/// What a role or a database may have set to end a session, or a transaction, that waits for nobody: a migration that computes.
+const ENDS_SESSIONS: [&str; 3] =
+    ["idle_session_timeout", "idle_in_transaction_session_timeout", "transaction_timeout"];
+
+/// Changes nothing if there is none.
+const WITHOUT_LOCK_TIMEOUT: &str = "SELECT pg_catalog.set_config('lock_timeout', '0', false) \
+    WHERE pg_catalog.current_setting('lock_timeout') OPERATOR(pg_catalog.<>) '0'";
 
 /// Locks the row at this version, and sets what the transaction needs if it is there.
 ///
@@ -428,63 +618,113 @@ const BRIEFLY: &str = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; SET LOCAL
 fn lock_row(session: &Session, table: &Table, version: i32, settings: &Settings) -> String {
     let lock_timeout = settings.lock_timeout_milliseconds().to_string();
     let mut values = vec![
-        ("application_name", text(&settings.label)),
-        ("lock_timeout", text(&lock_timeout)),
-        ("idle_in_transaction_session_timeout", text("0")),
+        ("application_name", settings.label.as_str()),
+        ("lock_timeout", &lock_timeout),
+        ("statement_timeout", &session.start.statement_timeout),
+        ("idle_in_transaction_session_timeout", "0"),
         // Otherwise the row of a runner whose machine is gone stays locked for two hours.
-        ("tcp_keepalives_idle", text("30")),
-        ("tcp_keepalives_interval", text("10")),
-        ("tcp_keepalives_count", text("3")),
-        ("onerow.search_path", "current_setting('search_path')".to_owned()),
+        ("tcp_keepalives_idle", "30"),
+        ("tcp_keepalives_interval", "10"),
+        ("tcp_keepalives_count", "3"),
     ];
     if session.server_version >= CHECKS_CLIENT {
         // A statement in flight outlived its killed client by 11 s without this, and by 1.0 s with it.
-        values.push(("client_connection_check_interval", text("1000")));
+        values.push(("client_connection_check_interval", "1000"));
+    }
+    if session.server_version >= LIMITS_TRANSACTIONS {
+        values.push(("transaction_timeout", "0"));
     }
     if !settings.durable {
-        values.push(("synchronous_commit", text("off")));
+        values.push(("synchronous_commit", "off"));
     }
-    let values = values.iter().map(|(name, value)| format!("set_config('{name}', {value}, true)"));
+    let values = values.iter().map(|(name, value)| set_config(name, value, true));
     let values = values.collect::<Vec<_>>().join(", ");
     let table = table.sql();
-    format!("{BRIEFLY}; SELECT {values} FROM {table} WHERE version = {version} FOR UPDATE NOWAIT")
+    format!(
+        "{BRIEFLY}; SELECT {values} FROM {table} \
+         WHERE version OPERATOR(pg_catalog.=) {version} FOR UPDATE NOWAIT"
+    )
 }
 
-/// Commits, and begins anew in any case, since to SeaORM it is the same transaction.
-fn commit_and_lock(session: &Session, table: &Table, version: i32, settings: Option<&Settings>) -> String {
-    let lock = settings.map(|settings| format!("; {}", lock_row(session, table, version, settings)));
-    format!("COMMIT; BEGIN{}", lock.unwrap_or_default())
+fn set_config(name: &str, value: &str, local: bool) -> String {
+    format!("pg_catalog.set_config({}, {}, {local})", text(name), text(value))
 }
 
-/// Moves the version, and fails unless it moves in the transaction that locked the row.
-fn move_row(moved: &Move<'_>) -> String {
+/// Moves the version, and fails unless it moves in the transaction that locked the row. The mark stays with the session if the
+/// transaction is committed, and only then.
+fn move_row(moved: &Move<'_>, mark: &str) -> String {
     let (table, from, to) = (moved.table.sql(), moved.from, moved.to);
     // A row's lock is in its xmax, until the transaction ends.
     format!(
-        "WITH moved AS (UPDATE {table} SET version = {to} WHERE version = {from} \
-         AND xmax::text = (txid_current() % 4294967296)::text RETURNING 1) \
-         SELECT (CASE count(*) WHEN 1 THEN '1' ELSE '{ENDED}' END)::int FROM moved"
+        "WITH moved AS (UPDATE {table} SET version = {to} WHERE version OPERATOR(pg_catalog.=) {from} \
+         AND xmax::pg_catalog.text OPERATOR(pg_catalog.=) (pg_catalog.txid_current() \
+         OPERATOR(pg_catalog.%) 4294967296::pg_catalog.int8)::pg_catalog.text RETURNING 1) \
+         SELECT (CASE WHEN pg_catalog.count(*) OPERATOR(pg_catalog.=) 1 THEN '1' ELSE '{ENDED}' END)::pg_catalog.int4, \
+         {} FROM moved",
+        set_config(MARK, mark, false)
     )
 }
 
 /// What the server is made to take for a number, and to refuse.
 const ENDED: &str = "onerow: the migration ended its transaction, or changed the version row";
 
-/// A migration may set another search path, as what pg_dump writes does: the version row, and the next migration, are found
-/// by the path that this one began with, which [`lock_row`] kept. The mark stays with the session if the transaction is
-/// committed, and only then.
-fn restore_path_and_mark(mark: &str) -> String {
+/// A setting of the session that tells whether a commit took place.
+const MARK: &str = "onerow.committed";
+
+/// A migration may act for another role, and that ends with it: the version is moved by the one that locked the row.
+fn own_role(session: &Session) -> String {
+    let role = session.start.role.as_ref().map(|role| format!("; SET ROLE {}", quoted(role)));
+    format!("SET SESSION AUTHORIZATION DEFAULT; RESET ROLE{}", role.unwrap_or_default())
+}
+
+/// What a migration leaves in its session does not reach the next: it is `DISCARD ALL` but for the plans, in the parts that may
+/// stand in a message with other statements (<https://www.postgresql.org/docs/current/sql-discard.html>). What the pool has
+/// set when it connected is set again.
+fn reset(session: &Session, mark: &str) -> String {
+    let settings = session.start.settings.iter().map(|(name, value)| set_config(name, value, false));
+    let settings: Vec<_> = settings.chain([set_config(MARK, mark, false)]).collect();
     format!(
-        "SELECT CASE WHEN current_setting('search_path') <> nullif(current_setting('onerow.search_path', true), '') \
-         THEN set_config('search_path', current_setting('onerow.search_path'), false) END, \
-         set_config('onerow.committed', '{mark}', false)"
+        "SET SESSION AUTHORIZATION DEFAULT; RESET ALL; {}; CLOSE ALL; UNLISTEN *; DEALLOCATE ALL; DISCARD SEQUENCES; \
+         DISCARD TEMP; SELECT pg_catalog.pg_advisory_unlock_all(), {}",
+        own_role(session),
+        settings.join(", ")
     )
+}
+
+/// What a session is at its start, for [`reset`] to come back to: `RESET` alone goes back to before the pool's `after_connect`.
+async fn start_of(connection: &mut sqlx::PgConnection) -> Result<Start, sqlx::Error> {
+    let sql = "SELECT NULL, pg_catalog.current_schema()::pg_catalog.text, \
+            nullif(pg_catalog.current_setting('role') COLLATE pg_catalog.\"C\", 'none'), \
+            pg_catalog.current_setting('statement_timeout'), pg_catalog.pg_backend_pid() \
+        UNION ALL SELECT name, setting, NULL, NULL, NULL FROM pg_catalog.pg_settings \
+        WHERE source OPERATOR(pg_catalog.=) 'session'";
+    let mut start = Start::default();
+    for row in sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(connection).await? {
+        let texts = texts(&row)?;
+        match texts.as_slice() {
+            [None, schema, role, statement_timeout, pid] => {
+                start.pid = pid.as_deref().and_then(|pid| pid.parse().ok()).unwrap_or_default();
+                start.schema.clone_from(schema);
+                start.role.clone_from(role);
+                start.statement_timeout = statement_timeout.clone().unwrap_or_default();
+            }
+            [Some(name), Some(value), ..] => start.settings.push((name.clone(), value.clone())),
+            _ => (),
+        }
+    }
+    Ok(start)
+}
+
+fn texts(row: &PgRow) -> Result<Vec<Option<String>>, sqlx::Error> {
+    (0..row.len()).map(|column| row.try_get_unchecked(column)).collect()
 }
 
 /// Ends the transaction that was refused, and gives a row if the one before it was committed. In one message, so that a proxy
 /// cannot give its parts to different sessions; and where the commit itself was refused any session will do.
 fn look_for(mark: &str) -> String {
-    format!("ROLLBACK; BEGIN; SELECT WHERE current_setting('onerow.committed', true) = '{mark}'")
+    format!(
+        "ROLLBACK; BEGIN; SELECT WHERE pg_catalog.current_setting('{MARK}', true) OPERATOR(pg_catalog.=) '{mark}'"
+    )
 }
 
 /// A literal, whatever is in it and whatever `standard_conforming_strings` says.
@@ -494,7 +734,7 @@ fn text(value: &str) -> String {
 
 /// What [`sessions`] reads of a row of `pg_stat_activity s`.
 const SESSION: &str = "s.pid, coalesce(s.application_name, ''),
-    coalesce(extract(epoch FROM clock_timestamp() - s.xact_start), 0)::float8";
+    coalesce(pg_catalog.date_part('epoch', pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) s.xact_start), 0)::pg_catalog.float8";
 
 async fn sessions(session: &Session, sql: String) -> Result<Vec<ServerSession>, DbErr> {
     let read = |row: PgRow| {

@@ -19,7 +19,7 @@ use sea_orm::{
 use tracing::{instrument::WithSubscriber, subscriber::NoSubscriber};
 
 use super::{
-    Activity, Backend, Fault, Move, Parentless, Session, Settings, abandon, connect_error,
+    Activity, Backend, Fault, Move, Parentless, Session, Settings, Start, VersionRow, abandon, connect_error,
     driver::{code, error_of, query_error},
 };
 use crate::{Error, Failure, ServerSession, table::Table};
@@ -99,6 +99,21 @@ impl Backend for Sqlite {
         texts.map_err(query_error)
     }
 
+    async fn read_row(
+        &self,
+        pool: &DatabaseConnection,
+        table: &Table,
+    ) -> Result<Result<VersionRow, DbErr>, Error> {
+        let read = self.fetch_texts(pool, &format!("SELECT version FROM {}", table.sql())).await;
+        Ok(read.map(|rows| VersionRow { rows, ..VersionRow::default() }))
+    }
+
+    async fn release(&self, _: &DatabaseConnection) {}
+
+    async fn make_ready(&self, _: &Session) -> Result<(), Error> {
+        Ok(())
+    }
+
     async fn dedicate(
         &self,
         pool: &DatabaseConnection,
@@ -117,7 +132,13 @@ impl Backend for Sqlite {
         handle.set_progress_handler(INSTRUCTIONS, move || !asked.load(Ordering::Relaxed));
         drop(handle);
         drop(connection);
-        Ok(Session { backend: &Self, pool: pool.into(), server_version: 0, interrupt })
+        Ok(Session {
+            backend: &Self,
+            pool: pool.into(),
+            server_version: 0,
+            start: Start::default(),
+            interrupt,
+        })
     }
 
     async fn prepare_worker(&self, _: &Session) -> Result<(), DbErr> {
@@ -288,11 +309,17 @@ impl Backend for Sqlite {
         None
     }
 
-    async fn activity(&self, _: &Session, _: &str) -> Result<Activity, DbErr> {
-        Ok(Activity::default())
+    async fn activity(&self, _: &Session, _: &str, _: i32) -> Result<Activity, DbErr> {
+        Ok(Activity { sessions: 1, ..Activity::default() })
     }
 
-    async fn executing(&self, _: &Session, _: &str, _: &str) -> Result<Vec<ServerSession>, DbErr> {
+    async fn others_at_work(
+        &self,
+        _: &Session,
+        _: &str,
+        _: &str,
+        _: &Table,
+    ) -> Result<Vec<ServerSession>, DbErr> {
         Ok(Vec::new())
     }
 

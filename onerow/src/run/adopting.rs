@@ -27,7 +27,7 @@ impl Run<'_> {
             let version = found.version().unwrap_or(NONE);
             match self.try_to_adopt(found, version, source, dry_run).await {
                 Ok(Some(plan)) => return Ok((version, plan)),
-                Ok(None) => wait.turn(self.holder()).await?,
+                Ok(None) => self.stand_in_line(&mut wait).await?,
                 Err(Refusal::Held(table)) => wait.turn_for_table(&table).await?,
                 Err(Refusal::Error(error)) => return Err(error),
             }
@@ -147,11 +147,11 @@ impl Run<'_> {
     }
 
     fn reader<'a>(&'a self, transaction: &'a DatabaseTransaction) -> Reader<'a> {
-        Reader { session: &self.session, transaction, registry: self.registry, own: &self.table }
+        Reader { session: &self.session, transaction, registry: self.registry, own: &self.called }
     }
 
     fn explain(&self, operation: &str, error: DbErr) -> Error {
-        version::explain(self.session.fault(&error), operation, None, &self.table, error)
+        version::explain(self.session.fault(&error), operation, None, &self.called, error)
     }
 }
 

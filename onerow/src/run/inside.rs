@@ -1,6 +1,6 @@
 //! Migrations in the transaction that holds the row, and its commit.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use sea_orm::DatabaseTransaction;
 use tokio::time::{Instant, sleep};
@@ -118,7 +118,15 @@ impl Run<'_> {
         let (first, last) = (first.version, last.version);
         let moved = Move { table: &self.table, from: self.version, to: last };
         let next = self.next_settings(last);
-        match self.session.backend.commit(&self.session, claim, &moved, next.as_ref()).await {
+        let committing = Arc::clone(&self.committing);
+        let _committing = committing.lock().await;
+        let commit = self.session.backend.commit(&self.session, claim, &moved, next.as_ref());
+        // Synchronous replicas and deferred constraints may take their time; silence may not.
+        let committed = tokio::select! {
+            committed = commit => committed,
+            silence = self.monitor.silence() => Err(Failure::Commit(silence)),
+        };
+        match committed {
             Ok(claim) => self.claim = claim,
             Err(failure) if self.was_committed(last, &failure).await? => (),
             Err(failure) => return Ok(self.classify(Rejected::new(first, failure))),

@@ -14,29 +14,39 @@ mod outside;
 mod perform;
 mod waiting;
 
-use std::{fs::File, pin::Pin, sync::Arc, time::Duration};
+use std::{fs::File, sync::Arc, time::Duration};
 
 use sea_orm::{DatabaseConnection, DatabaseTransaction, DbErr};
-use tokio::time::{sleep, timeout};
+use tokio::{
+    sync::Mutex,
+    time::{sleep, timeout},
+};
 
 use crate::{
     Applied, Error, Failure, MigrationTrait, Progress, Registry, Report, ServerSession,
     backend::{self, Fault, Session, Settings},
     migration,
     table::Table,
-    up::Options,
+    up::{BoxFuture, Options},
     version::{self, Found},
     watch::Monitor,
 };
+pub(crate) use waiting::once_let_in;
 use waiting::{POLL, RETRY, pauses};
 
-/// How long a cancelled statement may take to end, and a server to say where that leaves it.
+/// How long a server may take to say where a failure leaves it.
 const CANCEL: Duration = Duration::from_secs(10);
+
+/// How long a run may take to stop when it is told to: whatever the server does, it is left alone after that.
+const STOP: Duration = Duration::from_secs(10);
 
 pub(crate) struct Run<'a> {
     registry: &'a Registry,
     options: Options<'a>,
     pool: &'a DatabaseConnection,
+    /// The registry's table, as that calls it, for messages and labels.
+    called: Table,
+    /// The same with the schema that it is in, for statements.
     table: Table,
     session: Session,
     monitor: Monitor<'a>,
@@ -53,6 +63,8 @@ pub(crate) struct Run<'a> {
     applied: Vec<Applied>,
     /// Whether the last commit may not be on disk yet.
     volatile: bool,
+    /// Held in a commit, until what it applied is told.
+    committing: Arc<Mutex<()>>,
 }
 
 /// How a step of the run ended, where the database can be asked.
@@ -76,19 +88,24 @@ impl<'a> Run<'a> {
     pub(crate) async fn open(
         registry: &'a Registry,
         pool: &'a DatabaseConnection,
-        table: Table,
+        called: Table,
+        found_at: Table,
         options: Options<'a>,
         target: i32,
     ) -> Result<Self, Error> {
-        let id = id(&table);
+        let id = id(&called.label());
         let interrupt = Arc::default();
-        let mut session = Session::open(pool, &format!("onerow {id}"), &interrupt).await?;
+        let name = format!("onerow {id}");
+        let open = || Session::open(pool, &name, &interrupt);
+        let mut session = once_let_in(&options, pool, open).await?;
+        let table = version::at_home(found_at, &session);
         options.listener.attach(&mut session.pool);
         let monitor = Monitor::new(pool, format!("onerow monitor {id}"), interrupt);
         Ok(Self {
             registry,
             options,
             pool,
+            called,
             table,
             session,
             monitor,
@@ -100,26 +117,30 @@ impl<'a> Run<'a> {
             version: version::NONE,
             applied: Vec::new(),
             volatile: false,
+            committing: Arc::default(),
         })
     }
 
     /// Goes to the target, or as far as it gets before the signal.
-    pub(crate) async fn finish(
-        &mut self,
-        found: Found,
-        signal: Option<Pin<Box<dyn Future<Output = ()> + Send + 'a>>>,
-    ) -> Result<Report, Error> {
-        let signal = signal.unwrap_or_else(|| Box::pin(std::future::pending()));
+    pub(crate) async fn finish(&mut self, found: Found, signal: BoxFuture<'a, ()>) -> Result<Report, Error> {
+        let committing = Arc::clone(&self.committing);
+        // A commit that is under way comes to its end, and what it applied is told.
+        let stop = async {
+            signal.await;
+            let _ = timeout(STOP, committing.lock()).await;
+        };
         let finished = tokio::select! {
+            biased;
             result = self.go(found) => Some(result),
-            () = signal => None,
+            () = stop => None,
         };
-        let result = match finished {
-            Some(result) => result,
+        match finished {
+            Some(result) => {
+                tokio::join!(self.monitor.close(), self.session.close());
+                result
+            }
             None => Err(self.cancelled().await),
-        };
-        tokio::join!(self.monitor.close(), self.session.close());
-        result
+        }
     }
 
     async fn go(&mut self, found: Found) -> Result<Report, Error> {
@@ -164,7 +185,7 @@ impl<'a> Run<'a> {
         match self.read().await?.version() {
             Some(version) if version != self.version => self.moved_to(version),
             _ => Err(Error::InvalidVersion {
-                table: self.table.to_string(),
+                table: self.called.to_string(),
                 found: format!("{}, as something else than a number", self.version),
             }),
         }
@@ -202,13 +223,19 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Ends what the dropped future left running, and says where that leaves the database.
+    /// Ends what the dropped future left running, and says where that leaves the database; within [`STOP`] if the server is silent.
     async fn cancelled(&mut self) -> Error {
         self.claim = None;
-        self.end_statements().await;
-        self.lock = None;
-        self.flush().await;
-        Error::Cancelled { version: self.version_now().await }
+        let stopped = async {
+            self.end_statements().await;
+            self.lock = None;
+            self.flush().await;
+            let version = self.version_now().await;
+            self.monitor.close().await;
+            version
+        };
+        let version = timeout(STOP, stopped).await.ok().flatten();
+        Error::Cancelled { version }
     }
 
     /// Has this run's statements ended, wherever they run, until its connections have come to rest.
@@ -221,8 +248,13 @@ impl<'a> Run<'a> {
         };
         tokio::pin!(rest);
         loop {
-            if let Ok(monitor) = self.monitor.session().await {
-                let _ = timeout(POLL.1, monitor.backend.cancel(monitor, &self.id)).await;
+            let cancel = async {
+                let monitor = self.monitor.session().await.ok()?;
+                monitor.backend.cancel(&monitor, &self.id).await.ok()
+            };
+            tokio::select! {
+                () = &mut rest => break,
+                _ = timeout(POLL.1, cancel) => (),
             }
             if timeout(POLL.1, &mut rest).await.is_ok() {
                 break;
@@ -238,7 +270,7 @@ impl<'a> Run<'a> {
         let settings = self.settings(self.version, true);
         let flush = async {
             let monitor = self.monitor.session().await.ok()?;
-            let claim = version::claim(monitor, &self.table, self.version, &settings).await.ok()??;
+            let claim = version::claim(&monitor, &self.table, self.version, &settings).await.ok()??;
             claim.commit().await.ok()
         };
         let _ = timeout(CANCEL, flush).await;
@@ -246,7 +278,7 @@ impl<'a> Run<'a> {
 
     /// The version that the database holds, if it says so soon.
     async fn version_now(&self) -> Option<i32> {
-        timeout(CANCEL, version::read(self.pool, &self.table)).await.ok()?.ok()?.version()
+        timeout(CANCEL, version::read(self.pool, &self.table)).await.ok()?.ok()?.found.version()
     }
 
     /// Whether another try may mend what rejected the migration.
@@ -254,7 +286,7 @@ impl<'a> Run<'a> {
         let committing = matches!(rejected.failure, Failure::Commit(_));
         match rejected.failure.refusal().map(|error| self.session.fault(error)) {
             Some(Fault::Held) => Outcome::Again(rejected),
-            // Was it lost before, then the migration may be what the server cannot stand.
+            // If it was lost before, the migration may be what the server cannot stand.
             Some(Fault::Lost) if committing => Outcome::Again(rejected),
             _ => Outcome::Failed(rejected),
         }
@@ -316,19 +348,17 @@ impl<'a> Run<'a> {
 
     async fn refused(&self, operation: &str, error: DbErr) -> Error {
         let fault = self.session.fault(&error);
-        version::explain(fault, operation, self.version_now().await, &self.table, error)
+        version::explain(fault, operation, self.version_now().await, &self.called, error)
     }
 
     fn tell(&self, step: &Progress) {
-        step.trace();
-        (self.options.progress)(step);
+        self.options.tell(step);
     }
 }
 
 /// Tells the sessions of a run from those of others, and of other registries.
-fn id(table: &Table) -> String {
+fn id(label: &str) -> String {
     let run = fastrand::u32(..);
-    let label = table.label();
     if label.is_empty() { format!("{run:08x}") } else { format!("{run:08x} {label}") }
 }
 

@@ -3,19 +3,22 @@
 use std::time::Duration;
 
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::{
-    Outcome, Rejected, Run,
+    Outcome, Rejected, Run, once_let_in,
     waiting::{RETRY, pauses},
 };
 use crate::{
     Applied, Database, Error, Failure,
-    backend::{Move, Session},
+    backend::{self, Move, Session},
 };
 
 /// How often the connection that holds the row is asked whether it still does.
-const HEARTBEAT: Duration = Duration::from_secs(5);
+const HEARTBEAT: Duration = Duration::from_secs(1);
+
+/// How long its answer may take.
+const SILENCE: Duration = Duration::from_secs(10);
 
 impl Run<'_> {
     /// Holds the row while the next migration runs; moves the version when it has succeeded.
@@ -40,13 +43,10 @@ impl Run<'_> {
         } else {
             Some(claim)
         };
-        self.await_orphans(number).await?;
-
-        let applied = match self.perform_apart(number, held.as_ref()).await? {
-            Ok(applied) => applied,
-            Err(rejected) => return Ok(Outcome::Failed(rejected)),
-        };
-        self.move_past(number, &applied, held).await
+        match self.perform_apart(number, held.as_ref()).await? {
+            Ok(applied) => self.move_past(number, &applied, held).await,
+            Err(outcome) => Ok(outcome),
+        }
     }
 
     /// Moves the version past a migration that has run, and commits that; what is tried again is this alone.
@@ -75,38 +75,77 @@ impl Run<'_> {
                     self.rest(&rejected, tries, &mut rests).await;
                     tries += 1;
                 }
-                Outcome::Again(rejected) => return Ok(Outcome::Failed(self.exhausted(rejected, tries))),
+                // Not what it is after a migration that did not get a lock: its work is done.
+                Outcome::Again(rejected) => return Ok(Outcome::Failed(rejected)),
                 outcome => return Ok(outcome),
             }
         }
     }
 
     /// Runs the migration for as long as the row is held: without it, another runner would start the same one.
+    ///
+    /// The order is what two runners are kept apart by, though a claim can be lost at any moment. Each first opens the session
+    /// that it will work in, then asks whether the row is still its own, then looks for the sessions of others. Whoever has
+    /// claimed the row since then finds this session, and waits until it has gone.
     async fn perform_apart(
         &mut self,
         number: i32,
         held: Option<&DatabaseTransaction>,
-    ) -> Result<Result<Applied, Rejected>, Error> {
-        let mut worker = Session::open(self.pool, &self.label(number), &self.session.interrupt).await?;
+    ) -> Result<Result<Applied, Outcome>, Error> {
+        let label = self.label(number);
+        let open = || Session::open(self.pool, &label, &self.session.interrupt);
+        let mut worker = once_let_in(&self.options, self.pool, open).await?;
         self.options.listener.attach(&mut worker.pool);
         if let Err(error) = worker.backend.prepare_worker(&worker).await {
             return Err(self.refused("prepare a connection", error).await);
         }
         let db = Database::from(worker.pool.clone()).with_listener(&self.options.listener);
         // The run's, so that it is ended with it.
-        self.worker = Some(worker);
-        let outcome = tokio::select! {
-            // No lock timeout: it would cut `CREATE INDEX CONCURRENTLY` off in its wait for older transactions.
-            outcome = self.perform(&db, number, None) => outcome,
-            error = lost(held) => Err(Rejected::new(number, Failure::ClaimLost(error))),
+        let worker = self.worker.insert(worker);
+        let worker = worker.clone();
+        let outcome = match self.have_it_alone(number, &worker, held).await? {
+            Some(lost) => Err(Outcome::Again(Rejected::new(number, Failure::ClaimLost(lost)))),
+            None => self.perform_while_held(&db, number, held).await,
         };
-        if matches!(&outcome, Err(Rejected { failure: Failure::ClaimLost(_), .. })) {
-            self.end_statements().await;
-        }
         if let Some(worker) = self.worker.take() {
             worker.close().await;
         }
         Ok(outcome)
+    }
+
+    /// Waits until no other run is at the migration; gives why the row is lost, if it is.
+    async fn have_it_alone(
+        &self,
+        number: i32,
+        worker: &Session,
+        held: Option<&DatabaseTransaction>,
+    ) -> Result<Option<DbErr>, Error> {
+        if let Some(held) = held
+            && let Err(lost) = ask(held).await
+        {
+            return Ok(Some(lost));
+        }
+        tokio::select! {
+            alone = self.await_others(number, worker) => alone.map(|()| None),
+            error = lost(held) => Ok(Some(error)),
+        }
+    }
+
+    async fn perform_while_held(
+        &self,
+        db: &Database,
+        number: i32,
+        held: Option<&DatabaseTransaction>,
+    ) -> Result<Applied, Outcome> {
+        let outcome = tokio::select! {
+            // No lock timeout: it would cut `CREATE INDEX CONCURRENTLY` off in its wait for older transactions.
+            outcome = self.perform(db, number, None) => outcome,
+            error = lost(held) => {
+                self.end_statements().await;
+                Err(Rejected::new(number, Failure::ClaimLost(error)))
+            }
+        };
+        outcome.map_err(|rejected| self.classify(rejected))
     }
 }
 
@@ -117,8 +156,15 @@ async fn lost(held: Option<&DatabaseTransaction>) -> DbErr {
     };
     loop {
         sleep(HEARTBEAT).await;
-        if let Err(error) = held.execute_unprepared("SELECT 1").await {
+        if let Err(error) = ask(held).await {
             return error;
         }
+    }
+}
+
+async fn ask(held: &DatabaseTransaction) -> Result<(), DbErr> {
+    match timeout(SILENCE, held.execute_unprepared("SELECT 1")).await {
+        Ok(answer) => answer.map(drop),
+        Err(_) => Err(backend::silence(SILENCE)),
     }
 }

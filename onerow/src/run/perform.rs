@@ -26,10 +26,11 @@ impl Run<'_> {
             target: self.target,
         });
         let label = self.label(number);
-        let what = Watched { version: number, label: &label, lock_timeout };
+        let pid = self.worker.as_ref().unwrap_or(&self.session).start.pid;
+        let what = Watched { version: number, db, label: &label, pid, lock_timeout };
         let (outcome, blockers) =
             self.monitor.watch(steps(migration, db), &what, |step| self.tell(step)).await;
-        match outcome {
+        match outcome.unwrap_or_else(|silence| Err(Failure::Migrate(silence))) {
             Ok(()) => Ok(Applied { version: number, description, elapsed: started.elapsed() }),
             Err(failure) => Err(Rejected { migration: number, failure, blockers }),
         }

@@ -8,15 +8,16 @@ use std::{
 };
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
-use sea_orm::{DatabaseTransaction, DbErr};
-use tokio::time::{Instant, sleep};
+use sea_orm::{DatabaseConnection, DatabaseTransaction, DbErr};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::Run;
 use crate::{
     Error, Progress, ServerSession,
-    backend::Fault,
-    migration,
+    backend::{self, Fault, Session},
+    error, migration,
     table::Table,
+    up::Options,
     version::{self, Found},
 };
 
@@ -32,32 +33,36 @@ pub(super) const RETRY: (Duration, Duration) = (Duration::from_millis(500), Dura
 /// and to find out who holds the row takes a connection.
 const TELL: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
 
-/// A wait for what another runner holds.
+/// Who waits for longer than this between two looks gives the connection up meanwhile: the one that is waited for may need it.
+const RELEASE: Duration = Duration::from_millis(500);
+
+/// How long the server may take to answer a statement of onerow's own; each is a matter of milliseconds, or has a shorter limit there.
+pub(super) const ANSWER: Duration = Duration::from_secs(30);
+
+/// A wait for what others have.
 pub(super) struct Wait<'a> {
-    run: &'a Run<'a>,
+    options: &'a Options<'a>,
     /// What the database holds meanwhile, where it could be read.
     version: Option<i32>,
     started: Instant,
     told: Option<Instant>,
     pauses: ExponentialBackoff,
+    pause: Duration,
 }
 
-impl Wait<'_> {
+impl<'a> Wait<'a> {
+    fn new(options: &'a Options<'a>, version: Option<i32>) -> Self {
+        let pauses = pauses(POLL);
+        Self { options, version, started: Instant::now(), told: None, pauses, pause: POLL.0 }
+    }
+
     /// Sleeps until it is time for another look; where it lasts, says who holds it.
     pub(super) async fn turn(
         &mut self,
         holder: impl Future<Output = Option<ServerSession>>,
     ) -> Result<(), Error> {
-        let waited = self.started.elapsed();
-        let left = self.run.options.wait_timeout.saturating_sub(waited);
-        if left.is_zero() {
-            return Err(Error::WaitTimeout { waited, version: self.version, holder: holder.await });
-        }
-        if self.told.map_or(waited >= TELL.0, |told| told.elapsed() >= TELL.1) {
-            self.run.tell(&Progress::Waiting { holder: holder.await, waited });
-            self.told = Some(Instant::now());
-        }
-        sleep(self.pauses.next().unwrap_or(POLL.1).min(left)).await;
+        self.tell(holder).await?;
+        sleep(self.pause).await;
         Ok(())
     }
 
@@ -68,24 +73,101 @@ impl Wait<'_> {
             error => error,
         })
     }
+
+    /// The same, for a server that has no connection to give.
+    async fn turn_for_connection(&mut self, refusal: Error) -> Result<(), Error> {
+        let waited = self.started.elapsed();
+        if self.is_over(waited) {
+            return Err(refusal);
+        }
+        if self.is_to_be_told(waited) {
+            let reason = error::causes(&refusal).pop().unwrap_or_default();
+            self.options.tell(&Progress::WaitingForConnection { reason, waited });
+        }
+        sleep(self.pause).await;
+        Ok(())
+    }
+
+    async fn tell(&mut self, holder: impl Future<Output = Option<ServerSession>>) -> Result<(), Error> {
+        let waited = self.started.elapsed();
+        if self.is_over(waited) {
+            return Err(Error::WaitTimeout { waited, version: self.version, holder: holder.await });
+        }
+        if self.is_to_be_told(waited) {
+            self.options.tell(&Progress::Waiting { holder: holder.await, waited });
+        }
+        Ok(())
+    }
+
+    /// Whether time is up; if not, sets the next pause.
+    fn is_over(&mut self, waited: Duration) -> bool {
+        let left = self.options.wait_timeout.saturating_sub(waited);
+        self.pause = self.pauses.next().unwrap_or(POLL.1).min(left);
+        left.is_zero()
+    }
+
+    fn is_to_be_told(&mut self, waited: Duration) -> bool {
+        let tells = self.told.map_or(waited >= TELL.0, |told| told.elapsed() >= TELL.1);
+        if tells {
+            self.told = Some(Instant::now());
+        }
+        tells
+    }
+}
+
+/// Does what needs a connection, once the server has one to give.
+pub(crate) async fn once_let_in<T, F: Future<Output = Result<T, Error>>>(
+    options: &Options<'_>,
+    pool: &DatabaseConnection,
+    connect: impl Fn() -> F,
+) -> Result<T, Error> {
+    let mut wait = Wait::new(options, None);
+    loop {
+        match connect().await {
+            Err(refusal @ Error::TooManyConnections { .. }) => {
+                // What this process has and does not use, another may need to get ahead.
+                backend::of(pool)?.release(pool).await;
+                wait.turn_for_connection(refusal).await?;
+            }
+            done => return done,
+        }
+    }
 }
 
 impl Run<'_> {
     fn wait(&self) -> Wait<'_> {
-        let version = Some(self.version);
-        Wait { run: self, version, started: Instant::now(), told: None, pauses: pauses(POLL) }
+        Wait::new(&self.options, Some(self.version))
     }
 
     /// The same, where the database may hold no version yet.
     pub(super) fn wait_for_row(&self) -> Wait<'_> {
-        Wait { version: None, ..self.wait() }
+        Wait::new(&self.options, None)
+    }
+
+    /// Waits for the row with at most one connection, and with none if it lasts.
+    pub(super) async fn stand_in_line(&self, wait: &mut Wait<'_>) -> Result<(), Error> {
+        wait.tell(self.holder()).await?;
+        let released = wait.pause >= RELEASE;
+        if released {
+            self.session.release().await;
+            self.session.backend.release(self.pool).await;
+        }
+        sleep(wait.pause).await;
+        if released {
+            once_let_in(&self.options, self.pool, || self.session.make_ready()).await?;
+        }
+        Ok(())
     }
 
     /// Reads the version, once nobody shuts readers out.
     pub(super) async fn read(&self) -> Result<Found, Error> {
         let mut wait = self.wait();
         loop {
-            match version::read(&self.session.pool, &self.table).await? {
+            let reading =
+                answered(version::read(&self.session.pool, &self.table)).await.map_err(|silence| {
+                    version::explain(Fault::Lost, "read the version", None, &self.called, silence)
+                })?;
+            match reading?.to_write()?.found {
                 Found::Held => wait.turn(ready(None)).await?,
                 found => return Ok(found),
             }
@@ -114,7 +196,7 @@ impl Run<'_> {
                     }
                 }
             }
-            found = version::read(&self.session.pool, &self.table).await?;
+            found = version::read(&self.session.pool, &self.table).await?.to_write()?.found;
         }
     }
 
@@ -122,7 +204,7 @@ impl Run<'_> {
     pub(super) fn creation_raced(&self, error: DbErr) -> Result<(), Error> {
         match self.session.fault(&error) {
             Fault::CreateRace | Fault::Held => Ok(()),
-            fault => Err(version::explain(fault, "create the version row", None, &self.table, error)),
+            fault => Err(version::explain(fault, "create the version row", None, &self.called, error)),
         }
     }
 
@@ -135,10 +217,11 @@ impl Run<'_> {
         let settings = self.settings(migration, durable);
         let mut wait = self.wait();
         loop {
-            match version::claim(&self.session, &self.table, migration - 1, &settings).await {
+            let claim = answered(version::claim(&self.session, &self.table, migration - 1, &settings)).await;
+            match claim.and_then(|claim| claim) {
                 Ok(claim) => return Ok(claim),
                 Err(error) if self.session.fault(&error) == Fault::Held => {
-                    wait.turn(self.holder()).await?;
+                    self.stand_in_line(&mut wait).await?;
                 }
                 Err(error) => return Err(self.refused("claim the version row", error).await),
             }
@@ -147,7 +230,7 @@ impl Run<'_> {
 
     /// Locks the file that stands for the row, where there is one.
     pub(super) async fn lock_file(&self) -> Result<Option<File>, Error> {
-        let file = match self.session.backend.lock_file(&self.session.pool, &self.table.label()) {
+        let file = match self.session.backend.lock_file(&self.session.pool, &self.called.label()) {
             Ok(Some(file)) => file,
             Ok(None) => return Ok(None),
             Err(error) => return Err(self.refused("open the lock file", custom(&error)).await),
@@ -164,27 +247,32 @@ impl Run<'_> {
         }
     }
 
-    /// Waits for the statement of a runner that was killed: the server goes on with it.
-    pub(super) async fn await_orphans(&self, migration: i32) -> Result<(), Error> {
-        let prefix = format!("onerow {} ", migration::name(migration));
-        let label = self.table.label();
-        let monitor = self.monitor.session().await?;
+    /// Waits for the sessions in which other runs are at this migration: one that has lost the row may not have noticed yet, and
+    /// the server goes on with the statement of one that was killed.
+    pub(super) async fn await_others(&self, migration: i32, worker: &Session) -> Result<(), Error> {
+        let name = migration::name(migration);
         let mut wait = self.wait();
         loop {
-            match monitor.backend.executing(monitor, &prefix, &label).await {
-                Ok(mut orphans) => match orphans.pop() {
-                    Some(orphan) => wait.turn(ready(Some(orphan))).await?,
+            let others = answered(worker.backend.others_at_work(worker, &name, &self.id, &self.table)).await;
+            match others.and_then(|others| others) {
+                Ok(mut others) => match others.pop() {
+                    Some(other) => wait.turn(ready(Some(other))).await?,
                     None => return Ok(()),
                 },
-                Err(error) => return Err(self.refused("look for a killed runner's statement", error).await),
+                Err(error) => return Err(self.refused("look for another runner's session", error).await),
             }
         }
     }
 
     pub(super) async fn holder(&self) -> Option<ServerSession> {
-        let monitor = self.monitor.session().await.ok()?;
-        monitor.backend.holder(monitor, &self.table).await
+        // On the connection of the run, which is not in a transaction while it waits.
+        self.session.backend.holder(&self.session, &self.table).await
     }
+}
+
+/// A statement of onerow's own, whose answer is not waited for longer than [`ANSWER`].
+pub(super) async fn answered<T>(statement: impl Future<Output = T>) -> Result<T, DbErr> {
+    timeout(ANSWER, statement).await.map_err(|_| backend::silence(ANSWER))
 }
 
 fn custom(error: &io::Error) -> DbErr {

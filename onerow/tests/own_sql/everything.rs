@@ -157,11 +157,14 @@ async fn a_killed_runner() {
     let orphan = Database::connect(named).await.unwrap();
     let sleeps = format!("SELECT pg_sleep(1) {NOT_ONEROWS}");
     let registry = Registry::new(vec![outside("VACUUM")]);
-    let (ended, run) = tokio::join!(orphan.execute_unprepared(&sleeps), async {
+    let lives_on = async {
+        orphan.execute_unprepared(&sleeps).await.unwrap();
+        orphan.disconnect().await.unwrap();
+    };
+    let ((), run) = tokio::join!(lives_on, async {
         sleep(Duration::from_millis(100)).await;
         registry.up(&db).await
     });
-    ended.unwrap();
     assert_eq!(run.unwrap().version, 0);
 }
 

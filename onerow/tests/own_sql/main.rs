@@ -79,7 +79,10 @@ async fn each_name_has_its_schema() {
 }
 
 fn complaint(sql: &str) -> Option<String> {
-    let names = names::unqualified(sql, &BY_THE_PATH);
+    let mut names = names::unqualified(sql, &BY_THE_PATH);
+    // Of the version's table, whose columns are written for SQLite too. Of types the path decides alone, and it begins with
+    // pg_catalog and the session's own tables.
+    names.retain(|name| name != "type bool");
     let is_ours = !OF_OTHERS.contains(&sql);
     (is_ours && !names.is_empty())
         .then(|| format!("{}\n  in {}", names.join(", "), sql.replace('\n', "\n     ")))

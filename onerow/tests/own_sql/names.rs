@@ -154,7 +154,7 @@ impl Statement<'_> {
         let Token::Symbols(symbols) = &self.tokens[at] else { return None };
         let is_qualified = self.is_before(at, '.') && self.opened_by(at) == Some("operator");
         let all_columns = symbols == "*"
-            && (self.is_before(at, '(') || self.is_before(at, '.') || self.before(at, 1) == Some("select"));
+            && (self.is_before(at, '(') || self.is_before(at, '.') || matches!(self.before(at, 1), Some("select" | "unlisten")));
         let is_sign =
             symbols == "-" && self.tokens.get(at + 1) == Some(&Token::Number) && !self.follows_a_value(at);
         let is_free = symbols == "::" || is_qualified || all_columns || is_sign || self.assigns(at);
@@ -165,7 +165,8 @@ impl Statement<'_> {
         let Some(before) = at.checked_sub(1) else { return false };
         match &self.tokens[before] {
             Token::Word(word) => !is_one_of("values select then else set", word),
-            Token::Mark(mark) => ")]".contains(*mark),
+            Token::Mark(')') => self.opened_by(before) != Some("operator"),
+            Token::Mark(mark) => *mark == ']',
             Token::Symbols(_) => false,
             _ => true,
         }
@@ -235,7 +236,7 @@ impl Statement<'_> {
         let is_cast = self.tokens.get(at + 1) == Some(&Token::Symbols("::".into()));
         let is_reg =
             (at + 2..at + 5).any(|place| self.word(place).is_some_and(|word| word.starts_with("reg")));
-        (is_cast && is_reg && !text.contains('.') && text != "pg_catalog").then(|| format!("name '{text}'"))
+        (is_cast && is_reg && !text.contains('.') && text != "pg_catalog" && !self.relations.contains(&text.as_str())).then(|| format!("name '{text}'"))
     }
 
     /// The body of a `DO`.
@@ -347,6 +348,7 @@ pub fn each_kind_of_name_is_found() {
         "SELECT id::int, id::pg_catalog.text, CAST(id AS pg_catalog.text), 'pg_catalog.pg_class'::pg_catalog.regclass FROM members",
         "WITH moved AS (UPDATE members SET version = 3, id = 2 RETURNING 1) SELECT pg_catalog.max(1) FROM moved",
         "SELECT CASE WHEN true THEN 1 END, current_user, ARRAY[1], position('a' IN 'b') -- = x()\n FROM members /* = */",
+        "SELECT FROM members WHERE id OPERATOR(pg_catalog.=) -1; UNLISTEN *; SELECT 'members'::pg_catalog.regclass",
         "SET LOCAL lock_timeout = 1000; INSERT INTO members (id) VALUES (-1) ON CONFLICT DO NOTHING",
         "SELECT k.position FROM pg_catalog.unnest(ARRAY[1]) WITH ORDINALITY k(attnum, position)",
         "CREATE TABLE IF NOT EXISTS members (id pg_catalog.bool PRIMARY KEY, n INTEGER, CONSTRAINT c CHECK (id))",
