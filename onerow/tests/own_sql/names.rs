@@ -154,7 +154,9 @@ impl Statement<'_> {
         let Token::Symbols(symbols) = &self.tokens[at] else { return None };
         let is_qualified = self.is_before(at, '.') && self.opened_by(at) == Some("operator");
         let all_columns = symbols == "*"
-            && (self.is_before(at, '(') || self.is_before(at, '.') || matches!(self.before(at, 1), Some("select" | "unlisten")));
+            && (self.is_before(at, '(')
+                || self.is_before(at, '.')
+                || matches!(self.before(at, 1), Some("select" | "unlisten")));
         let is_sign =
             symbols == "-" && self.tokens.get(at + 1) == Some(&Token::Number) && !self.follows_a_value(at);
         let is_free = symbols == "::" || is_qualified || all_columns || is_sign || self.assigns(at);
@@ -236,7 +238,12 @@ impl Statement<'_> {
         let is_cast = self.tokens.get(at + 1) == Some(&Token::Symbols("::".into()));
         let is_reg =
             (at + 2..at + 5).any(|place| self.word(place).is_some_and(|word| word.starts_with("reg")));
-        (is_cast && is_reg && !text.contains('.') && text != "pg_catalog" && !self.relations.contains(&text.as_str())).then(|| format!("name '{text}'"))
+        (is_cast
+            && is_reg
+            && !text.contains('.')
+            && text != "pg_catalog"
+            && !self.relations.contains(&text.as_str()))
+        .then(|| format!("name '{text}'"))
     }
 
     /// The body of a `DO`.
