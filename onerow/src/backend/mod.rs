@@ -164,7 +164,7 @@ impl Session {
 
     /// Gives the connection up until [`make_ready`](Self::make_ready): others may be waiting for one.
     pub(crate) async fn release(&self) {
-        self.backend.release(&self.pool).await;
+        self.backend.release(self).await;
     }
 
     /// Connects again, if it is not connected.
@@ -202,8 +202,11 @@ pub(crate) trait Backend: Send + Sync {
         table: &Table,
     ) -> Result<Result<VersionRow, DbErr>, Error>;
 
-    /// Closes the connections of a pool that nobody uses, where a server may run out of them.
-    async fn release(&self, pool: &DatabaseConnection);
+    /// Closes the connections of a pool that nobody uses, if a server may run out of them.
+    async fn release_idle(&self, pool: &DatabaseConnection);
+
+    /// See [`Session::release`].
+    async fn release(&self, session: &Session);
 
     /// See [`Session::make_ready`].
     async fn make_ready(&self, session: &Session) -> Result<(), Error>;

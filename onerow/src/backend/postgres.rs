@@ -17,12 +17,12 @@ use sea_orm::{
         postgres::{PgConnectOptions, PgRow},
     },
 };
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tracing::{instrument::WithSubscriber, subscriber::NoSubscriber};
 
 use super::{
-    Activity, Backend, Fault, Mistrust, Move, Parentless, Session, Settings, Start, VersionRow, abandon,
-    connect_error,
+    Activity, Backend, CLOSE, Fault, Mistrust, Move, Parentless, Session, Settings, Start, VersionRow,
+    abandon, connect_error,
     driver::{code, code_of, error_of, query_error},
 };
 use crate::{
@@ -48,8 +48,8 @@ const CHECKS_CLIENT: u32 = 140_000;
 /// (<https://www.postgresql.org/docs/17/release-17.html>).
 const LIMITS_TRANSACTIONS: u32 = 170_000;
 
-/// What a view is to who expects a table.
-const NOT_A_TABLE: &str = "42809";
+/// What a server says of a view of which it is asked for a sample.
+const NOT_A_TABLE: [&str; 2] = ["0A000", "42809"];
 
 #[async_trait]
 impl Backend for Postgres {
@@ -112,24 +112,33 @@ impl Backend for Postgres {
         };
         let row = answer.and_then(|rows| row_of(&rows)).map_err(query_error);
         match row {
-            Err(error) if code_of(&error).as_deref() == Some(NOT_A_TABLE) => {
+            Err(error) if code_of(&error).is_some_and(|code| NOT_A_TABLE.contains(&&*code)) => {
                 Ok(Ok(VersionRow { mistrust: Some(not_a_table(pool, table).await), ..VersionRow::default() }))
             }
             row => Ok(row),
         }
     }
 
-    async fn release(&self, pool: &DatabaseConnection) {
+    async fn release_idle(&self, pool: &DatabaseConnection) {
         let pool = pool.get_postgres_connection_pool();
         while let Some(idle) = pool.try_acquire() {
             let _ = idle.close().await;
         }
     }
 
+    async fn release(&self, session: &Session) {
+        let pool = session.pool.get_postgres_connection_pool();
+        if pool.size() == 0 {
+            return;
+        }
+        // It may be on its way back from a transaction that has just been given up.
+        if let Ok(Ok(connection)) = timeout(CLOSE, pool.acquire()).await {
+            let _ = connection.close().await;
+        }
+    }
+
     async fn make_ready(&self, session: &Session) -> Result<(), Error> {
-        let mut connection = first_connection(session.pool.get_postgres_connection_pool()).await?;
-        connection.return_to_pool().await;
-        Ok(())
+        start(session.pool.get_postgres_connection_pool()).await.map(drop)
     }
 
     async fn dedicate(
@@ -147,26 +156,17 @@ impl Backend for Postgres {
         let pool = pool.options().clone();
         let pool = pool.min_connections(0).max_connections(1).idle_timeout(None).max_lifetime(None);
         let pool = pool.test_before_acquire(false).connect_lazy_with(options);
-        let mut connection = first_connection(&pool).await?;
-        let server_version = connection.server_version_num().unwrap_or(0);
-        let start = start_of(&mut connection).await.map_err(|error| Error::database(query_error(error)))?;
-        connection.return_to_pool().await;
+        let (server_version, start) = start(&pool).await?;
         Ok(Session { backend: &Self, pool: pool.into(), server_version, start, interrupt })
     }
 
     async fn prepare_worker(&self, worker: &Session) -> Result<(), DbErr> {
-        // Of the session, for lack of a transaction. A proxy may give it to another session; so nothing is set that the operator
-        // has not, but for the interval, which harms nobody.
-        let mut message = format!(
-            "SELECT pg_catalog.set_config(name, '0', false) FROM pg_catalog.pg_settings \
-             WHERE setting OPERATOR(pg_catalog.<>) '0' \
-             AND name OPERATOR(pg_catalog.=) ANY (ARRAY[{}]::pg_catalog.text[])",
-            ENDS_SESSIONS.map(|name| format!("'{name}'")).join(", ")
-        );
         if worker.server_version >= CHECKS_CLIENT {
-            message.push_str("; SET client_connection_check_interval = 1000");
+            // Of the session, for lack of a transaction. A proxy may give it to another session, which it does not harm.
+            let sql = "SET client_connection_check_interval = 1000";
+            worker.pool.execute_unprepared(sql).await?;
         }
-        worker.pool.execute_unprepared(&message).await.map(drop)
+        Ok(())
     }
 
     async fn create_index(
@@ -691,24 +691,41 @@ fn reset(session: &Session, mark: &str) -> String {
     )
 }
 
+/// Connects, and reads what the session is at its start.
+async fn start(pool: &PgPool) -> Result<(u32, Start), Error> {
+    let mut connection = first_connection(pool).await?;
+    let server_version = connection.server_version_num().unwrap_or(0);
+    let start = start_of(&mut connection).await.map_err(|error| Error::database(query_error(error)))?;
+    connection.return_to_pool().await;
+    Ok((server_version, start))
+}
+
 /// What a session is at its start, for [`reset`] to come back to: `RESET` alone goes back to before the pool's `after_connect`.
+///
+/// Behind a proxy the session may be another one next time; so nothing is set that the operator has not.
 async fn start_of(connection: &mut sqlx::PgConnection) -> Result<Start, sqlx::Error> {
-    let sql = "SELECT NULL, pg_catalog.current_schema()::pg_catalog.text, \
-            nullif(pg_catalog.current_setting('role') COLLATE pg_catalog.\"C\", 'none'), \
-            pg_catalog.current_setting('statement_timeout'), pg_catalog.pg_backend_pid() \
-        UNION ALL SELECT name, setting, NULL, NULL, NULL FROM pg_catalog.pg_settings \
-        WHERE source OPERATOR(pg_catalog.=) 'session'";
+    let limits = ENDS_SESSIONS.map(|name| format!("'{name}'")).join(", ");
+    let sql = format!(
+        "SELECT 'set', pg_catalog.set_config(name, '0', false) FROM pg_catalog.pg_settings \
+         WHERE setting OPERATOR(pg_catalog.<>) '0' \
+         AND name OPERATOR(pg_catalog.=) ANY (ARRAY[{limits}]::pg_catalog.text[]); \
+         SELECT NULL, pg_catalog.current_schema()::pg_catalog.text, \
+         (CASE WHEN pg_catalog.current_setting('role') OPERATOR(pg_catalog.<>) 'none' \
+         THEN pg_catalog.current_setting('role') END), \
+         pg_catalog.current_setting('statement_timeout'), pg_catalog.pg_backend_pid() \
+         UNION ALL SELECT name, setting, NULL, NULL, NULL FROM pg_catalog.pg_settings \
+         WHERE source OPERATOR(pg_catalog.=) 'session'"
+    );
     let mut start = Start::default();
     for row in sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(connection).await? {
-        let texts = texts(&row)?;
-        match texts.as_slice() {
+        match texts(&row)?.as_slice() {
             [None, schema, role, statement_timeout, pid] => {
                 start.pid = pid.as_deref().and_then(|pid| pid.parse().ok()).unwrap_or_default();
                 start.schema.clone_from(schema);
                 start.role.clone_from(role);
                 start.statement_timeout = statement_timeout.clone().unwrap_or_default();
             }
-            [Some(name), Some(value), ..] => start.settings.push((name.clone(), value.clone())),
+            [Some(name), Some(value), _, _, _] => start.settings.push((name.clone(), value.clone())),
             _ => (),
         }
     }

@@ -108,7 +108,9 @@ impl Backend for Sqlite {
         Ok(read.map(|rows| VersionRow { rows, ..VersionRow::default() }))
     }
 
-    async fn release(&self, _: &DatabaseConnection) {}
+    async fn release_idle(&self, _: &DatabaseConnection) {}
+
+    async fn release(&self, _: &Session) {}
 
     async fn make_ready(&self, _: &Session) -> Result<(), Error> {
         Ok(())

@@ -126,7 +126,7 @@ pub(crate) async fn once_let_in<T, F: Future<Output = Result<T, Error>>>(
         match connect().await {
             Err(refusal @ Error::TooManyConnections { .. }) => {
                 // What this process has and does not use, another may need to get ahead.
-                backend::of(pool)?.release(pool).await;
+                backend::of(pool)?.release_idle(pool).await;
                 wait.turn_for_connection(refusal).await?;
             }
             done => return done,
@@ -150,7 +150,7 @@ impl Run<'_> {
         let released = wait.pause >= RELEASE;
         if released {
             self.session.release().await;
-            self.session.backend.release(self.pool).await;
+            self.session.backend.release_idle(self.pool).await;
         }
         sleep(wait.pause).await;
         if released {
@@ -215,6 +215,7 @@ impl Run<'_> {
         durable: bool,
     ) -> Result<Option<DatabaseTransaction>, Error> {
         let settings = self.settings(migration, durable);
+        let mut reconnected = false;
         let mut wait = self.wait();
         loop {
             let claim = answered(version::claim(&self.session, &self.table, migration - 1, &settings)).await;
@@ -222,6 +223,11 @@ impl Run<'_> {
                 Ok(claim) => return Ok(claim),
                 Err(error) if self.session.fault(&error) == Fault::Held => {
                     self.stand_in_line(&mut wait).await?;
+                }
+                // Nothing was asked yet that could be in doubt, so another connection will do.
+                Err(error) if self.session.fault(&error) == Fault::Lost && !reconnected => {
+                    reconnected = true;
+                    once_let_in(&self.options, self.pool, || self.session.make_ready()).await?;
                 }
                 Err(error) => return Err(self.refused("claim the version row", error).await),
             }

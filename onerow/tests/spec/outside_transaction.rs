@@ -1,10 +1,14 @@
 //! Migrations that refuse a transaction.
 
+use std::time::Duration;
+
 use onerow::{
     Error, Failure, Progress, on_every_backend,
     prelude::*,
-    testing::{Backend, TestDatabase},
+    testing::{Backend, PostgresServer, TestDatabase},
 };
+
+use tokio::time::sleep;
 
 use crate::support::{Sql, number, registry, version};
 
@@ -167,4 +171,176 @@ async fn a_migration_whose_claim_is_lost_is_ended_and_the_next_run_finishes() {
                 AND datname = current_database()";
     assert_eq!(number(&*db, left).await, 0);
     assert_eq!(with_index().up(&db).await.unwrap().version, 2);
+}
+
+/// Writes a row, rests in its own code, writes the next: between two statements its session is idle.
+struct Slow {
+    rows: u32,
+    rest: Duration,
+}
+
+#[async_trait]
+impl MigrationTrait for Slow {
+    async fn migrate(&self, db: &Database) -> Result<(), DbErr> {
+        for _ in 0..self.rows {
+            let insert = "INSERT INTO trace (who) VALUES (current_setting('application_name'))";
+            db.execute_unprepared(insert).await?;
+            sleep(self.rest).await;
+        }
+        Ok(())
+    }
+
+    fn transactional(&self) -> bool {
+        false
+    }
+}
+
+fn slow(rows: u32, rest: Duration) -> Registry {
+    let trace = Sql::new(["CREATE TABLE trace (id SERIAL PRIMARY KEY, who TEXT)"]);
+    Registry::new(vec![Box::new(trace), Box::new(Slow { rows, rest })])
+}
+
+/// How often another session than the one before wrote a row.
+const CHANGES: &str = "SELECT count(*) FROM (SELECT who, lag(who) OVER (ORDER BY id) AS before FROM trace) t
+                       WHERE who <> before";
+
+const CLAIM: &str = "FROM pg_stat_activity WHERE datname = current_database()
+                     AND application_name LIKE 'onerow m0001%' AND state = 'idle in transaction'";
+
+async fn end_the_claim(db: &Database) {
+    while number(db, &format!("SELECT count(*) {CLAIM}")).await == 0 {
+        sleep(Duration::from_millis(20)).await;
+    }
+    while number(db, "SELECT count(*) FROM trace").await == 0 {
+        sleep(Duration::from_millis(20)).await;
+    }
+    db.execute_unprepared(&format!("SELECT pg_terminate_backend(pid) {CLAIM}")).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_runner_does_not_start_before_the_session_of_one_that_lost_the_row_is_gone() {
+    if !Backend::Postgres.is_wanted() {
+        return;
+    }
+    let db = Backend::Postgres.empty_database().await;
+    slow(0, Duration::ZERO).up(&db).to(0).await.unwrap();
+    let run = async |rest| {
+        let handle = db.connect().await;
+        let rest = Duration::from_millis(rest);
+        tokio::spawn(async move { slow(10, rest).up(&handle).await.map(|report| report.version) })
+    };
+    let first = run(300).await;
+    sleep(Duration::from_millis(100)).await;
+    let second = run(10).await;
+    end_the_claim(&db).await;
+
+    let error = first.await.unwrap().unwrap_err();
+    let lost = matches!(&error, Error::MigrationFailed { failure: Failure::ClaimLost(_), .. });
+    assert!(lost, "{error:?}");
+    assert_eq!(second.await.unwrap().unwrap(), 1);
+    assert_eq!(number(&*db, CHANGES).await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_only_calls_himself_a_runner_keeps_nobody_waiting() {
+    if !Backend::Postgres.is_wanted() {
+        return;
+    }
+    let server = PostgresServer::start().unwrap();
+    let db = Database::connect(server.url("postgres")).await.unwrap();
+    db.execute_unprepared("CREATE ROLE intruder LOGIN PASSWORD 'i'").await.unwrap();
+    slow(0, Duration::ZERO).up(&db).to(0).await.unwrap();
+    let url = format!(
+        "postgres://intruder:i@127.0.0.1:{}/postgres?application_name=onerow m0001 0badcafe",
+        server.port()
+    );
+    let _intruder = Database::connect(url).await.unwrap();
+    let run = slow(1, Duration::ZERO);
+    assert_eq!(run.up(&db).wait_timeout(Duration::from_secs(5)).await.unwrap().version, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn timeouts_of_the_role_do_not_end_a_claim_or_a_migration_that_computes() {
+    if !Backend::Postgres.is_wanted() {
+        return;
+    }
+    for setting in
+        ["idle_session_timeout", "idle_in_transaction_session_timeout", "lock_timeout", "statement_timeout"]
+    {
+        let db = Backend::Postgres.empty_database().await;
+        alter_database(&db, setting, "300ms").await;
+        let (one, two) = (db.connect().await, db.connect().await);
+        let run = slow(2, Duration::from_millis(800));
+        let (one, two) = tokio::join!(run.up(&one).into_future(), run.up(&two).into_future());
+        assert_eq!((one.unwrap().version, two.unwrap().version), (1, 1), "{setting}");
+        assert_eq!(number(&*db, "SELECT count(*) FROM trace").await, 2, "{setting}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_index_waits_for_a_writer_longer_than_the_lock_timeout_of_the_role() {
+    if !Backend::Postgres.is_wanted() {
+        return;
+    }
+    let db = Backend::Postgres.empty_database().await;
+    registry([items()]).up(&db).await.unwrap();
+    alter_database(&db, "lock_timeout", "200ms").await;
+    let writer = db.connect().await;
+    let writing = writer.begin().await.unwrap();
+    writing.execute_unprepared("INSERT INTO items VALUES (2, 'b')").await.unwrap();
+    let app = db.connect().await;
+    let registry = with_index();
+    let retried = std::sync::atomic::AtomicBool::new(false);
+    let tell = |step: &Progress| {
+        if let Progress::Retrying { .. } = step {
+            retried.store(true, std::sync::atomic::Ordering::Relaxed);
+        }
+    };
+    let run = registry.up(&app).on_progress(tell).into_future();
+    let release = async {
+        sleep(Duration::from_secs(2)).await;
+        writing.commit().await.unwrap();
+    };
+    let (run, ()) = tokio::join!(run, release);
+    assert_eq!(run.unwrap().version, 2);
+    assert!(!retried.load(std::sync::atomic::Ordering::Relaxed));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lock_that_is_not_to_be_had_is_tried_for_again() {
+    if !Backend::Postgres.is_wanted() {
+        return;
+    }
+    let db = Backend::Postgres.empty_database().await;
+    registry([items()]).up(&db).await.unwrap();
+    alter_database(&db, "lock_timeout", "100ms").await;
+    let reader = db.connect().await;
+    let reading = reader.begin().await.unwrap();
+    reading.execute_unprepared("SELECT * FROM items").await.unwrap();
+    let app = db.connect().await;
+    let (told, retried) = tokio::sync::oneshot::channel();
+    let told = std::sync::Mutex::new(Some(told));
+    let tell = |step: &Progress| {
+        if let Progress::Retrying { version: 1, .. } = step
+            && let Some(told) = told.lock().unwrap().take()
+        {
+            told.send(()).unwrap();
+        }
+    };
+    let column = Sql::new(["ALTER TABLE items ADD COLUMN IF NOT EXISTS due DATE"]).outside_transaction();
+    let registry = registry([items(), column]);
+    let run = registry.up(&app).on_progress(tell).into_future();
+    let release = async {
+        retried.await.unwrap();
+        reading.commit().await.unwrap();
+    };
+    let (run, ()) = tokio::join!(run, release);
+    assert_eq!(run.unwrap().version, 1);
+}
+
+async fn alter_database(db: &Database, setting: &str, value: &str) {
+    let alter = format!(
+        "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET {setting} = ''{value}''', current_database()); END $$"
+    );
+    db.execute_unprepared(&alter).await.unwrap();
 }

@@ -124,9 +124,14 @@ pub fn runner_of(db: &TestDatabase, sql: &str, outside: &str) -> Child {
 }
 
 fn process(db: &TestDatabase, variables: &[(&str, &str)]) -> Child {
+    runner_at(db.url(), variables)
+}
+
+/// The same on a server of the caller's.
+pub fn runner_at(url: &str, variables: &[(&str, &str)]) -> Child {
     Command::new(env::current_exe().unwrap())
         .args(["--exact", "support::a_runner_process", "--ignored", "--nocapture"])
-        .env("RUNNER_URL", db.url())
+        .env("RUNNER_URL", url)
         .envs(variables.iter().copied())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
