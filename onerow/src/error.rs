@@ -590,16 +590,7 @@ impl Error {
             }
             Self::TargetBeyondLatest { .. } => "leave --to out to apply all, or name one that status lists",
             Self::TargetBelowVersion { .. } => "mend a mistake with a new migration, or restore a backup",
-            Self::MigrationFailed { failure: Failure::Blocked { .. }, .. } => {
-                "wait for those sessions or end them, then run: cargo run -p migration -- up"
-            }
-            Self::MigrationFailed { failure: Failure::OldTable { table, .. }, .. } => {
-                return format!(
-                    "take the statement out of the script, or on PostgreSQL run it only where the table is, in a DO block by \
-                     IF pg_catalog.to_regclass('{table}') IS NOT NULL; then run: cargo run -p migration -- up"
-                );
-            }
-            Self::MigrationFailed { .. } => "to retry after fixing it: cargo run -p migration -- up",
+            Self::MigrationFailed { failure, .. } => return after_failure(failure),
             Self::WaitTimeout { .. } => {
                 "see whether that session is alive, end it if not, then run: cargo run -p migration -- up"
             }
@@ -633,6 +624,19 @@ pub(crate) fn caused_by(causes: &[String]) -> String {
 
 fn tables_of(tables: &[(Tool, String)]) -> String {
     tables.iter().map(|(tool, table)| format!("{table} of {tool}")).collect::<Vec<_>>().join(", ")
+}
+
+fn after_failure(failure: &Failure) -> String {
+    match failure {
+        Failure::Blocked { .. } => {
+            "wait for those sessions or end them, then run: cargo run -p migration -- up".into()
+        }
+        Failure::OldTable { table, .. } => format!(
+            "take the statement out of the script, or on PostgreSQL run it only where the table is, in a DO block by \
+             IF pg_catalog.to_regclass('{table}') IS NOT NULL; then run: cargo run -p migration -- up"
+        ),
+        _ => "to retry after fixing it: cargo run -p migration -- up".into(),
+    }
 }
 
 fn after_mismatch(problems: &[HistoryProblem]) -> &'static str {
