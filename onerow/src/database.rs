@@ -5,7 +5,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -18,7 +18,10 @@ use sea_orm::{
 };
 use sea_orm_migration::SchemaManager;
 
-use crate::{Error, backend};
+use crate::{
+    Error,
+    backend::{self, Doubt, pragma},
+};
 
 /// The pool an app holds, or the transaction a migration is handed.
 ///
@@ -30,6 +33,10 @@ pub struct Database {
     inner: Inner,
     listener: Listener,
     statements: Statements,
+    /// Whether a statement has failed, or what runs was not seen.
+    unsure: AtomicBool,
+    /// Whether a PRAGMA may have been run.
+    sets: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -74,6 +81,8 @@ impl Database {
     /// sea-orm-migration's [`SchemaManager`] on this handle: `create_table`, `has_column` and the like.
     #[must_use]
     pub fn schema(&self) -> SchemaManager<'_> {
+        // It gives out its connection.
+        self.sets.store(true, Ordering::Relaxed);
         match &self.inner {
             Inner::Pool(pool) => SchemaManager::new(pool),
             Inner::Transaction(transaction) => SchemaManager::new(transaction),
@@ -89,6 +98,37 @@ impl Database {
         }
     }
 
+    fn new(inner: Inner) -> Self {
+        Self {
+            inner,
+            listener: Listener::default(),
+            unsure: AtomicBool::new(false),
+            sets: AtomicBool::new(false),
+            statements: Statements::default(),
+        }
+    }
+
+    /// What a migration may have done on this handle unseen.
+    pub(crate) fn doubt(&self) -> Doubt {
+        let rows = self.unsure.load(Ordering::Relaxed);
+        Doubt { rows, settings: rows || self.sets.load(Ordering::Relaxed) }
+    }
+
+    fn be_unsure(&self) {
+        self.unsure.store(true, Ordering::Relaxed);
+    }
+
+    /// What runs on a nested transaction, or on the connection of [`schema`](Self::schema), is not seen here.
+    async fn refuse_ineffective(&self, sql: &str) -> Result<(), DbErr> {
+        match &self.inner {
+            Inner::Transaction(transaction) if pragma::is_in(sql) => {
+                self.sets.store(true, Ordering::Relaxed);
+                pragma::refuse_ineffective(transaction, sql).await
+            }
+            _ => Ok(()),
+        }
+    }
+
     pub(crate) fn pool(&self) -> Result<&DatabaseConnection, Error> {
         match &self.inner {
             Inner::Pool(pool) => Ok(pool),
@@ -97,11 +137,7 @@ impl Database {
     }
 
     pub(crate) fn from_transaction(transaction: DatabaseTransaction) -> Self {
-        Self {
-            inner: Inner::Transaction(transaction),
-            listener: Listener::default(),
-            statements: Statements::default(),
-        }
+        Self::new(Inner::Transaction(transaction))
     }
 
     /// The number of the statement that was asked last, if it has not been answered.
@@ -128,7 +164,7 @@ impl Database {
 /// Adopts a pool that SeaORM opened; a run of migrations connects with the same options.
 impl From<DatabaseConnection> for Database {
     fn from(pool: DatabaseConnection) -> Self {
-        Self { inner: Inner::Pool(pool), listener: Listener::default(), statements: Statements::default() }
+        Self::new(Inner::Pool(pool))
     }
 }
 
@@ -195,7 +231,9 @@ macro_rules! delegate {
         let _asked = $self.statements.ask();
         match &$self.inner {
             Inner::Pool(pool) => pool.$method($($argument),*).await,
-            Inner::Transaction(transaction) => transaction.$method($($argument),*).await,
+            Inner::Transaction(transaction) => {
+                transaction.$method($($argument),*).await.inspect_err(|_| $self.be_unsure())
+            }
         }
     }};
 }
@@ -207,20 +245,27 @@ impl ConnectionTrait for Database {
     }
 
     async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
-        delegate!(self.execute_raw(statement).await)
+        let sql = pragma::sql_of(&statement);
+        let done = delegate!(self.execute_raw(statement).await)?;
+        self.refuse_ineffective(&sql).await.map(|()| done)
     }
 
     async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
-        let done = delegate!(self.execute_unprepared(sql).await);
-        done.inspect_err(|_| self.listener.failed(sql))
+        let done =
+            delegate!(self.execute_unprepared(sql).await).inspect_err(|_| self.listener.failed(sql))?;
+        self.refuse_ineffective(sql).await.map(|()| done)
     }
 
     async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
-        delegate!(self.query_one_raw(statement).await)
+        let sql = pragma::sql_of(&statement);
+        let rows = delegate!(self.query_one_raw(statement).await)?;
+        self.refuse_ineffective(&sql).await.map(|()| rows)
     }
 
     async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
-        delegate!(self.query_all_raw(statement).await)
+        let sql = pragma::sql_of(&statement);
+        let rows = delegate!(self.query_all_raw(statement).await)?;
+        self.refuse_ineffective(&sql).await.map(|()| rows)
     }
 
     fn support_returning(&self) -> bool {
@@ -235,6 +280,7 @@ impl TransactionTrait for Database {
     type Transaction = DatabaseTransaction;
 
     async fn begin(&self) -> Result<DatabaseTransaction, DbErr> {
+        self.be_unsure();
         delegate!(self.begin().await)
     }
 
@@ -243,10 +289,12 @@ impl TransactionTrait for Database {
         isolation_level: Option<IsolationLevel>,
         access_mode: Option<AccessMode>,
     ) -> Result<DatabaseTransaction, DbErr> {
+        self.be_unsure();
         delegate!(self.begin_with_config(isolation_level, access_mode).await)
     }
 
     async fn begin_with_options(&self, options: TransactionOptions) -> Result<DatabaseTransaction, DbErr> {
+        self.be_unsure();
         delegate!(self.begin_with_options(options).await)
     }
 
@@ -256,6 +304,7 @@ impl TransactionTrait for Database {
         T: Send,
         E: std::fmt::Display + std::fmt::Debug + Send,
     {
+        self.be_unsure();
         match &self.inner {
             Inner::Pool(pool) => pool.transaction(callback).await,
             Inner::Transaction(transaction) => transaction.transaction(callback).await,
@@ -273,6 +322,7 @@ impl TransactionTrait for Database {
         T: Send,
         E: std::fmt::Display + std::fmt::Debug + Send,
     {
+        self.be_unsure();
         match &self.inner {
             Inner::Pool(pool) => pool.transaction_with_config(callback, isolation_level, access_mode).await,
             Inner::Transaction(transaction) => {
@@ -290,6 +340,7 @@ impl StreamTrait for Database {
     }
 
     fn stream_raw<'a>(&'a self, statement: Statement) -> BoxFuture<'a, Result<Self::Stream<'a>, DbErr>> {
+        self.be_unsure();
         Box::pin(async move {
             Ok(match &self.inner {
                 Inner::Pool(pool) => Box::pin(pool.stream_raw(statement).await?) as Self::Stream<'a>,

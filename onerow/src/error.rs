@@ -158,6 +158,12 @@ pub enum Error {
         source: DbErr,
     },
 
+    /// SQLite keeps no journal for the pool's connections, so that it could not roll a migration back.
+    #[error(
+        "journal_mode is OFF for this connection, so SQLite could not roll back a migration that fails; nothing was changed"
+    )]
+    NoJournal,
+
     /// The name of the registry's table is none, or could be another registry's.
     #[error("{table:?} cannot be the table of a registry: {reason}; nothing was changed")]
     InvalidTable {
@@ -337,6 +343,18 @@ pub enum Error {
         /// The version that the database holds, where it could be read.
         version: Option<i32>,
     },
+    /// The migration runs outside a transaction, beside the one that holds the version row, and only one connection is served.
+    #[error(
+        "{} runs outside a transaction and needs two connections at once, and the server, or a pooler before it, serves one{}",
+        migration::name(*.migration),
+        still_at(Some(*.version))
+    )]
+    OneConnection {
+        /// The version of the migration.
+        migration: i32,
+        /// The version that the database holds.
+        version: i32,
+    },
     /// The connection broke in a `COMMIT`, and the database could not be asked since whether it took place.
     #[error(
         "the connection was lost while {} was committed; the database is at version {migration} or an earlier one",
@@ -460,6 +478,7 @@ impl Error {
             Self::UntrustedTable { .. } => "untrusted_table",
             Self::ReadOnly { .. } => "read_only",
             Self::PermissionDenied { .. } => "permission_denied",
+            Self::NoJournal => "no_journal",
             Self::InvalidTable { .. } => "invalid_table",
             Self::Misnumbered { .. } => "misnumbered",
             Self::NoHistory { .. } => "no_history",
@@ -478,6 +497,7 @@ impl Error {
             Self::MigrationFailed { .. } => "migration_failed",
             Self::WaitTimeout { .. } => "wait_timeout",
             Self::Cancelled { .. } => "cancelled",
+            Self::OneConnection { .. } => "one_connection",
             Self::CommitInDoubt { .. } => "commit_in_doubt",
             Self::Database { .. } => "database",
         }
@@ -490,6 +510,7 @@ impl Error {
             Self::Ahead { version, .. }
             | Self::TargetBelowVersion { version, .. }
             | Self::Unadopted { version, .. }
+            | Self::OneConnection { version, .. }
             | Self::AlreadyVersioned { version } => Some(*version),
             Self::ReadOnly { version, .. }
             | Self::PermissionDenied { version, .. }
@@ -552,6 +573,9 @@ impl Error {
                      migrating role owns: ALTER TABLE {table} OWNER TO …"
                 );
             }
+            Self::NoJournal => {
+                "take journal_mode = OFF out of the pool's options: WAL is fast and can roll back"
+            }
             Self::InvalidTable { .. } => "give it a name of its own, by Registry::table",
             Self::Misnumbered { expected, .. } => {
                 return format!(
@@ -595,6 +619,10 @@ impl Error {
                 "see whether that session is alive, end it if not, then run: cargo run -p migration -- up"
             }
             Self::Cancelled { .. } => "to go on: cargo run -p migration -- up",
+            Self::OneConnection { .. } => {
+                "connect to the server itself, or give the pooler two connections (pgbouncer: default_pool_size = 2), \
+                 then run: cargo run -p migration -- up"
+            }
             Self::CommitInDoubt { .. } => {
                 "when the server is back, run: cargo run -p migration -- up (it finds out)"
             }

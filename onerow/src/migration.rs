@@ -48,7 +48,8 @@ pub trait MigrationTrait: Any + Send + Sync {
     ///
     /// On SQLite foreign keys are not enforced in that transaction, so that a table can be rebuilt without deleting its
     /// children; `ON DELETE` and `ON UPDATE` actions do not run, and a row that is left without its parent fails
-    /// the migration (<https://sqlite.org/lang_altertable.html#otheralter>).
+    /// the migration (<https://sqlite.org/lang_altertable.html#otheralter>). Whatever it sets by a PRAGMA holds for itself alone; a
+    /// `PRAGMA journal_mode` that has no effect in a transaction fails it, as do `page_size`, `auto_vacuum` and `encoding`.
     async fn migrate(&self, db: &Database) -> Result<(), DbErr>;
 
     /// Checks the outcome, in the same transaction, after [`migrate`](Self::migrate): an error rolls both back.
@@ -62,11 +63,13 @@ pub trait MigrationTrait: Any + Send + Sync {
     /// False is for statements that refuse one: `CREATE INDEX CONCURRENTLY`, `VACUUM`, and on PostgreSQL before 12
     /// `ALTER TYPE … ADD VALUE`. The version row stays held meanwhile, and moves only after `migrate` and `validate` have
     /// succeeded. A crash in between leaves the version before with the work half done, and the migration **runs
-    /// again**: write it so that it finds its own leftovers. One such statement for each migration is the simplest way.
+    /// again**, as it does when a lock was not to be had: write it so that it finds its own leftovers. One such statement for
+    /// each migration is the simplest way.
     ///
     /// `db` is then a pool of a single connection: a transaction that is begun on it has to end before `db` is used again.
     /// Behind a transaction-pooling proxy use `execute_unprepared`, as a statement with parameters takes two messages, which
-    /// may reach two sessions.
+    /// may reach two sessions. Such a proxy also hides the session of another run between two of its statements: if the
+    /// connection that holds the row breaks, the next run may begin up to two seconds before this one has noticed.
     fn transactional(&self) -> bool {
         true
     }

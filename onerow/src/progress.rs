@@ -15,7 +15,7 @@ pub struct Applied {
     pub version: i32,
     /// Its [`description`](crate::MigrationTrait::description).
     pub description: String,
-    /// How long `migrate` and `validate` took.
+    /// How long `migrate` and `validate` took, and on SQLite the check of the foreign keys.
     pub elapsed: Duration,
 }
 
@@ -87,7 +87,7 @@ pub enum Progress {
         /// How far it is, where the server tells.
         phase: Option<String>,
     },
-    /// A lock was not to be had, or the connection broke in the commit, so the migration will be tried again.
+    /// A lock was not to be had, so the migration will be tried again: rolled back first, unless it is outside a transaction.
     Retrying {
         /// Its version.
         version: i32,
@@ -119,7 +119,7 @@ impl fmt::Display for Progress {
                 phase.iter().try_for_each(|phase| write!(f, ", {phase}"))
             }
             Self::Retrying { version, tries, reason, blockers } => {
-                write!(f, "try {tries} of {} has failed ({reason}", migration::name(*version))?;
+                write!(f, "{} did not succeed at try {tries} ({reason}", migration::name(*version))?;
                 for blocker in blockers {
                     write!(f, ", blocked by {blocker}")?;
                 }

@@ -9,13 +9,14 @@
 #[cfg(feature = "cli")]
 pub(crate) mod databases;
 pub(crate) mod foreign;
+mod ledger;
 #[cfg(feature = "postgres")]
 mod postgres;
+pub(crate) mod pragma;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 
 use std::{
-    collections::BTreeMap,
     fs::File,
     io,
     sync::{Arc, atomic::AtomicBool},
@@ -29,6 +30,7 @@ use sea_orm::{
 use tokio::time::timeout;
 
 use crate::{Error, Failure, ServerSession, table::Table};
+use ledger::Ledger;
 
 /// What an error of the driver means to a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,8 +117,23 @@ pub(crate) struct Start {
     settings: Vec<(String, String)>,
 }
 
-/// How many rows lack the parent that a foreign key asks for, by table and table of the parent.
-pub(crate) type Parentless = BTreeMap<(String, String), usize>;
+/// What a migration may have done unseen.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Doubt {
+    /// It may have gone on after a statement that failed, some of whose rows were told of as written.
+    pub(crate) rows: bool,
+    /// It may have set something for its session.
+    pub(crate) settings: bool,
+}
+
+/// What became of a migration that has run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Settled {
+    /// It is set apart from those that may follow.
+    Apart,
+    /// It is undone, and has to run again.
+    Undone,
+}
 
 /// What a session of a run is doing, seen from another connection.
 #[derive(Debug, Default, Clone)]
@@ -139,10 +156,12 @@ pub(crate) struct Session {
     pub(crate) start: Start,
     /// Of the whole run: ends the statements in flight, where the database runs in this process.
     pub(crate) interrupt: Arc<AtomicBool>,
+    /// What its migrations have changed, if the database does not reset a session.
+    pub(crate) ledger: Arc<Ledger>,
 }
 
 /// How long a connection may take to come to rest before it is left to the end of the process.
-const CLOSE: Duration = Duration::from_secs(5);
+const CLOSE: Duration = Duration::from_secs(10);
 
 impl Session {
     /// Opens a connection with the options of the app's pool, fit to run migrations.
@@ -170,6 +189,11 @@ impl Session {
     /// Connects again, if it is not connected.
     pub(crate) async fn make_ready(&self) -> Result<(), Error> {
         self.backend.make_ready(self).await
+    }
+
+    /// Whether a migration has left something behind that the next one must not find.
+    pub(crate) fn is_stale(&self) -> bool {
+        self.ledger.is_stale()
     }
 
     /// Closes the connection once it is idle.
@@ -218,6 +242,11 @@ pub(crate) trait Backend: Send + Sync {
         label: &str,
         interrupt: Arc<AtomicBool>,
     ) -> Result<Session, Error>;
+
+    /// An error if migrations cannot be run in this session and keep what a run promises.
+    async fn admit(&self, _: &Session) -> Result<(), Error> {
+        Ok(())
+    }
 
     /// Makes ready a connection for a migration outside a transaction.
     async fn prepare_worker(&self, worker: &Session) -> Result<(), DbErr>;
@@ -273,14 +302,24 @@ pub(crate) trait Backend: Send + Sync {
     ) -> Result<Option<DatabaseTransaction>, DbErr>;
 
     /// Where several migrations share a transaction: moves the version past the one that has run, and has what comes next begin
-    /// at a point of its own, to which [`undo`](Self::undo) goes back. Strictly, it fails too if a row lacks its parent; whatever it
-    /// fails of, it may be tried again.
-    async fn stage(
+    /// at a point of its own, to which [`undo`](Self::undo) goes back.
+    async fn stage(&self, claim: &DatabaseTransaction, moved: &Move<'_>) -> Result<(), Failure>;
+
+    /// Looks at the session before migrations run in it, to tell later what they have changed.
+    async fn survey(&self, _: &Session, _: &DatabaseTransaction) -> Result<(), DbErr> {
+        Ok(())
+    }
+
+    /// The same as [`stage`](Self::stage), unless the migration leaves a row without its parent.
+    async fn settle(
         &self,
+        _: &Session,
         claim: &DatabaseTransaction,
         moved: &Move<'_>,
-        strictly: bool,
-    ) -> Result<(), Failure>;
+        _: Doubt,
+    ) -> Result<Settled, Failure> {
+        self.stage(claim, moved).await.map(|()| Settled::Apart)
+    }
 
     /// Undoes what was done since the last stage.
     async fn undo(&self, claim: &DatabaseTransaction) -> Result<(), DbErr>;
@@ -303,9 +342,6 @@ pub(crate) trait Backend: Send + Sync {
 
     /// Whether to hold the row is to lock out every other writer.
     fn row_excludes_writers(&self) -> bool;
-
-    /// The rows without their parent, where the database does not see to that by itself; `None` if it cannot tell.
-    async fn parentless(&self, transaction: &DatabaseTransaction) -> Option<Parentless>;
 
     /// The file to lock where [`row_excludes_writers`](Self::row_excludes_writers), and other processes can come.
     fn lock_file(&self, pool: &DatabaseConnection, label: &str) -> io::Result<Option<File>>;

@@ -21,8 +21,8 @@ use tokio::time::{sleep, timeout};
 use tracing::{instrument::WithSubscriber, subscriber::NoSubscriber};
 
 use super::{
-    Activity, Backend, CLOSE, Fault, Mistrust, Move, Parentless, Session, Settings, Start, VersionRow,
-    abandon, connect_error,
+    Activity, Backend, CLOSE, Fault, Mistrust, Move, Session, Settings, Start, VersionRow, abandon,
+    connect_error,
     driver::{code, code_of, error_of, query_error},
 };
 use crate::{
@@ -157,7 +157,14 @@ impl Backend for Postgres {
         let pool = pool.min_connections(0).max_connections(1).idle_timeout(None).max_lifetime(None);
         let pool = pool.test_before_acquire(false).connect_lazy_with(options);
         let (server_version, start) = start(&pool).await?;
-        Ok(Session { backend: &Self, pool: pool.into(), server_version, start, interrupt })
+        Ok(Session {
+            backend: &Self,
+            pool: pool.into(),
+            server_version,
+            start,
+            interrupt,
+            ledger: Arc::default(),
+        })
     }
 
     async fn prepare_worker(&self, worker: &Session) -> Result<(), DbErr> {
@@ -292,7 +299,7 @@ impl Backend for Postgres {
         Ok(None)
     }
 
-    async fn stage(&self, _: &DatabaseTransaction, _: &Move<'_>, _: bool) -> Result<(), Failure> {
+    async fn stage(&self, _: &DatabaseTransaction, _: &Move<'_>) -> Result<(), Failure> {
         Ok(())
     }
 
@@ -344,10 +351,6 @@ impl Backend for Postgres {
 
     fn row_excludes_writers(&self) -> bool {
         false
-    }
-
-    async fn parentless(&self, _: &DatabaseTransaction) -> Option<Parentless> {
-        None
     }
 
     fn lock_file(&self, _: &DatabaseConnection, _: &str) -> io::Result<Option<File>> {

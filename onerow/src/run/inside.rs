@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     Applied, Database, Error, Failure, Progress,
-    backend::{Fault, Move, Parentless, abandon},
+    backend::{Doubt, Fault, Move, Settled, abandon},
 };
 
 /// How long a lost server may take to come back and say whether it committed.
@@ -29,20 +29,20 @@ impl Run<'_> {
             return Ok(Outcome::Moved);
         };
         let deadline = self.session.backend.gather().map(|limit| Instant::now() + limit);
-        let mut parentless = self.session.backend.parentless(&claim).await;
+        if let Err(error) = self.session.backend.survey(&self.session, &claim).await {
+            return Err(self.refused("look at the session", error).await);
+        }
         let mut staged = Vec::new();
         for number in first..=self.target {
             let (back, outcome) = self.perform_in(claim, number).await;
             claim = back;
-            let outcome = match outcome {
-                Ok(applied) => self.stage(&claim, number, &mut parentless).await.map(|()| applied),
-                rejected => rejected,
-            };
             match outcome {
-                Ok(applied) => staged.push(applied),
+                Ok((applied, Settled::Apart)) => staged.push(applied),
+                Ok((_, Settled::Undone)) => break,
                 Err(rejected) => return self.keep(claim, staged, rejected).await,
             }
-            let gathers = deadline.is_some_and(|deadline| Instant::now() < deadline);
+            let gathers =
+                deadline.is_some_and(|deadline| Instant::now() < deadline) && !self.session.is_stale();
             if !(gathers && self.another_follows(number)) {
                 break;
             }
@@ -50,39 +50,36 @@ impl Run<'_> {
         self.commit(claim, staged).await
     }
 
-    /// Runs one migration in a transaction, and gives that back.
+    /// Runs one migration in a transaction, sets it apart from those that may follow, and gives the transaction back.
     async fn perform_in(
         &self,
         transaction: DatabaseTransaction,
         number: i32,
-    ) -> (DatabaseTransaction, Result<Applied, Rejected>) {
+    ) -> (DatabaseTransaction, Result<(Applied, Settled), Rejected>) {
         let db = Database::from_transaction(transaction).with_listener(&self.options.listener);
         let outcome = self.perform(&db, number, Some(self.lock_timeout(number))).await;
-        (db.into_transaction(), outcome)
+        let doubt = db.doubt();
+        let claim = db.into_transaction();
+        let outcome = match outcome {
+            Ok(applied) => self.settle(&claim, applied, doubt).await,
+            Err(rejected) => Err(rejected),
+        };
+        (claim, outcome)
     }
 
-    /// Sets a migration that has run apart from those that may follow in the same transaction, and sees that it leaves no child
-    /// without its parent.
-    async fn stage(
+    /// Its time counts as the migration's: that may have to be looked for rows without their parent.
+    async fn settle(
         &self,
         claim: &DatabaseTransaction,
-        number: i32,
-        parentless: &mut Option<Parentless>,
-    ) -> Result<(), Rejected> {
-        let backend = self.session.backend;
+        mut applied: Applied,
+        doubt: Doubt,
+    ) -> Result<(Applied, Settled), Rejected> {
+        let started = Instant::now();
+        let number = applied.version;
         let moved = Move { table: &self.table, from: number - 1, to: number };
-        // Where no row lacked its parent, which is the rule, that is seen without a look at the rows.
-        if parentless.as_ref().is_some_and(Parentless::is_empty)
-            && backend.stage(claim, &moved, true).await.is_ok()
-        {
-            return Ok(());
-        }
-        let after = backend.parentless(claim).await;
-        if let Some(failure) = more(parentless.as_ref(), after.as_ref()) {
-            return Err(Rejected::new(number, failure));
-        }
-        *parentless = after;
-        backend.stage(claim, &moved, false).await.map_err(|failure| Rejected::new(number, failure))
+        let settled = self.session.backend.settle(&self.session, claim, &moved, doubt).await;
+        applied.elapsed += started.elapsed();
+        settled.map(|settled| (applied, settled)).map_err(|failure| Rejected::new(number, failure))
     }
 
     /// Undoes the migration that was rejected, and commits what came before it.
@@ -92,6 +89,7 @@ impl Run<'_> {
         staged: Vec<Applied>,
         rejected: Rejected,
     ) -> Result<Outcome, Error> {
+        self.session.ledger.spoil();
         if staged.is_empty() {
             abandon(claim).await;
             return Ok(self.classify(rejected));
@@ -113,6 +111,7 @@ impl Run<'_> {
         staged: Vec<Applied>,
     ) -> Result<Outcome, Error> {
         let Some((first, last)) = staged.first().zip(staged.last()) else {
+            abandon(claim).await;
             return Ok(Outcome::Committed);
         };
         let (first, last) = (first.version, last.version);
@@ -165,16 +164,4 @@ impl Run<'_> {
         // It has moved: on, or back where a crash of the server took earlier commits along that were not on disk.
         Ok(self.read().await?.version().is_some_and(|version| version >= last))
     }
-}
-
-/// The failure of a migration that leaves more rows without their parent than there were.
-///
-/// Rows that lacked theirs before do not count: Python's sqlite3 does not enforce foreign keys, so a database that is taken
-/// over may hold some.
-fn more(before: Option<&Parentless>, after: Option<&Parentless>) -> Option<Failure> {
-    let (before, after) = (before?, after?);
-    after.iter().find_map(|(key, rows)| {
-        let rows = rows.checked_sub(before.get(key).copied().unwrap_or(0)).filter(|rows| *rows > 0)?;
-        Some(Failure::ForeignKeys { rows, table: key.0.clone() })
-    })
 }

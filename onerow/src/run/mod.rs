@@ -99,6 +99,7 @@ impl<'a> Run<'a> {
         let open = || Session::open(pool, &name, &interrupt);
         let mut session = once_let_in(&options, pool, open).await?;
         let table = version::at_home(found_at, &session);
+        session.backend.admit(&session).await?;
         options.listener.attach(&mut session.pool);
         let monitor = Monitor::new(pool, format!("onerow monitor {id}"), interrupt);
         Ok(Self {
@@ -172,11 +173,27 @@ impl<'a> Run<'a> {
     }
 
     async fn step(&mut self) -> Result<Outcome, Error> {
+        self.renew().await?;
         if self.is_transactional(self.version + 1) {
             self.inside_transaction().await
         } else {
             self.outside_transaction().await
         }
+    }
+
+    /// Takes a new connection if a migration has left something in this one: a setting, a temporary table, an attached file.
+    async fn renew(&mut self) -> Result<(), Error> {
+        if self.session.backend.gather().is_none() || !self.session.is_stale() {
+            return Ok(());
+        }
+        // First, since it may hold the file for itself.
+        self.session.close().await;
+        let mut session =
+            Session::open(self.pool, &format!("onerow {}", self.id), &self.session.interrupt).await?;
+        self.options.listener.attach(&mut session.pool);
+        session.ledger.take_over(&self.session.ledger);
+        self.session = session;
+        Ok(())
     }
 
     /// Reads the version after another runner has moved it, on; or a crash of the server has, back to the last commit
@@ -203,6 +220,7 @@ impl<'a> Run<'a> {
 
     async fn failed(&mut self, rejected: Rejected) -> Error {
         self.flush().await;
+        let _ = self.renew().await;
         let Rejected { migration, failure, .. } = rejected;
         let failure = self.of_old_table(failure);
         let version = self.version_now().await;
@@ -303,8 +321,10 @@ impl<'a> Run<'a> {
     /// After the last try.
     fn exhausted(&self, rejected: Rejected, tries: u32) -> Rejected {
         let Rejected { migration, failure, blockers } = rejected;
+        // What a migration outside a transaction has done is still there, unless only its move failed.
+        let tells = self.is_transactional(migration) || matches!(failure, Failure::Commit(_));
         let failure = match failure.refusal() {
-            Some(error) if self.session.fault(error) == Fault::Held => {
+            Some(error) if tells && self.session.fault(error) == Fault::Held => {
                 Failure::Blocked { tries, blockers, source: error.clone() }
             }
             _ => failure,

@@ -17,6 +17,9 @@ use crate::{
 /// How often the connection that holds the row is asked whether it still does.
 const HEARTBEAT: Duration = Duration::from_secs(1);
 
+/// How long a second connection may take to be served, if the first one is.
+const SERVED: Duration = Duration::from_secs(5);
+
 /// How long its answer may take.
 const SILENCE: Duration = Duration::from_secs(10);
 
@@ -67,7 +70,7 @@ impl Run<'_> {
                 return Ok(Outcome::Moved);
             };
             let moved = Move { table: &self.table, from: number - 1, to: number };
-            if let Err(failure) = self.session.backend.stage(&claim, &moved, false).await {
+            if let Err(failure) = self.session.backend.stage(&claim, &moved).await {
                 return Ok(Outcome::Failed(Rejected::new(number, failure)));
             }
             match self.commit(claim, vec![applied.clone()]).await? {
@@ -93,7 +96,7 @@ impl Run<'_> {
         held: Option<&DatabaseTransaction>,
     ) -> Result<Result<Applied, Outcome>, Error> {
         let label = self.label(number);
-        let open = || Session::open(self.pool, &label, &self.session.interrupt);
+        let open = || self.open_beside(number, &label, held);
         let mut worker = once_let_in(&self.options, self.pool, open).await?;
         self.options.listener.attach(&mut worker.pool);
         if let Err(error) = worker.backend.prepare_worker(&worker).await {
@@ -111,6 +114,23 @@ impl Run<'_> {
             worker.close().await;
         }
         Ok(outcome)
+    }
+
+    /// Opens the second connection. A pooler with one connection to the server accepts it, and then does not serve it.
+    async fn open_beside(
+        &self,
+        number: i32,
+        label: &str,
+        held: Option<&DatabaseTransaction>,
+    ) -> Result<Session, Error> {
+        let opened = timeout(SERVED, Session::open(self.pool, label, &self.session.interrupt)).await;
+        match (opened, held) {
+            (Ok(opened), _) => opened,
+            (Err(_), Some(held)) if ask(held).await.is_ok() => {
+                Err(Error::OneConnection { migration: number, version: self.version })
+            }
+            _ => Err(Error::database(backend::silence(SERVED))),
+        }
     }
 
     /// Waits until no other run is at the migration; gives why the row is lost, if it is.

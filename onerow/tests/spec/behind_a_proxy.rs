@@ -11,6 +11,7 @@ use std::{
 
 use nix::unistd::{Uid, User};
 use onerow::{
+    Error,
     prelude::*,
     testing::{Backend, PostgresServer},
 };
@@ -28,6 +29,11 @@ struct Proxy {
 
 impl Proxy {
     fn start() -> Self {
+        Self::start_with(4)
+    }
+
+    /// With so many connections to the server.
+    fn start_with(connections: u8) -> Self {
         let server = PostgresServer::start().unwrap();
         let url = server.url("postgres");
         let password = url.split(['@', ':']).nth(2).unwrap();
@@ -37,7 +43,7 @@ impl Proxy {
         let text = format!(
             "[databases]\n* = host=127.0.0.1 port={} user=postgres password={password}\n\
              [pgbouncer]\nlisten_addr=127.0.0.1\nlisten_port={port}\nunix_socket_dir=\nauth_type=any\n\
-             pool_mode=transaction\ndefault_pool_size=4\nignore_startup_parameters=extra_float_digits\n",
+             pool_mode=transaction\ndefault_pool_size={connections}\nignore_startup_parameters=extra_float_digits\n",
             server.port()
         );
         fs::write(&configuration, text).unwrap();
@@ -151,4 +157,18 @@ async fn a_migration_that_fails_behind_a_proxy_leaves_nothing() {
     );
     let direct = Database::connect(proxy.server.url("postgres")).await.unwrap();
     assert!(!direct.schema().has_table("items").await.unwrap());
+}
+
+#[tokio::test]
+async fn a_migration_outside_a_transaction_is_refused_by_a_pooler_that_has_one_connection() {
+    if !Backend::Postgres.is_wanted() {
+        return;
+    }
+    let proxy = Proxy::start_with(1);
+    let db = proxy.database().await;
+    let error =
+        registry([Sql::default(), Sql::new(["VACUUM"]).outside_transaction()]).up(&db).await.unwrap_err();
+    assert!(matches!(error, Error::OneConnection { migration: 1, version: 0 }), "{error:?}");
+    assert!(error.next_step().contains("default_pool_size"), "{error:?}");
+    assert_eq!(registry([Sql::default(), Sql::new(["SELECT 1"])]).up(&db).await.unwrap().version, 1);
 }

@@ -153,3 +153,55 @@ async fn the_statement_that_a_killed_runner_left_is_waited_for_before_its_migrat
     assert_eq!(told.into_inner().unwrap().as_deref(), Some("onerow m0000 0badcafe"));
     assert!(orphan.is_finished());
 }
+
+/// Applies these until it is told to stop, and gives the version that the error names and what was told as applied.
+async fn stopped_after(db: &Database, registry: Registry, delay: u64) -> (Option<i32>, Vec<i32>) {
+    let told = Mutex::new(Vec::new());
+    let tell = |step: &Progress| {
+        if let Progress::Applied(applied) = step {
+            told.lock().unwrap().push(applied.version);
+        }
+    };
+    let signal = tokio::time::sleep(Duration::from_millis(delay));
+    let error = registry.up(db).on_progress(tell).cancel_on(signal).await.unwrap_err();
+    assert!(matches!(error, Error::Cancelled { .. }), "{error:?}");
+    (error.version(), told.into_inner().unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_that_is_under_way_when_the_run_is_told_to_stop_is_finished_and_told() {
+    if !Backend::Postgres.is_wanted() {
+        return;
+    }
+    let db = Backend::Postgres.empty_database().await;
+    let slow_commit = Sql::new([
+        "CREATE TABLE items (id INTEGER)",
+        "CREATE FUNCTION rest() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(2); RETURN NULL; END $$",
+        "CREATE CONSTRAINT TRIGGER rest AFTER INSERT ON items DEFERRABLE INITIALLY DEFERRED
+         FOR EACH ROW EXECUTE FUNCTION rest()",
+        "INSERT INTO items VALUES (1)",
+    ]);
+    let (version, told) =
+        stopped_after(&db, registry([slow_commit, Sql::new(["SELECT pg_sleep(60)"])]), 1000).await;
+    assert_eq!((version, told), (Some(0), vec![0]));
+}
+
+/// Does not let the run's own thread go.
+struct Blocks;
+
+#[async_trait]
+impl MigrationTrait for Blocks {
+    async fn migrate(&self, db: &Database) -> Result<(), DbErr> {
+        db.execute_unprepared("CREATE TABLE blocked (id INTEGER)").await?;
+        std::thread::sleep(Duration::from_millis(1500));
+        Ok(())
+    }
+}
+
+on_every_backend! {
+    async fn what_is_committed_behind_a_migration_that_blocks_is_told(db: TestDatabase) {
+        let registry = Registry::new(vec![Box::new(Blocks), Box::new(Minute)]);
+        let (version, told) = stopped_after(&db, registry, 500).await;
+        assert_eq!(told, (0..=version.unwrap()).collect::<Vec<_>>());
+    }
+}

@@ -1,0 +1,170 @@
+//! PRAGMAs that SQLite passes over without a word inside a transaction.
+
+use sea_orm::{ConnectionTrait, DatabaseBackend, DatabaseTransaction, DbErr, QueryResult, Statement};
+
+/// Of these, what was asked for can be compared with what there is. That `foreign_keys` stays as it is harms nobody: it is off
+/// for a migration, and looked after when that has run.
+const PASSED_OVER: [&str; 4] = ["journal_mode", "page_size", "auto_vacuum", "encoding"];
+
+/// What a script asks for.
+#[derive(Debug, PartialEq)]
+struct Pragma {
+    schema: String,
+    name: &'static str,
+    value: String,
+}
+
+/// An error if this SQL, which was run in the transaction, holds a PRAGMA that has had no effect.
+pub(crate) async fn refuse_ineffective(transaction: &DatabaseTransaction, sql: &str) -> Result<(), DbErr> {
+    if ConnectionTrait::get_database_backend(transaction) != DatabaseBackend::Sqlite {
+        return Ok(());
+    }
+    for pragma in pragmas(sql) {
+        if let Some(found) = current(transaction, &pragma).await?
+            && !pragma.is_met_by(&found)
+        {
+            return Err(pragma.ineffective(&found));
+        }
+    }
+    Ok(())
+}
+
+async fn current(transaction: &DatabaseTransaction, pragma: &Pragma) -> Result<Option<String>, DbErr> {
+    let Pragma { schema, name, .. } = pragma;
+    let look = Statement::from_string(DatabaseBackend::Sqlite, format!("PRAGMA \"{schema}\".{name}"));
+    let row = transaction.query_one_raw(look).await?;
+    let text = |row: QueryResult| row.try_get_by_index(0).or_else(|_| number(&row));
+    row.map(text).transpose()
+}
+
+fn number(row: &QueryResult) -> Result<String, DbErr> {
+    row.try_get_by_index(0).map(|number: i64| number.to_string())
+}
+
+impl Pragma {
+    fn is_met_by(&self, found: &str) -> bool {
+        let asked = match (self.name, self.value.as_str()) {
+            ("auto_vacuum", "none") => "0",
+            ("auto_vacuum", "full") => "1",
+            ("auto_vacuum", "incremental") => "2",
+            (_, other) => other,
+        };
+        let found = found.to_ascii_lowercase();
+        // UTF-16 is either of UTF-16le and UTF-16be.
+        if self.name == "encoding" { found.starts_with(asked) } else { found == asked }
+    }
+
+    fn ineffective(&self, found: &str) -> DbErr {
+        let Self { name, value, .. } = self;
+        let reason = match *name {
+            "encoding" => "a database keeps the encoding that it was made with",
+            "journal_mode" => {
+                "it is passed over in a transaction; make the migration transactional() -> false"
+            }
+            _ => {
+                "it waits for a VACUUM of the same connection; make the migration transactional() -> false, with \
+                 both in it"
+            }
+        };
+        DbErr::Custom(format!("PRAGMA {name} = {value} has no effect, and {name} is still {found}: {reason}"))
+    }
+}
+
+/// The SQL of a statement, if a PRAGMA may be in it.
+pub(crate) fn sql_of(statement: &Statement) -> String {
+    if is_in(&statement.sql) { statement.sql.clone() } else { String::new() }
+}
+
+/// Whether the script may hold one.
+pub(crate) fn is_in(sql: &str) -> bool {
+    sql.as_bytes().windows(6).any(|word| word.eq_ignore_ascii_case(b"pragma"))
+}
+
+/// Those of a script, in lower case.
+fn pragmas(sql: &str) -> Vec<Pragma> {
+    let sql = sql.to_ascii_lowercase();
+    let tokens = tokens(&sql);
+    let statements = tokens.split(|token| *token == ";");
+    statements.filter_map(pragma).collect()
+}
+
+fn pragma(statement: &[&str]) -> Option<Pragma> {
+    let (schema, name, value) = match statement {
+        ["pragma", schema, ".", name, "=" | "(", value, ..] => (*schema, name, value),
+        ["pragma", name, "=" | "(", value, ..] => ("main", name, value),
+        _ => return None,
+    };
+    let name = PASSED_OVER.into_iter().find(|known| *known == bare(name))?;
+    Some(Pragma { schema: bare(schema), name, value: bare(value) })
+}
+
+pub(super) fn bare(token: &str) -> String {
+    token.trim_matches(['"', '\'', '`', '[', ']']).to_owned()
+}
+
+/// The words, quoted texts and signs of a script, without its comments.
+pub(super) fn tokens(mut sql: &str) -> Vec<&str> {
+    let mut tokens = Vec::new();
+    while let Some(first) = sql.chars().next() {
+        let length = length(sql, first);
+        if !first.is_whitespace() && !sql.starts_with("--") && !sql.starts_with("/*") {
+            tokens.push(&sql[..length]);
+        }
+        sql = &sql[length..];
+    }
+    tokens
+}
+
+/// Of the token, the comment or the space that the text begins with.
+fn length(sql: &str, first: char) -> usize {
+    let until = |end: &str, from: usize| {
+        sql.get(from..).and_then(|rest| rest.find(end)).map_or(sql.len(), |at| from + at + end.len())
+    };
+    match first {
+        '-' if sql.starts_with("--") => until("\n", 2),
+        '/' if sql.starts_with("/*") => until("*/", 2),
+        '\'' => until("'", 1),
+        '"' => until("\"", 1),
+        '`' => until("`", 1),
+        '[' => until("]", 1),
+        _ if is_word(first) => sql.find(|character| !is_word(character)).unwrap_or(sql.len()),
+        _ => first.len_utf8(),
+    }
+}
+
+fn is_word(character: char) -> bool {
+    character.is_alphanumeric() || character == '_'
+}
+
+#[cfg(test)]
+mod tests {
+    use super::pragmas;
+
+    fn found(sql: &str) -> Vec<String> {
+        pragmas(sql).iter().map(|one| format!("{}.{}={}", one.schema, one.name, one.value)).collect()
+    }
+
+    #[test]
+    fn a_pragma_is_found_however_it_is_written() {
+        for sql in [
+            "PRAGMA journal_mode = WAL",
+            "CREATE TABLE t (a); pragma journal_mode('wal');",
+            "-- a comment; \nPRAGMA /* why */ main . journal_mode=\"wal\"",
+        ] {
+            assert_eq!(found(sql), ["main.journal_mode=wal"], "{sql}");
+        }
+    }
+
+    #[test]
+    fn what_only_names_or_asks_for_one_is_none() {
+        for sql in [
+            "PRAGMA journal_mode",
+            "-- PRAGMA journal_mode = WAL",
+            "/* PRAGMA journal_mode = WAL; */ SELECT 1",
+            "INSERT INTO notes VALUES ('it''s; PRAGMA journal_mode = WAL')",
+            "PRAGMA foreign_keys = OFF",
+        ] {
+            assert!(found(sql).is_empty(), "{sql}");
+        }
+    }
+}
