@@ -583,10 +583,7 @@ impl Error {
                     migration::name(*expected)
                 );
             }
-            Self::NoHistory { .. } => {
-                "name the table, by --from-table; for a new database, --if-any; or say what is applied: \
-                 cargo run -p migration -- baseline VERSION"
-            }
+            Self::NoHistory { .. } => NO_HISTORY,
             Self::SeveralHistories { .. } => "say which to take over, by --from",
             Self::ForeignHistory { .. } | Self::NoTool { .. } => {
                 "see whose that table is, and name the right one, by --from and --from-table"
@@ -595,8 +592,7 @@ impl Error {
                 return format!("if it is the right one, say so: --from-table {table}");
             }
             Self::UnsafeHistory { .. } => {
-                "see who made it: rename or drop what is not the old migrator's table, or run this as a user to whom it shows \
-                 all rows"
+                "see who made it, and rename or drop what is not the old migrator's"
             }
             Self::HistoryMismatch { problems, .. } => return after_mismatch(&problems.0).into(),
             Self::HistoryBusy { .. } => "stop what runs the old migrator, and try again",
@@ -653,6 +649,10 @@ pub(crate) fn caused_by(causes: &[String]) -> String {
 fn tables_of(tables: &[(Tool, String)]) -> String {
     tables.iter().map(|(tool, table)| format!("{table} of {tool}")).collect::<Vec<_>>().join(", ")
 }
+
+/// After [`Error::NoHistory`].
+const NO_HISTORY: &str = "name the table, by --from-table; for a new database, --if-any; or say what is applied: \
+    cargo run -p migration -- baseline VERSION";
 
 fn after_failure(failure: &Failure) -> String {
     match failure {
