@@ -5,7 +5,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -21,6 +21,8 @@ use sea_orm_migration::SchemaManager;
 use crate::{
     Error,
     backend::{self, Doubt, pragma},
+    place::{Place, Position},
+    psql,
 };
 
 /// The pool an app holds, or the transaction a migration is handed.
@@ -28,6 +30,10 @@ use crate::{
 /// It implements SeaORM's [`ConnectionTrait`], [`TransactionTrait`] and [`StreamTrait`], so entities, `sea_query`
 /// statements and raw SQL run on it alike. It is not `Clone`, so that no migration keeps the transaction it is handed: an
 /// app shares its pool with `Arc<Database>`.
+///
+/// On PostgreSQL `COPY … FROM stdin` is an error, since the driver has no way to send the rows. In
+/// a transaction that a migration begins on the handle, that error has to end the migration: a
+/// statement behind it, or a `rollback` that is waited for, hangs.
 #[derive(Debug)]
 pub struct Database {
     inner: Inner,
@@ -37,12 +43,37 @@ pub struct Database {
     unsure: AtomicBool,
     /// Whether a PRAGMA may have been run.
     sets: AtomicBool,
+    /// Whether this is a migration's, whose errors name its statement.
+    counts: bool,
 }
 
 #[derive(Debug)]
 enum Inner {
     Pool(DatabaseConnection),
     Transaction(DatabaseTransaction),
+}
+
+/// Calls the same method on whichever of the two this is.
+macro_rules! delegate {
+    ($self:ident.$method:ident($($argument:expr),*).await) => {{
+        let _asked = $self.statements.ask();
+        match &$self.inner {
+            Inner::Pool(pool) => pool.$method($($argument),*).await,
+            Inner::Transaction(transaction) => {
+                transaction.$method($($argument),*).await.inspect_err(|_| $self.be_unsure())
+            }
+        }
+    }};
+}
+
+/// The same for a statement: whoever sends it hears where it failed.
+macro_rules! send {
+    ($self:ident.$method:ident($statement:ident).await) => {{
+        $self.look_at(&$statement.sql)?;
+        let sql = if $self.counts { $statement.sql.clone() } else { pragma::sql_of(&$statement) };
+        let done = delegate!($self.$method($statement).await).map_err(|error| $self.placed(error, &sql))?;
+        $self.refuse_ineffective(&sql).await.map(|()| done)
+    }};
 }
 
 impl Database {
@@ -104,6 +135,7 @@ impl Database {
             listener: Listener::default(),
             unsure: AtomicBool::new(false),
             sets: AtomicBool::new(false),
+            counts: false,
             statements: Statements::default(),
         }
     }
@@ -147,9 +179,47 @@ impl Database {
         (asked > answered).then_some(asked)
     }
 
-    /// Has the listener hear of what SeaORM's own callback is not told; see [`Listener::attach`].
+    /// For a migration: has the listener hear of what SeaORM's own callback is not told, see
+    /// [`Listener::attach`]; and counts its statements.
     pub(crate) fn with_listener(self, listener: &Listener) -> Self {
-        Self { listener: listener.clone(), ..self }
+        let db = Self { listener: listener.clone(), counts: true, ..self };
+        db.count_anew();
+        db
+    }
+
+    pub(crate) fn count_anew(&self) {
+        self.listener.sent.store(0, Ordering::Relaxed);
+    }
+
+    /// Sends SQL as it is, of a script, whose errors are told with the script's own place.
+    pub(crate) async fn send(&self, sql: &str) -> Result<ExecResult, DbErr> {
+        let done =
+            delegate!(self.execute_unprepared(sql).await).inspect_err(|_| self.listener.failed(sql))?;
+        self.refuse_ineffective(sql).await.map(|()| done)
+    }
+
+    /// Asks the database something about an error; the listener does not hear of that.
+    pub(crate) async fn probe(&self, sql: &str) -> Result<(), DbErr> {
+        delegate!(self.execute_unprepared(sql).await).map(drop)
+    }
+
+    /// Refuses what the driver would wait for ever for.
+    fn look_at(&self, sql: &str) -> Result<(), DbErr> {
+        if self.get_database_backend() == DatabaseBackend::Postgres
+            && let Some((_, refusal)) = psql::copies(sql)
+        {
+            return Err(DbErr::Custom(refusal.into()));
+        }
+        Ok(())
+    }
+
+    /// Says which statement of a migration an error is of.
+    fn placed(&self, error: DbErr, sql: &str) -> DbErr {
+        if !self.counts {
+            return error;
+        }
+        let number = self.listener.sent.load(Ordering::Relaxed);
+        backend::placed(error, |position: Option<Position>| Place::in_code(number, sql, position))
     }
 
     /// Gives back what [`from_transaction`](Self::from_transaction) wrapped.
@@ -168,30 +238,40 @@ impl From<DatabaseConnection> for Database {
     }
 }
 
-/// Hears of the statements that fail: see [`on_failed_statement`](crate::Up::on_failed_statement).
+/// Hears of the statements that fail, see [`on_failed_statement`](crate::Up::on_failed_statement),
+/// and counts all.
 #[derive(Clone, Default)]
-pub(crate) struct Listener(Option<Callback>);
+pub(crate) struct Listener {
+    callback: Option<Callback>,
+    /// The statements since the migration began.
+    sent: Arc<AtomicUsize>,
+}
 
 type Callback = Arc<dyn Fn(&str) + Send + Sync>;
 
 impl Listener {
     pub(crate) fn new(callback: impl Fn(&str) + Send + Sync + 'static) -> Self {
-        Self(Some(Arc::new(callback)))
+        Self { callback: Some(Arc::new(callback)), ..Self::default() }
     }
 
     /// Listens to a connection, and to the transactions that are begun on it from now on. SeaORM's callback is told of
     /// each statement but those of `execute_unprepared`.
     pub(crate) fn attach(&self, connection: &mut DatabaseConnection) {
-        let Some(callback) = self.0.clone() else { return };
+        let listener = self.clone();
         connection.set_metric_callback(move |info| {
-            if info.failed {
-                callback(&info.statement.to_string());
+            listener.count();
+            if info.failed && listener.callback.is_some() {
+                listener.failed(&info.statement.to_string());
             }
         });
     }
 
+    fn count(&self) {
+        self.sent.fetch_add(1, Ordering::Relaxed);
+    }
+
     fn failed(&self, sql: &str) {
-        if let Some(callback) = &self.0 {
+        if let Some(callback) = &self.callback {
             callback(sql);
         }
     }
@@ -225,19 +305,6 @@ impl Drop for Asked<'_> {
     }
 }
 
-/// Calls the same method on whichever of the two this is.
-macro_rules! delegate {
-    ($self:ident.$method:ident($($argument:expr),*).await) => {{
-        let _asked = $self.statements.ask();
-        match &$self.inner {
-            Inner::Pool(pool) => pool.$method($($argument),*).await,
-            Inner::Transaction(transaction) => {
-                transaction.$method($($argument),*).await.inspect_err(|_| $self.be_unsure())
-            }
-        }
-    }};
-}
-
 #[async_trait]
 impl ConnectionTrait for Database {
     fn get_database_backend(&self) -> DatabaseBackend {
@@ -245,27 +312,21 @@ impl ConnectionTrait for Database {
     }
 
     async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
-        let sql = pragma::sql_of(&statement);
-        let done = delegate!(self.execute_raw(statement).await)?;
-        self.refuse_ineffective(&sql).await.map(|()| done)
+        send!(self.execute_raw(statement).await)
     }
 
     async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
-        let done =
-            delegate!(self.execute_unprepared(sql).await).inspect_err(|_| self.listener.failed(sql))?;
-        self.refuse_ineffective(sql).await.map(|()| done)
+        self.look_at(sql)?;
+        self.listener.count();
+        self.send(sql).await.map_err(|error| self.placed(error, sql))
     }
 
     async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
-        let sql = pragma::sql_of(&statement);
-        let rows = delegate!(self.query_one_raw(statement).await)?;
-        self.refuse_ineffective(&sql).await.map(|()| rows)
+        send!(self.query_one_raw(statement).await)
     }
 
     async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
-        let sql = pragma::sql_of(&statement);
-        let rows = delegate!(self.query_all_raw(statement).await)?;
-        self.refuse_ineffective(&sql).await.map(|()| rows)
+        send!(self.query_all_raw(statement).await)
     }
 
     fn support_returning(&self) -> bool {
@@ -304,11 +365,7 @@ impl TransactionTrait for Database {
         T: Send,
         E: std::fmt::Display + std::fmt::Debug + Send,
     {
-        self.be_unsure();
-        match &self.inner {
-            Inner::Pool(pool) => pool.transaction(callback).await,
-            Inner::Transaction(transaction) => transaction.transaction(callback).await,
-        }
+        self.transaction_with_config(callback, None, None).await
     }
 
     async fn transaction_with_config<F, T, E>(
@@ -323,12 +380,23 @@ impl TransactionTrait for Database {
         E: std::fmt::Display + std::fmt::Debug + Send,
     {
         self.be_unsure();
-        match &self.inner {
-            Inner::Pool(pool) => pool.transaction_with_config(callback, isolation_level, access_mode).await,
-            Inner::Transaction(transaction) => {
-                transaction.transaction_with_config(callback, isolation_level, access_mode).await
-            }
+        if !self.counts {
+            return match &self.inner {
+                Inner::Pool(pool) => {
+                    pool.transaction_with_config(callback, isolation_level, access_mode).await
+                }
+                Inner::Transaction(transaction) => {
+                    transaction.transaction_with_config(callback, isolation_level, access_mode).await
+                }
+            };
         }
+        let begun = self.begin_with_config(isolation_level, access_mode).await;
+        let transaction = begun.map_err(TransactionError::Connection)?;
+        // Dropped after an error, it is rolled back before the next statement. SeaORM would wait
+        // for that here, which is for ever if the server waits for the rows of a `COPY`.
+        let done = callback(&transaction).await.map_err(TransactionError::Transaction)?;
+        transaction.commit().await.map_err(TransactionError::Connection)?;
+        Ok(done)
     }
 }
 
@@ -342,6 +410,7 @@ impl StreamTrait for Database {
     fn stream_raw<'a>(&'a self, statement: Statement) -> BoxFuture<'a, Result<Self::Stream<'a>, DbErr>> {
         self.be_unsure();
         Box::pin(async move {
+            self.look_at(&statement.sql)?;
             Ok(match &self.inner {
                 Inner::Pool(pool) => Box::pin(pool.stream_raw(statement).await?) as Self::Stream<'a>,
                 Inner::Transaction(transaction) => Box::pin(transaction.stream_raw(statement).await?),

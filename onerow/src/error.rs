@@ -641,9 +641,11 @@ impl fmt::Display for Explanation<'_> {
     }
 }
 
-/// The causes as they are printed, each on a line of its own below the error.
+/// The causes as they are printed, each on a line of its own below the error; further lines of it
+/// are indented.
 pub(crate) fn caused_by(causes: &[String]) -> String {
-    causes.iter().flat_map(|cause| ["\n  caused by: ", cause]).collect()
+    let indented = causes.iter().map(|cause| cause.replace('\n', "\n    "));
+    indented.flat_map(|cause| ["\n  caused by: ".to_owned(), cause]).collect()
 }
 
 fn tables_of(tables: &[(Tool, String)]) -> String {
@@ -690,11 +692,11 @@ pub(crate) fn causes(error: &Error) -> Vec<String> {
     let mut causes = Vec::new();
     for cause in std::iter::successors(error.source(), |&cause| cause.source()) {
         if let Some(Failure::Migrate(error)) = cause.downcast_ref() {
-            causes.push(backend::words(error));
+            causes.push(backend::words_and_place(error));
             break;
         }
         if let Some(error) = cause.downcast_ref() {
-            causes.push(backend::words(error));
+            causes.push(backend::words_and_place(error));
             break;
         }
         causes.push(cause.to_string());

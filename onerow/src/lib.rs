@@ -15,6 +15,8 @@
 //! | `database` | [`Database`]: the pool an app holds, or the transaction a migration is handed |
 //! | `backend` | what differs between PostgreSQL and SQLite |
 //! | `index` | [`create_index`]: an index built beside the traffic, healed when a build was cut off |
+//! | `place` | where a statement that failed stands |
+//! | `lexer`, `psql` | the tokens of SQL, and what in it is for psql; files of the macros' |
 //! | `error` | [`Error`] and [`Failure`] |
 //! | [`cli`] | the command line (feature `cli`) |
 //! | [`testing`] | throwaway databases (feature `testing`) |
@@ -54,8 +56,13 @@ pub mod cli;
 mod database;
 mod error;
 mod index;
+#[path = "../macros/src/lexer.rs"]
+mod lexer;
 mod migration;
+mod place;
 mod progress;
+#[path = "../macros/src/psql.rs"]
+mod psql;
 mod registry;
 mod run;
 mod sql;
@@ -97,5 +104,6 @@ pub mod prelude {
 #[doc(hidden)]
 pub mod __private {
     pub use crate::registry::{check_names, continued};
+    pub use crate::sql::{Script, embedded};
     pub use onerow_macros::embed_migrations;
 }

@@ -107,8 +107,9 @@ impl<'a> Up<'a> {
 
     /// Calls back with the SQL of each statement of a migration that the database refuses, its values filled in.
     ///
-    /// For tests and for debugging: the SQL may hold what must not be logged, which is why no error repeats it. What a
-    /// migration runs by `execute_unprepared` on anything but the [`Database`] that it is handed is not heard of.
+    /// For tests and for debugging: the SQL may hold what must not be logged, which is why no error
+    /// repeats it; only of a script, a line is shown. What a migration runs by `execute_unprepared` on
+    /// anything but the [`Database`] that it is handed is not heard of.
     pub fn on_failed_statement(mut self, callback: impl Fn(&str) + Send + Sync + 'static) -> Self {
         self.options.listener = Listener::new(callback);
         self

@@ -8,8 +8,9 @@ use std::{
 };
 
 use crate::{
-    metadata,
+    down, metadata,
     naming::{self, Direction, Script, Tool},
+    psql,
 };
 
 /// A migration to embed.
@@ -19,6 +20,8 @@ pub struct Migration {
     pub description: String,
     /// Of the up script.
     pub path: String,
+    /// The same in the words of whoever named the folder.
+    pub shown: String,
     pub transactional: bool,
     /// Where there is a `metadata.toml`.
     pub metadata: Option<String>,
@@ -26,8 +29,9 @@ pub struct Migration {
 
 /// The migrations in the folder at `root`, in the order of the tool they were written for, or all that is wrong with it.
 ///
-/// `shown` is the folder in the words of whoever named it; it stands for `root` in the errors.
-pub fn read(root: &Path, shown: &str) -> Result<Vec<Migration>, Vec<String>> {
+/// `shown` is the folder in the words of whoever named it; it stands for `root` in the errors. The
+/// files and the subfolders in `except` are left out.
+pub fn read(root: &Path, shown: &str, except: &[String]) -> Result<Vec<Migration>, Vec<String>> {
     let mut folder = Folder {
         root,
         shown: Path::new(shown),
@@ -36,6 +40,7 @@ pub fn read(root: &Path, shown: &str) -> Result<Vec<Migration>, Vec<String>> {
         problems: Vec::new(),
     };
     folder.list_root();
+    folder.leave_out(except);
     let scripts = folder.scripts();
     let migrations = folder.migrations(scripts);
     if folder.problems.is_empty() { Ok(migrations) } else { Err(folder.problems) }
@@ -97,6 +102,18 @@ impl Folder<'_> {
         }
         if parent.is_empty() {
             self.subfolders.push(path);
+        }
+    }
+
+    fn leave_out(&mut self, except: &[String]) {
+        for name in except {
+            let within = format!("{name}/");
+            let before = self.files.len() + self.subfolders.len();
+            self.files.retain(|path| path != name && !path.starts_with(&within));
+            self.subfolders.retain(|path| path != name);
+            if self.files.len() + self.subfolders.len() == before {
+                self.problem(name, "is not there, and so cannot be left out: take it out of `except`");
+            }
         }
     }
 
@@ -186,16 +203,15 @@ impl Folder<'_> {
             let [(path, script), (other_path, other)] = pair else { continue };
             if script.version == other.version {
                 let other = self.shown(other_path);
-                self.problem(
-                    path,
-                    &format!("has the same version as {other}: keep one of them, or number it anew"),
-                );
+                let way_out = same_version(&script.name);
+                self.problem(path, &format!("has the same version as {other}: {way_out}"));
             }
         }
     }
 
     fn migration(&mut self, path: &str, script: Script) -> Option<Migration> {
         let sql = self.text(path)?;
+        self.find_what_is_not_for_the_server(path, &sql);
         let metadata = format!("{}/metadata.toml", script.name);
         let metadata = (script.tool == Tool::Diesel && self.files.contains(&metadata)).then_some(metadata);
         let transactional = match (script.tool, &metadata) {
@@ -207,9 +223,24 @@ impl Folder<'_> {
             name: script.name,
             description: script.description,
             path: self.full(path),
+            shown: self.shown.join(path).display().to_string(),
             transactional,
             metadata: metadata.map(|metadata| self.full(&metadata)),
         })
+    }
+
+    fn find_what_is_not_for_the_server(&mut self, path: &str, sql: &str) {
+        if let Some(down::Down { tool, line, marker }) = down::part(sql) {
+            self.problem(
+                path,
+                &format!(
+                    "goes back again from line {line} on, where `{marker}` begins what {tool} undoes it with: move that part \
+                     out of the file, as all of a file is run, and onerow goes forward only"
+                ),
+            );
+        } else if let Err(psql::ForPsql { line, what }) = psql::for_the_server(sql) {
+            self.problem(path, &format!("cannot be run as it is, by line {line}: {what}"));
+        }
     }
 
     fn run_in_transaction(&mut self, metadata: &str) -> Option<bool> {
@@ -246,6 +277,15 @@ impl Folder<'_> {
     /// Nothing is lost in `display`: the root comes from a literal and a variable that are UTF-8.
     fn full(&self, path: &str) -> String {
         self.root.join(path).display().to_string()
+    }
+}
+
+/// Flyway undoes `V1__a.sql` by `U1__a.sql`. To refinery both are up.
+fn same_version(name: &str) -> &'static str {
+    if name.starts_with('U') {
+        "if it undoes that one, as with Flyway, move it out of the folder; else number it anew"
+    } else {
+        "keep one of them, or number it anew"
     }
 }
 

@@ -57,6 +57,9 @@ pub const FRACTION: &str = "has a fraction as its version, which refinery refuse
 pub const RUST: &str = "is a migration in Rust, which cannot be embedded: write it as a Rust migration of onerow, and \
      move it out of the folder";
 
+pub const UNDOES: &str = "goes back, by its name: move it out of the folder, or leave it out with `except`, as onerow goes \
+     forward only";
+
 type Named<T> = Result<T, &'static str>;
 
 /// Reads the name of a file, a path beneath the folder with `/`. `None` where it is nobody's; the error says what is
@@ -69,6 +72,9 @@ pub fn script(path: &str) -> Named<Option<Script>> {
     if !has_extension_sql(file) {
         return Ok(None);
     }
+    if UNDO_ENDINGS.iter().any(|ending| file.ends_with(ending)) {
+        return Err(UNDOES);
+    }
     let script = match (refinery(file)?, folder) {
         (Some(script), _) => Some(script),
         (None, None) => sqlx(file)?,
@@ -76,6 +82,9 @@ pub fn script(path: &str) -> Named<Option<Script>> {
     };
     script.map(Some).ok_or(UNKNOWN)
 }
+
+/// Of yoyo, postgrator and others; sqlx would run such a file as one that goes forward.
+const UNDO_ENDINGS: [&str; 3] = [".rollback.sql", ".undo.sql", ".revert.sql"];
 
 /// In any case: `1_name.SQL` is a mistake, as the tools compare exactly.
 fn has_extension_sql(file: &str) -> bool {
@@ -262,6 +271,20 @@ mod tests {
         ] {
             assert_eq!(script(path), Err(UNKNOWN), "{path}");
         }
+    }
+
+    #[test]
+    fn a_file_that_goes_back_by_its_name_is_an_error() {
+        for path in [
+            "1_a.rollback.sql",
+            "0001.create.rollback.sql",
+            "1_a.undo.sql",
+            "V1__a.undo.sql",
+            "1_a.revert.sql",
+        ] {
+            assert_eq!(script(path), Err(UNDOES), "{path}");
+        }
+        assert_eq!(up("1_rollback.sql").description, "rollback");
     }
 
     #[test]

@@ -83,7 +83,7 @@ pub(super) fn edited(registry: &Registry, history: &History, version: i32) -> Ve
         let name = *script.replaces().first()?;
         let key = tool.key(name)?;
         let entry = history.entries.iter().find(|entry| entry.key == key)?;
-        let is_edited = !is_of(tool, entry, script.script())?;
+        let is_edited = !is_of(tool, entry, script.sql())?;
         is_edited.then(|| AdoptionWarning::Edited { migration, name: name.into(), tool })
     });
     edited.collect()

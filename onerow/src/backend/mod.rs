@@ -10,6 +10,8 @@
 pub(crate) mod databases;
 pub(crate) mod foreign;
 mod ledger;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod placed;
 #[cfg(feature = "postgres")]
 mod postgres;
 pub(crate) mod pragma;
@@ -29,7 +31,11 @@ use sea_orm::{
 };
 use tokio::time::timeout;
 
-use crate::{Error, Failure, ServerSession, table::Table};
+use crate::{
+    Error, Failure, ServerSession,
+    place::{Place, Position},
+    table::Table,
+};
 use ledger::Ledger;
 
 /// What an error of the driver means to a run.
@@ -363,6 +369,9 @@ pub(crate) trait Backend: Send + Sync {
 
     /// Ends the statements that the sessions of this run are executing.
     async fn cancel(&self, monitor: &Session, run: &str) -> Result<(), DbErr>;
+
+    /// Ends the sessions of this run that are at a statement.
+    async fn terminate(&self, monitor: &Session, run: &str) -> Result<(), DbErr>;
 }
 
 /// The error of a connection that is there and says nothing.
@@ -457,6 +466,32 @@ pub(crate) fn words(error: &DbErr) -> String {
     }
 }
 
+/// The same, and where the statement stands, if that is known.
+pub(crate) fn words_and_place(error: &DbErr) -> String {
+    #[cfg(any(feature = "postgres", feature = "sqlite"))]
+    if let Some(place) = placed::place(error) {
+        return place.after(&words(error));
+    }
+    words(error)
+}
+
+/// Whether the server waits for the rows of a `COPY … FROM stdin`: the driver has given up, and the
+/// session answers nothing more, not even a rollback.
+pub(crate) fn waits_for_rows(error: &DbErr) -> bool {
+    #[cfg(any(feature = "postgres", feature = "sqlite"))]
+    return driver::error_of(error).is_some_and(driver::waits_for_rows);
+    #[cfg(not(any(feature = "postgres", feature = "sqlite")))]
+    false
+}
+
+/// An error of the driver's with its place, which is made of where the server says that it is.
+pub(crate) fn placed(error: DbErr, place: impl FnOnce(Option<Position>) -> Place) -> DbErr {
+    #[cfg(any(feature = "postgres", feature = "sqlite"))]
+    return placed::placed(error, place);
+    #[cfg(not(any(feature = "postgres", feature = "sqlite")))]
+    error
+}
+
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod driver {
     use std::{borrow::Cow, io, sync::Arc};
@@ -484,7 +519,14 @@ mod driver {
         }
     }
 
+    pub(super) fn waits_for_rows(error: &sqlx::Error) -> bool {
+        matches!(error, sqlx::Error::Protocol(text) if text.contains("message: CopyInResponse"))
+    }
+
     pub(super) fn words(error: &sqlx::Error) -> String {
+        if waits_for_rows(error) {
+            return crate::psql::FROM.into();
+        }
         let Some(refusal) = error.as_database_error() else {
             return error.to_string();
         };

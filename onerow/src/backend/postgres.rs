@@ -436,6 +436,15 @@ impl Backend for Postgres {
         );
         rows(monitor, sql).await.map(|_| ())
     }
+
+    async fn terminate(&self, monitor: &Session, run: &str) -> Result<(), DbErr> {
+        let sql = format!(
+            "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity
+             WHERE pg_catalog.strpos(application_name, '{run}') OPERATOR(pg_catalog.>) 0
+             AND state OPERATOR(pg_catalog.=) 'active' AND pid OPERATOR(pg_catalog.<>) pg_catalog.pg_backend_pid()"
+        );
+        rows(monitor, sql).await.map(|_| ())
+    }
 }
 
 /// Reads the row, and with it what the table is: it is no use to believe what somebody else may have put there.

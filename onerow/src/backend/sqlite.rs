@@ -408,6 +408,11 @@ impl Backend for Sqlite {
         monitor.interrupt.store(true, Ordering::Relaxed);
         Ok(())
     }
+
+    /// No session of SQLite's waits for anything from outside.
+    async fn terminate(&self, _: &Session, _: &str) -> Result<(), DbErr> {
+        Ok(())
+    }
 }
 
 /// Moves the version, unless this statement fails, and has what comes next begin at a point of its own.

@@ -3,10 +3,10 @@
 use std::{any::Any, panic::AssertUnwindSafe, time::Duration};
 
 use futures_util::FutureExt;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
-use super::{Rejected, Run};
-use crate::{Applied, Database, Failure, MigrationTrait, Progress, watch::Watched};
+use super::{CANCEL, Rejected, Run};
+use crate::{Applied, Database, Failure, MigrationTrait, Progress, backend, watch::Watched};
 
 impl Run<'_> {
     pub(super) async fn perform(
@@ -32,7 +32,19 @@ impl Run<'_> {
             self.monitor.watch(steps(migration, db), &what, |step| self.tell(step)).await;
         match outcome.unwrap_or_else(|silence| Err(Failure::Migrate(silence))) {
             Ok(()) => Ok(Applied { version: number, description, elapsed: started.elapsed() }),
-            Err(failure) => Err(Rejected { migration: number, failure, blockers }),
+            Err(failure) => {
+                if failure.refusal().is_some_and(backend::waits_for_rows) {
+                    self.end_deaf_session().await;
+                }
+                Err(Rejected { migration: number, failure, blockers })
+            }
+        }
+    }
+
+    /// Ends a session that waits for the rows of a `COPY`, in which a rollback would wait for ever.
+    async fn end_deaf_session(&self) {
+        if let Ok(monitor) = self.monitor.session().await {
+            let _ = timeout(CANCEL, monitor.backend.terminate(&monitor, &self.id)).await;
         }
     }
 }
@@ -41,6 +53,7 @@ impl Run<'_> {
 async fn steps(migration: &dyn MigrationTrait, db: &Database) -> Result<(), Failure> {
     let steps = async {
         migration.migrate(db).await.map_err(Failure::Migrate)?;
+        db.count_anew();
         migration.validate(db).await.map_err(Failure::Validate)
     };
     match AssertUnwindSafe(steps).catch_unwind().await {

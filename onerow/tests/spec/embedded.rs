@@ -36,6 +36,18 @@ on_every_backend! {
         assert_eq!(number(&*db, "SELECT count(*) FROM members").await, 1);
     }
 
+    async fn an_error_in_a_file_names_it_as_the_folder_is_named(db: TestDatabase) {
+        db.execute_unprepared("CREATE TABLE members (id INTEGER)").await.unwrap();
+        let error = sqlx().up(&db).await.unwrap_err();
+        let text = error.explain().to_string();
+        assert!(text.contains("\n    in tests/embedded/sqlx/1_create_members.sql"), "{text}");
+    }
+
+    async fn what_is_left_out_of_a_folder_is_not_applied(db: TestDatabase) {
+        let registry = onerow::embed_migrations!("tests/embedded/refinery", except = ["later", "V9__first_member.sql",],);
+        assert_eq!(applied(&registry, &db).await, ["create members"]);
+    }
+
     async fn a_script_of_several_statements_is_applied_whole_or_not_at_all(db: TestDatabase) {
         let sql = "CREATE TABLE half (id INTEGER); INSERT INTO nowhere VALUES (1)";
         let broken = SqlMigration::new("1_broken", "broken", sql, true);

@@ -8,6 +8,7 @@ mod commit;
 mod connection;
 mod crowds;
 mod embedded;
+mod failed_statements;
 mod flushes;
 mod from_migrator;
 mod locks;

@@ -19,7 +19,13 @@ fn folder<const N: usize>(files: [(&str, &str); N]) -> TempDir {
 }
 
 fn read_all(folder: &TempDir) -> Result<Vec<Migration>, Vec<String>> {
-    read(folder.path(), "migrations")
+    read(folder.path(), "migrations", &[])
+}
+
+fn read_without(folder: &TempDir, except: &[&str]) -> Result<Vec<String>, Vec<String>> {
+    let except: Vec<_> = except.iter().map(ToString::to_string).collect();
+    let migrations = read(folder.path(), "migrations", &except)?;
+    Ok(migrations.into_iter().map(|migration| migration.name).collect())
 }
 
 fn names<const N: usize>(files: [&str; N]) -> Vec<String> {
@@ -52,6 +58,7 @@ fn a_migration_has_the_full_path_of_its_file() {
         name: "1_create_users".into(),
         description: "create users".into(),
         path: folder.path().join("1_create_users.sql").to_str().unwrap().into(),
+        shown: "migrations/1_create_users.sql".into(),
         transactional: true,
         metadata: None,
     };
@@ -162,7 +169,7 @@ fn a_file_of_blanks_is_a_migration_that_does_nothing() {
 fn a_missing_folder_is_an_error_with_the_full_path() {
     let folder = tempfile::tempdir().unwrap();
     let missing = folder.path().join("migrations");
-    let problems = read(&missing, "migrations").unwrap_err();
+    let problems = read(&missing, "migrations", &[]).unwrap_err();
     let begin = format!("cannot read the folder `migrations`, which is {}: No such file", missing.display());
     assert!(problems[0].starts_with(&begin), "{problems:?}");
     assert!(problems[0].ends_with("a path counts from the folder of the crate's Cargo.toml"), "{problems:?}");
@@ -172,7 +179,7 @@ fn a_missing_folder_is_an_error_with_the_full_path() {
 #[test]
 fn a_file_is_no_folder() {
     let folder = folder([("1_a.sql", "")]);
-    let problems = read(&folder.path().join("1_a.sql"), "1_a.sql").unwrap_err();
+    let problems = read(&folder.path().join("1_a.sql"), "1_a.sql", &[]).unwrap_err();
     assert!(problems[0].contains("Not a directory"), "{problems:?}");
 }
 
@@ -295,4 +302,76 @@ fn wrong_names_do_not_keep_wrong_contents_from_being_told() {
     let problems =
         problems([("1_a/up.sql", ""), ("1_a/metadata.toml", "no"), ("2_b/down.sql", ""), ("x.sql", "")]);
     assert_eq!(problems.len(), 3, "{problems:?}");
+}
+
+#[test]
+fn a_file_or_a_subfolder_is_left_out_by_its_name() {
+    let files = folder([("1_a.sql", ""), ("seed.sql", ""), ("hand/fix.sql", ""), ("hand/1/fix.sql", "")]);
+    assert_eq!(read_without(&files, &["seed.sql", "hand"]), Ok(vec!["1_a".into()]));
+    let diesel = folder([("1_a/up.sql", ""), ("1_a/seed.sql", ""), ("old/down.sql", "")]);
+    assert_eq!(read_without(&diesel, &["1_a/seed.sql", "old"]), Ok(vec!["1_a".into()]));
+}
+
+#[test]
+fn what_is_left_out_must_be_there() {
+    let folder = folder([("1_a.sql", ""), ("seed.sql", "")]);
+    let expected = |name| {
+        format!("`migrations/{name}` is not there, and so cannot be left out: take it out of `except`")
+    };
+    let problems = read_without(&folder, &["seed.sql", "sed.sql", "seed", "Seed.sql"]).unwrap_err();
+    assert_eq!(problems, ["sed.sql", "seed", "Seed.sql"].map(expected));
+    assert!(read_without(&folder, &["seed.sql", "seed.sql"]).is_err());
+}
+
+#[test]
+fn a_file_that_goes_up_and_down_is_an_error_that_names_the_tool_and_the_line() {
+    for (path, text, tool) in [
+        (
+            "20240101000000_a.sql",
+            "-- migrate:up\nCREATE TABLE t (a INT);\n\n-- migrate:down\nDROP TABLE t;",
+            "dbmate",
+        ),
+        ("00001_a.sql", "-- +goose Up\nCREATE TABLE t (a INT);\n\n-- +goose Down\nDROP TABLE t;", "goose"),
+        (
+            "001_a.sql",
+            "CREATE TABLE t (a INT);\n\n\n---- create above / drop below ----\n\nDROP TABLE t;",
+            "tern",
+        ),
+        ("1_a/up.sql", "\n\n\n-- +migrate Down\nDROP TABLE t;", "sql-migrate"),
+    ] {
+        let marker = text.lines().nth(3).unwrap();
+        let expected = format!(
+            "`migrations/{path}` goes back again from line 4 on, where `{marker}` begins what {tool} undoes it with: move that \
+             part out of the file, as all of a file is run, and onerow goes forward only"
+        );
+        assert_eq!(problems([(path, text)]), [expected]);
+    }
+}
+
+#[test]
+fn a_down_script_may_say_what_it_likes() {
+    let folder = folder([("1_a.up.sql", "SELECT 1"), ("1_a.down.sql", "-- migrate:down\n\\connect a")]);
+    assert_eq!(read_all(&folder).unwrap().len(), 1);
+}
+
+#[test]
+fn an_undo_of_flyway_is_told_beside_what_it_undoes() {
+    let expected = "`migrations/U1__a.sql` has the same version as `migrations/V1__a.sql`: if it undoes that one, as with Flyway, \
+                    move it out of the folder; else number it anew";
+    assert_eq!(problems_of(["U1__a.sql", "V1__a.sql"]), [expected]);
+}
+
+#[test]
+fn what_is_for_psql_is_an_error_that_names_the_line() {
+    let problems = problems([
+        ("1_a.sql", "\\restrict x\nSELECT 1;\n\\unrestrict x\n"),
+        ("2_b.sql", "SELECT 1;\n\\connect b\n"),
+        ("3_c.sql", "CREATE TABLE t (a INT);\n\nCOPY t (a) FROM stdin;\n1\n\\.\n"),
+    ]);
+    assert_eq!(problems.len(), 2);
+    let begin = "`migrations/2_b.sql` cannot be run as it is, by line 2: `\\connect` is a command of psql";
+    assert!(problems[0].starts_with(begin), "{problems:?}");
+    let begin =
+        "`migrations/3_c.sql` cannot be run as it is, by line 3: COPY FROM stdin is not possible here";
+    assert!(problems[1].starts_with(begin), "{problems:?}");
 }
