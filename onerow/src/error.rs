@@ -229,6 +229,18 @@ pub enum Error {
         /// The schema of the registry's table.
         schema: String,
     },
+    /// To read the table would run code of whoever owns it.
+    #[error(
+        "the table {table} of {tool} is not read, as that could run its owner's code: {reason}; nothing was changed"
+    )]
+    UnsafeHistory {
+        /// The migrator.
+        tool: Tool,
+        /// The table.
+        table: String,
+        /// Why.
+        reason: String,
+    },
     /// The table has not the columns of any migrator that onerow knows.
     #[error("the table {table} is not that of a migrator that onerow knows; nothing was changed")]
     NoTool {
@@ -416,6 +428,17 @@ pub enum Failure {
         #[source]
         source: DbErr,
     },
+    /// It names the table of the tool that ran it before, which a database does not have that this tool has not migrated.
+    #[error("it needs the table {table} of {tool}, which only a database has that {tool} has migrated")]
+    OldTable {
+        /// The tool.
+        tool: Tool,
+        /// Its table.
+        table: String,
+        /// The server's words.
+        #[source]
+        source: DbErr,
+    },
     /// The version could not be moved, or the commit was refused.
     #[error("its commit was refused")]
     Commit(#[source] DbErr),
@@ -426,6 +449,7 @@ impl Failure {
     pub(crate) fn refusal(&self) -> Option<&DbErr> {
         match self {
             Self::Migrate(error) | Self::Validate(error) | Self::Commit(error) => Some(error),
+            Self::OldTable { source, .. } => Some(source),
             _ => None,
         }
     }
@@ -473,6 +497,7 @@ impl Error {
             Self::ForeignHistory { .. } => "foreign_history",
             Self::HistoryMismatch { .. } => "history_mismatch",
             Self::HistoryElsewhere { .. } => "history_elsewhere",
+            Self::UnsafeHistory { .. } => "unsafe_history",
             Self::NoTool { .. } => "no_tool",
             Self::HistoryBusy { .. } => "history_busy",
             Self::Unadopted { .. } => "unadopted",
@@ -557,16 +582,16 @@ impl Error {
                     migration::name(*expected)
                 );
             }
-            Self::NoHistory { .. } => {
-                "name the table, by --from-table; for a new database, --if-any; or say what is applied: \
-                 cargo run -p migration -- baseline VERSION"
-            }
+            Self::NoHistory { .. } => NO_HISTORY,
             Self::SeveralHistories { .. } => "say which to take over, by --from",
             Self::ForeignHistory { .. } | Self::NoTool { .. } => {
                 "see whose that table is, and name the right one, by --from and --from-table"
             }
             Self::HistoryElsewhere { table, .. } => {
                 return format!("if it is the right one, say so: --from-table {table}");
+            }
+            Self::UnsafeHistory { .. } => {
+                "see who made it, and rename or drop what is not the old migrator's"
             }
             Self::HistoryMismatch { problems, .. } => return after_mismatch(&problems.0).into(),
             Self::HistoryBusy { .. } => "stop what runs the old migrator, and try again",
@@ -584,10 +609,7 @@ impl Error {
             }
             Self::TargetBeyondLatest { .. } => "leave --to out to apply all, or name one that status lists",
             Self::TargetBelowVersion { .. } => "mend a mistake with a new migration, or restore a backup",
-            Self::MigrationFailed { failure: Failure::Blocked { .. }, .. } => {
-                "wait for those sessions or end them, then run: cargo run -p migration -- up"
-            }
-            Self::MigrationFailed { .. } => "to retry after fixing it: cargo run -p migration -- up",
+            Self::MigrationFailed { failure, .. } => return after_failure(failure),
             Self::WaitTimeout { .. } => {
                 "see whether that session is alive, end it if not, then run: cargo run -p migration -- up"
             }
@@ -663,6 +685,23 @@ pub(crate) fn caused_by(causes: &[String]) -> String {
 
 fn tables_of(tables: &[(Tool, String)]) -> String {
     tables.iter().map(|(tool, table)| format!("{table} of {tool}")).collect::<Vec<_>>().join(", ")
+}
+
+/// After [`Error::NoHistory`].
+const NO_HISTORY: &str = "name the table, by --from-table; for a new database, --if-any; or say what is applied: \
+    cargo run -p migration -- baseline VERSION";
+
+fn after_failure(failure: &Failure) -> String {
+    match failure {
+        Failure::Blocked { .. } => {
+            "wait for those sessions or end them, then run: cargo run -p migration -- up".into()
+        }
+        Failure::OldTable { table, .. } => format!(
+            "take the statement out of the script, or on PostgreSQL run it only where the table is, in a DO block by \
+             IF pg_catalog.to_regclass('{table}') IS NOT NULL; then run: cargo run -p migration -- up"
+        ),
+        _ => "to retry after fixing it: cargo run -p migration -- up".into(),
+    }
 }
 
 fn after_mismatch(problems: &[HistoryProblem]) -> &'static str {

@@ -75,7 +75,10 @@ mod up;
 mod version;
 mod watch;
 
-pub use adopt::{Adopt, Adopted, Adoption, Baseline, HistoryProblem, HistoryProblems, SeaOrmMigration, Tool};
+pub use adopt::{
+    Adopt, Adopted, Adoption, AdoptionWarning, Baseline, HistoryProblem, HistoryProblems, SeaOrmMigration,
+    Tool,
+};
 pub use database::Database;
 pub use error::{Error, Failure};
 pub use index::create_index;

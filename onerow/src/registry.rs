@@ -152,6 +152,13 @@ impl Registry {
         self.history.as_ref().is_some_and(|(told, _)| *told == tool)
     }
 
+    /// The old tool's table, by default or as it was said, that this text names.
+    pub(crate) fn old_table_in(&self, text: &str) -> Option<(Tool, Table)> {
+        let by_default = Tool::ALL.into_iter().filter(|tool| *tool != Tool::QuartDb);
+        let by_default = by_default.map(|tool| (tool, tool.table()));
+        by_default.chain(self.history.clone()).find(|(_, table)| text.contains(table.name()))
+    }
+
     pub(crate) fn has_any_history(&self) -> bool {
         self.history.is_some()
     }

@@ -80,6 +80,10 @@ impl SqlMigration {
         Ok(())
     }
 
+    pub(crate) fn sql(&self) -> &'static str {
+        self.sql
+    }
+
     /// The same for the same migration, all over the program.
     #[cfg(feature = "testing")]
     pub(crate) fn identity(&self) -> impl Hash {

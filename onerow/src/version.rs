@@ -4,7 +4,7 @@ use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr};
 
 use crate::{
     Error,
-    backend::{self, Fault, Mistrust, Session, Settings},
+    backend::{self, Fault, Mistrust, Session, Settings, foreign},
     table::Table,
 };
 
@@ -170,7 +170,8 @@ pub(crate) async fn jump(
     from: i32,
     to: i32,
 ) -> Result<bool, DbErr> {
-    let update = format!("UPDATE {} SET version = {to} WHERE version = {from}", table.sql());
+    let is_there = foreign::qualified(transaction.get_database_backend(), &format!("version = {from}"));
+    let update = format!("UPDATE {} SET version = {to} WHERE {is_there}", table.sql());
     Ok(transaction.execute_unprepared(&update).await?.rows_affected() == 1)
 }
 

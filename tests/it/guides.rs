@@ -125,7 +125,7 @@ fn what_a_page_quotes_stands_in_the_repository() {
             quoted += 1;
         }
     }
-    assert_eq!(quoted, 4);
+    assert_eq!(quoted, 5);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::{fmt, pin::Pin, time::Duration};
 
-use super::{Adopted, Adoption, Source, Tool};
+use super::{Adopted, Adoption, AdoptionWarning, Source, Tool};
 use crate::{
     Database, Error, Progress, Registry,
     run::{Run, once_let_in},
@@ -169,7 +169,18 @@ async fn take_over(
     let mut run = Run::open(registry, pool, table, found_at, options, registry.latest()).await?;
     let (initial, plan) = run.adopt(source, dry_run).await?;
     let version = plan.version.max(initial);
-    Ok(Adoption { tool: plan.tool, initial, version, adopted: adopted(registry, initial, version) })
+    let adopted = adopted(registry, initial, version);
+    let mut warnings = plan.warnings;
+    warnings.retain(|warning| is_of(warning, &adopted));
+    Ok(Adoption { tool: plan.tool, initial, version, adopted, warnings })
+}
+
+/// Whether it is of what counts as applied now: a deployment that does it once more has nothing new to look at.
+fn is_of(warning: &AdoptionWarning, adopted: &[Adopted]) -> bool {
+    match warning {
+        AdoptionWarning::Edited { migration, .. } => adopted.iter().any(|one| one.version == *migration),
+        AdoptionWarning::SerialKeys { .. } => !adopted.is_empty(),
+    }
 }
 
 fn adopted(registry: &Registry, initial: i32, version: i32) -> Vec<Adopted> {

@@ -2,10 +2,10 @@
 
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, Statement, TransactionTrait};
 
-use super::{HistoryProblem, Tool, tool::Column};
+use super::{AdoptionWarning, HistoryProblem, Tool, sea_orm_migration::makes_identities, tool::Column};
 use crate::{
     Error, Registry,
-    backend::{Fault, Session},
+    backend::{Fault, Session, foreign},
     table::Table,
     version,
 };
@@ -30,6 +30,8 @@ pub(super) struct Entry {
     /// Sorts by when it was applied.
     pub(super) position: String,
     pub(super) succeeded: bool,
+    /// Of its script, where the tool keeps one.
+    pub(super) checksum: Option<String>,
 }
 
 /// Why a table was not read.
@@ -150,10 +152,14 @@ impl Reader<'_> {
             return Err(Error::ForeignHistory { tool, table, column }.into());
         }
         self.check_schema(tool, &table).await?;
+        self.check_safety(tool, &table).await?;
         if tool == Tool::QuartDb {
             return self.read_quart_db(table, columns).await;
         }
-        let select = tool.columns().map(|Column { sql, .. }| sql).join(", ");
+        let checksum =
+            tool.checksum(self.transaction.get_database_backend()).filter(|_| has(columns, "checksum"));
+        let select = tool.columns().into_iter().map(|Column { sql, .. }| sql).chain(checksum);
+        let select = select.collect::<Vec<_>>().join(", ");
         let rows = self.select(&table, &format!("SELECT {select} FROM {}", table.sql())).await?;
         let mut entries: Vec<_> = rows.into_iter().map(|row| Entry::of(tool, row)).collect();
         place(tool, &mut entries);
@@ -164,9 +170,9 @@ impl Reader<'_> {
     /// One row with a number: `version`, or in releases 0.8 to 0.10 `foreground` and `background`.
     async fn read_quart_db(&self, table: Table, columns: &[String]) -> Result<History, Refusal> {
         let select = if has(columns, "version") {
-            "CAST(version AS TEXT), CAST(version AS TEXT)"
+            "CAST(version AS pg_catalog.text), CAST(version AS pg_catalog.text)"
         } else {
-            "CAST(foreground AS TEXT), CAST(background AS TEXT)"
+            "CAST(foreground AS pg_catalog.text), CAST(background AS pg_catalog.text)"
         };
         let rows = self.select(&table, &format!("SELECT {select} FROM {}", table.sql())).await?;
         let [row] = rows.as_slice() else {
@@ -202,8 +208,29 @@ impl Reader<'_> {
         }
     }
 
+    /// Whoever may create tables may have put one where that of a tool would be.
+    async fn check_safety(&self, tool: Tool, table: &Table) -> Result<(), Refusal> {
+        let danger = foreign::danger(self.transaction, table).await;
+        match danger.map_err(|error| self.refused("look at the table", table, error))? {
+            Some(reason) => Err(Error::UnsafeHistory { tool, table: table.to_string(), reason }.into()),
+            None => Ok(()),
+        }
+    }
+
+    /// Keys that another build of the same migrations has made.
+    pub(super) async fn serial_keys(&self, history: &History) -> Result<Option<AdoptionWarning>, Refusal> {
+        if history.tool != Tool::SeaOrmMigration || !makes_identities() {
+            return Ok(None);
+        }
+        let columns = foreign::serial_keys(self.transaction, &history.table).await;
+        let columns =
+            columns.map_err(|error| self.refused("look at the keys beside", &history.table, error))?;
+        Ok((!columns.is_empty()).then_some(AdoptionWarning::SerialKeys { columns }))
+    }
+
     async fn select(&self, table: &Table, sql: &str) -> Result<Vec<Vec<String>>, Refusal> {
-        let statement = Statement::from_string(self.transaction.get_database_backend(), sql);
+        let backend = self.transaction.get_database_backend();
+        let statement = Statement::from_string(backend, foreign::qualified(backend, sql));
         let texts = async {
             let rows = self.transaction.query_all_raw(statement).await?;
             let row = |row: &sea_orm::QueryResult| {
@@ -236,9 +263,10 @@ impl Entry {
         let mut next = || row.next().unwrap_or_default();
         let (key, name, position) = (next(), next(), next());
         let succeeded = next() == "yes";
+        let checksum = row.next();
         // Sqlx tells migrations by the number alone, and those of two projects have the same ones.
         let description = (tool == Tool::Sqlx).then(|| name.split_once(' ').unwrap_or_default().1.to_owned());
-        Self { key, description, name, position, succeeded }
+        Self { key, description, name, position, succeeded, checksum }
     }
 }
 
@@ -264,6 +292,7 @@ fn applied_by_number(last: i32, latest: i32) -> Vec<Entry> {
         name: format!("{number}.py"),
         position: format!("{number:0>20}"),
         succeeded: true,
+        checksum: None,
     };
     known.chain(beyond).map(entry).collect()
 }

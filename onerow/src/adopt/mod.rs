@@ -6,6 +6,7 @@
 //! | `source` | which version a database is at, by a history or by somebody's word |
 //! | `history` | what a tool has applied, read from its table |
 //! | `prefix` | [`HistoryProblem`]: whether that is what a registry begins with |
+//! | `warning` | [`AdoptionWarning`]: what to look at all the same |
 //! | `tool` | [`Tool`]: which table each keeps, and how it names migrations |
 //! | `sea_orm_migration` | [`SeaOrmMigration`]: sea-orm-migration's migrations, unchanged |
 //!
@@ -17,12 +18,14 @@ mod prefix;
 mod sea_orm_migration;
 mod source;
 mod tool;
+mod warning;
 
 pub use self::{
     builders::{Adopt, Baseline},
     prefix::{HistoryProblem, HistoryProblems},
     sea_orm_migration::SeaOrmMigration,
     tool::Tool,
+    warning::AdoptionWarning,
 };
 pub(crate) use self::{
     history::{Reader, Refusal},
@@ -43,6 +46,8 @@ pub struct Adoption {
     pub version: i32,
     /// The migrations that count as applied now; none where there was nothing to do.
     pub adopted: Vec<Adopted>,
+    /// What to look at in those.
+    pub warnings: Vec<AdoptionWarning>,
 }
 
 /// A migration that counts as applied.

@@ -4,7 +4,11 @@ use std::any::TypeId;
 
 use async_trait::async_trait;
 use sea_orm::DbErr;
-use sea_orm_migration::{MigrationTrait as Former, MigratorTrait};
+use sea_orm_migration::{
+    MigrationTrait as Former, MigratorTrait,
+    prelude::{PostgresQueryBuilder, Table},
+    schema::pk_auto,
+};
 
 use crate::{Database, MigrationTrait, Registry};
 
@@ -54,6 +58,12 @@ impl MigrationTrait for SeaOrmMigration {
     fn replaces(&self) -> Vec<&str> {
         vec![self.former.name()]
     }
+}
+
+/// Whether this build makes identity columns of keys, of which version 1 made serial ones: a feature of SeaORM decides.
+pub(super) fn makes_identities() -> bool {
+    let table = Table::create().table("any").col(pk_auto("id")).take();
+    table.to_string(PostgresQueryBuilder).contains("IDENTITY")
 }
 
 impl Registry {

@@ -1,9 +1,9 @@
 //! Where the version of a database comes from that was migrated without onerow until now.
 
 use super::{
-    HistoryProblem, HistoryProblems, Tool,
+    AdoptionWarning, HistoryProblem, HistoryProblems, Tool,
     history::{History, Reader, Refusal},
-    prefix,
+    prefix, warning,
 };
 use crate::{Error, table::Table, version::NONE};
 
@@ -18,12 +18,14 @@ pub(crate) struct Plan {
     pub(crate) version: i32,
     /// The tool, and its table, where there is one.
     pub(crate) tool: Option<(Tool, String)>,
+    /// Also of what was taken over before.
+    pub(crate) warnings: Vec<AdoptionWarning>,
 }
 
 impl Plan {
     /// Nothing is to be done.
     pub(crate) fn stay(version: i32) -> Self {
-        Self { version, tool: None }
+        Self { version, tool: None, warnings: Vec::new() }
     }
 }
 
@@ -32,7 +34,7 @@ impl Source {
     pub(crate) async fn look(&self, reader: &Reader<'_>) -> Result<Plan, Refusal> {
         match self {
             Self::History { if_any, .. } => match self.history(reader).await {
-                Ok(history) => Ok(self.plan(&history, reader)?),
+                Ok(history) => self.plan(&history, reader).await,
                 Err(Refusal::Error(Error::NoHistory { .. })) if *if_any => Ok(Plan::stay(NONE)),
                 Err(error) => Err(error),
             },
@@ -52,7 +54,7 @@ impl Source {
         reader.lock(&history).await?;
         // Once more, now that nobody writes to it.
         let history = reader.read(history.tool, Some(&history.table)).await?;
-        Ok(self.plan(&history, reader)?)
+        self.plan(&history, reader).await
     }
 
     async fn history(&self, reader: &Reader<'_>) -> Result<History, Refusal> {
@@ -63,13 +65,19 @@ impl Source {
         }
     }
 
-    fn plan(&self, history: &History, reader: &Reader<'_>) -> Result<Plan, Error> {
+    async fn plan(&self, history: &History, reader: &Reader<'_>) -> Result<Plan, Refusal> {
         let accept_out_of_order = matches!(self, Self::History { accept_out_of_order: true, .. });
         let (tool, table) = (history.tool, history.table.to_string());
         let version = prefix::version(reader.registry, history, accept_out_of_order);
         match version.and_then(|version| counted_alike(version, history, reader.own)) {
-            Ok(version) => Ok(Plan { version, tool: Some((tool, table)) }),
-            Err(problems) => Err(Error::HistoryMismatch { tool, table, problems: HistoryProblems(problems) }),
+            Ok(version) => {
+                let mut warnings = warning::edited(reader.registry, history, version);
+                warnings.extend(reader.serial_keys(history).await?);
+                Ok(Plan { version, tool: Some((tool, table)), warnings })
+            }
+            Err(problems) => {
+                Err(Error::HistoryMismatch { tool, table, problems: HistoryProblems(problems) }.into())
+            }
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use sea_orm::DatabaseBackend;
+
 use crate::table::Table;
 
 /// A migrator whose databases [`adopt`](crate::Registry::adopt) takes over.
@@ -22,7 +24,7 @@ pub enum Tool {
 }
 
 impl Tool {
-    pub(super) const ALL: [Self; 5] =
+    pub(crate) const ALL: [Self; 5] =
         [Self::SeaOrmMigration, Self::Sqlx, Self::Refinery, Self::Diesel, Self::QuartDb];
 
     /// Where it keeps what it has applied, unless it is told otherwise.
@@ -37,36 +39,50 @@ impl Tool {
     }
 
     /// Of its table, the columns that are read: the key; what to show; the place in the order in which they were applied, the
-    /// same for those of the same moment, which is a second for most; whether it succeeded.
+    /// same for those of the same moment, which is a second for most; whether it succeeded. The SQL is for
+    /// [`qualified`](crate::backend::foreign::qualified).
     pub(super) fn columns(self) -> [Column; 4] {
         let column = |name, sql| Column { name, sql };
         match self {
             Self::SeaOrmMigration => [
                 column("version", "version"),
                 column("version", "version"),
-                column("applied_at", "CAST(rank() OVER (ORDER BY applied_at) AS TEXT)"),
+                column("applied_at", "CAST(pg_catalog.rank() OVER (ORDER BY applied_at) AS pg_catalog.text)"),
                 ALWAYS,
             ],
             Self::Sqlx => [
-                column("version", "CAST(version AS TEXT)"),
-                column("description", "CAST(version AS TEXT) || ' ' || description"),
-                column("installed_on", "CAST(rank() OVER (ORDER BY installed_on) AS TEXT)"),
+                column("version", "CAST(version AS pg_catalog.text)"),
+                column("description", "CAST(version AS pg_catalog.text) || ' ' || description"),
+                column(
+                    "installed_on",
+                    "CAST(pg_catalog.rank() OVER (ORDER BY installed_on) AS pg_catalog.text)",
+                ),
                 column("success", "CASE WHEN success THEN 'yes' ELSE 'no' END"),
             ],
             Self::Refinery => [
-                column("version", "CAST(version AS TEXT) || '__' || name"),
-                column("name", "'V' || CAST(version AS TEXT) || '__' || name"),
+                column("version", "CAST(version AS pg_catalog.text) || '__' || name"),
+                column("name", "'V' || CAST(version AS pg_catalog.text) || '__' || name"),
                 column("applied_on", "applied_on"),
                 ALWAYS,
             ],
             Self::Diesel => [
                 column("version", "version"),
                 column("version", "version"),
-                column("run_on", "CAST(rank() OVER (ORDER BY run_on) AS TEXT)"),
+                column("run_on", "CAST(pg_catalog.rank() OVER (ORDER BY run_on) AS pg_catalog.text)"),
                 ALWAYS,
             ],
             // One row: see `history`.
             Self::QuartDb => [ALWAYS; 4],
+        }
+    }
+
+    /// The checksum of a script, where it keeps one in a column of this name.
+    pub(super) fn checksum(self, backend: DatabaseBackend) -> Option<&'static str> {
+        match self {
+            Self::Sqlx if backend == DatabaseBackend::Postgres => Some("pg_catalog.encode(checksum, 'hex')"),
+            Self::Sqlx => Some("hex(checksum)"),
+            Self::Refinery => Some("checksum"),
+            _ => None,
         }
     }
 

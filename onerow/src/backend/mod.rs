@@ -8,6 +8,7 @@
 
 #[cfg(feature = "cli")]
 pub(crate) mod databases;
+pub(crate) mod foreign;
 mod ledger;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod placed;

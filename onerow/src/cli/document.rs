@@ -87,6 +87,13 @@ pub(super) struct TakenOver<'a> {
     latest: i32,
     dry_run: bool,
     adopted: Vec<AdoptedMigration<'a>>,
+    warnings: Vec<Warning>,
+}
+
+#[derive(Serialize)]
+struct Warning {
+    kind: &'static str,
+    message: String,
 }
 
 #[derive(Serialize)]
@@ -105,6 +112,8 @@ impl<'a> TakenOver<'a> {
             description: &adopted.description,
             replaces: &adopted.replaces,
         });
+        let warnings = adoption.warnings.iter();
+        let warnings = warnings.map(|warning| Warning { kind: warning.kind(), message: warning.to_string() });
         Self {
             tool: adoption.tool.as_ref().map(|(tool, _)| tool.to_string()),
             table: adoption.tool.as_ref().map(|(_, table)| table.as_str()),
@@ -113,6 +122,7 @@ impl<'a> TakenOver<'a> {
             latest,
             dry_run,
             adopted: adopted.collect(),
+            warnings: warnings.collect(),
         }
     }
 }

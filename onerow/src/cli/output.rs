@@ -44,6 +44,7 @@ const WAITING: &str = "{spinner} {wide_msg}";
 const APPLYING: &str = "{spinner} {wide_msg}\n  [{bar:40}] {pos}/{len}, {elapsed}";
 
 const ERROR: Style = AnsiColor::Red.on_default().bold();
+const WARNING: Style = AnsiColor::Yellow.on_default().bold();
 
 pub(super) struct Output {
     format: Format,
@@ -171,6 +172,13 @@ impl Output {
         print_failure(self.format, &Failure::EndedAtOnce { running, applied, exit_code });
     }
 
+    /// In JSON it is a part of the result.
+    fn warning(&self, warning: &dyn Display) {
+        if self.format == Format::Text {
+            self.above(|| to_stderr(&format!("{WARNING}warning:{WARNING:#} {warning}")));
+        }
+    }
+
     pub(super) fn finish(&self) {
         self.bar.get().inspect(|bar| bar.finish_and_clear());
     }
@@ -208,6 +216,7 @@ impl Output {
             self.text(&replaced(adoption));
         }
         self.text(&taken_over(adoption, latest, dry_run));
+        adoption.warnings.iter().for_each(|warning| self.warning(warning));
     }
 
     pub(super) fn answered(&self, location: &Location, waited: Duration) {

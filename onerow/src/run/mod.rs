@@ -222,9 +222,23 @@ impl<'a> Run<'a> {
         self.flush().await;
         let _ = self.renew().await;
         let Rejected { migration, failure, .. } = rejected;
+        let failure = self.of_old_table(failure);
         let version = self.version_now().await;
         let rolled_back = self.is_transactional(migration) && !matches!(failure, Failure::EndedTransaction);
         Error::MigrationFailed { migration, version, rolled_back, failure }
+    }
+
+    /// Says whose table it is, if a script fails of the old tool's.
+    fn of_old_table(&self, failure: Failure) -> Failure {
+        match failure {
+            Failure::Migrate(source) if self.session.fault(&source) == Fault::NoTable => {
+                match self.registry.old_table_in(&backend::words(&source)) {
+                    Some((tool, table)) => Failure::OldTable { tool, table: table.to_string(), source },
+                    None => Failure::Migrate(source),
+                }
+            }
+            failure => failure,
+        }
     }
 
     /// Ends what the dropped future left running, and says where that leaves the database; within [`STOP`] if the server is silent.

@@ -10,7 +10,7 @@ use sea_orm::DbErr;
 
 use super::{TestDatabase, rows_kept::Rows};
 use crate::{
-    Database, Error, Failure, Registry, Report,
+    Database, Error, Failure, Registry, Report, backend,
     error::{caused_by, causes},
 };
 
@@ -96,7 +96,7 @@ pub(super) async fn apply(registry: &Registry, db: &Database, version: i32) -> R
 #[non_exhaustive]
 pub enum ApplyError {
     /// A migration failed, or the database could not be reached.
-    #[error("{}{}", without_next_step(error), sql(statement.as_deref()))]
+    #[error("{}{}{}", without_next_step(error), sql(statement.as_deref()), hint(error))]
     Failed {
         /// The SQL that the database refused, if that is what failed and it was heard of: see
         /// [`on_failed_statement`](crate::Up::on_failed_statement).
@@ -145,8 +145,20 @@ fn is_refused(error: &Error) -> bool {
         Failure::Migrate(error) | Failure::Validate(error) => {
             matches!(error, DbErr::Exec(_) | DbErr::Query(_))
         }
-        Failure::Blocked { .. } | Failure::Panicked(_) => true,
+        Failure::Blocked { .. } | Failure::Panicked(_) | Failure::OldTable { .. } => true,
         _ => false,
+    }
+}
+
+/// A database is a test's own, and a role is not.
+fn hint(error: &Error) -> &'static str {
+    let is_role = |words: &str| words.starts_with("role ") && words.contains("already exists");
+    let Error::MigrationFailed { failure, .. } = error else { return "" };
+    if failure.refusal().is_some_and(|error| is_role(&backend::words(error))) {
+        "\n  roles are the whole server's, which other tests share: create it only if it is not there, \
+         as \"Roles\" in docs/testing.md shows"
+    } else {
+        ""
     }
 }
 

@@ -48,8 +48,10 @@ impl Rows {
 fn tables_of(db: &Database) -> &'static str {
     match db.get_database_backend() {
         DatabaseBackend::Postgres => {
-            "SELECT relname, quote_ident(relname) FROM pg_class
-             WHERE relnamespace = quote_ident(current_schema())::regnamespace AND relkind IN ('r', 'p')"
+            "SELECT relname, pg_catalog.format('%I.%I', pg_catalog.current_schema(), relname)
+             FROM pg_catalog.pg_class WHERE relkind OPERATOR(pg_catalog.=) ANY ('{r,p}')
+                 AND relnamespace OPERATOR(pg_catalog.=)
+                     pg_catalog.quote_ident(pg_catalog.current_schema())::pg_catalog.regnamespace"
         }
         _ => {
             r#"SELECT name, '"' || replace(name, '"', '""') || '"' FROM sqlite_schema

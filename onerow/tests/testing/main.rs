@@ -3,6 +3,7 @@
 mod apply;
 mod databases;
 mod programs;
+mod roles;
 mod rows;
 mod servers;
 mod templates;

@@ -28,6 +28,7 @@ fn applied(keys: &[&str]) -> History {
     let entry = |(position, key): (usize, &&str)| Entry {
         key: (*key).to_owned(),
         description: None,
+        checksum: None,
         name: format!("{key} something"),
         position: format!("{position:020}"),
         succeeded: true,

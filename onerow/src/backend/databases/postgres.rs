@@ -62,7 +62,8 @@ pub(super) async fn answers(url: &str) -> Result<(), Unanswered> {
 
 pub(super) async fn may_create(url: &str) -> Result<bool, Error> {
     let options = url::postgres(url)?;
-    let sql = "SELECT rolsuper OR rolcreatedb FROM pg_roles WHERE rolname = current_user";
+    let sql = "SELECT rolsuper OR rolcreatedb FROM pg_catalog.pg_roles
+               WHERE rolname OPERATOR(pg_catalog.=) current_user";
     let mut connection = maintenance(&options).await?;
     let may = sqlx::query_scalar(sql).fetch_one(&mut connection).await;
     close(connection, &options).await?;

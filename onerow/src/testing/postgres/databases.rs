@@ -37,8 +37,8 @@ const TEST: &str = "onerow_test_";
 const SESSION: &str = "onerow tests ";
 
 /// The setting came with PostgreSQL 14.
-const STAYS: &str = "SELECT set_config('idle_session_timeout', '0', false)
-    WHERE current_setting('idle_session_timeout', true) IS NOT NULL";
+const STAYS: &str = "SELECT pg_catalog.set_config('idle_session_timeout', '0', false)
+    WHERE pg_catalog.current_setting('idle_session_timeout', true) IS NOT NULL";
 
 /// Sessions end within a moment of their connection, and PostgreSQL looks for that every 100 ms only.
 const SESSIONS_END: Duration = Duration::from_millis(100);
@@ -131,7 +131,9 @@ impl Server {
     }
 
     async fn sessions_end(&'static self, name: &str) -> Result<(), DbErr> {
-        let others = format!("SELECT pid FROM pg_stat_activity WHERE datname = '{name}'");
+        let others = format!(
+            "SELECT pid FROM pg_catalog.pg_stat_activity WHERE datname OPERATOR(pg_catalog.=) '{name}'"
+        );
         let polls = SESSIONS_END.as_millis() / POLL.as_millis();
         for _ in 0..polls {
             if self.fetch(others.clone()).await?.is_empty() {
@@ -167,14 +169,19 @@ impl Store for &'static Server {
         options.max_connections(1).idle_timeout(None).max_lifetime(None).sqlx_logging(false);
         let session = Database::connect(options).await?;
         // It may block: its snapshot is in the way of nothing in other databases, `CREATE INDEX CONCURRENTLY` included.
-        let lock = format!("SELECT pg_advisory_lock(hashtext('{build}'))::text");
+        let lock =
+            format!("SELECT pg_catalog.pg_advisory_lock(pg_catalog.hashtext('{build}'))::pg_catalog.text");
         fetch(&session, &lock).await.map_err(|error| doing("lock the templates", error))?;
         Ok(Lock::Session(session))
     }
 
     async fn highest(&self, names: &[String]) -> Result<Option<usize>, Error> {
         let list: Vec<_> = names.iter().map(|name| format!("'{}{name}'", self.template)).collect();
-        let sql = format!("SELECT datname FROM pg_database WHERE datname IN ({})", list.join(", "));
+        let sql = format!(
+            "SELECT datname FROM pg_catalog.pg_database
+             WHERE datname OPERATOR(pg_catalog.=) ANY (ARRAY[{}]::pg_catalog.name[])",
+            list.join(", ")
+        );
         let found = self.fetch(sql).await.map_err(|error| doing("look for templates", error))?;
         let is_there =
             |name: &String| found.iter().any(|found| found.strip_prefix(&self.template) == Some(name));
@@ -191,7 +198,8 @@ impl Store for &'static Server {
             self.execute(format!("COMMENT ON DATABASE {} IS '{built}'", database.name)).await?;
             // Those that a migration left open, with what they did not commit.
             let others = format!(
-                "SELECT pg_terminate_backend(pid)::text FROM pg_stat_activity WHERE datname = '{}'",
+                "SELECT pg_catalog.pg_terminate_backend(pid)::pg_catalog.text
+                 FROM pg_catalog.pg_stat_activity WHERE datname OPERATOR(pg_catalog.=) '{}'",
                 database.name
             );
             self.fetch(others).await?;
@@ -209,13 +217,16 @@ impl Store for &'static Server {
     async fn prune(&self, program: &str, build: &str) -> Result<(), Error> {
         let sql = format!(
             "SELECT datname FROM (
-                 SELECT datname, starts_with(datname, '{of}{program}') AS is_ours,
-                     starts_with(datname, '{of}{build}') AS is_current,
-                     row_number() OVER (PARTITION BY starts_with(datname, '{of}{build}') ORDER BY oid DESC) AS place,
-                     shobj_description(oid, 'pg_database')::bigint AS built
-                 FROM pg_database WHERE starts_with(datname, '{of}')
+                 SELECT datname, pg_catalog.starts_with(datname, '{of}{program}') AS is_ours,
+                     pg_catalog.starts_with(datname, '{of}{build}') AS is_current,
+                     pg_catalog.row_number() OVER (
+                         PARTITION BY pg_catalog.starts_with(datname, '{of}{build}') ORDER BY oid DESC
+                     ) AS place,
+                     pg_catalog.shobj_description(oid, 'pg_database')::bigint AS built
+                 FROM pg_catalog.pg_database WHERE pg_catalog.starts_with(datname, '{of}')
              ) AS templates
-             WHERE is_ours AND NOT is_current OR built < {} OR place > {}",
+             WHERE is_ours AND NOT is_current OR built OPERATOR(pg_catalog.<) {}
+                 OR place OPERATOR(pg_catalog.>) {}",
             seconds_since_epoch() - template::KEPT.as_secs(),
             template::KEPT_AT_MOST,
             of = self.template,
@@ -255,9 +266,10 @@ async fn connect_for_maintenance(mut url: Url, run: String) -> Result<(Database,
     let failed = |error| doing("prepare the server for tests", error);
     drop_leftovers(&database).await.map_err(failed)?;
     // Where nothing is flushed to disk, to copy files takes less than half the time of copying by the log.
-    let sql =
-        "SELECT current_setting('server_version_num')::int >= 150000 AND current_setting('fsync') = 'off'";
-    let by_file = fetch(&database, &format!("SELECT ({sql})::text")).await.map_err(failed)? == ["true"];
+    let sql = "pg_catalog.current_setting('server_version_num')::int OPERATOR(pg_catalog.>=) 150000
+        AND pg_catalog.current_setting('fsync') OPERATOR(pg_catalog.=) 'off'";
+    let sql = format!("SELECT ({sql})::pg_catalog.text");
+    let by_file = fetch(&database, &sql).await.map_err(failed)? == ["true"];
     Ok((database, if by_file { " STRATEGY file_copy" } else { "" }))
 }
 
@@ -265,8 +277,10 @@ async fn connect_for_maintenance(mut url: Url, run: String) -> Result<(Database,
 async fn drop_leftovers(database: &Database) -> Result<(), DbErr> {
     let run_starts = TEST.len() + 1;
     let sql = format!(
-        "SELECT datname FROM pg_database d WHERE starts_with(datname, '{TEST}') AND NOT EXISTS (
-             SELECT FROM pg_stat_activity WHERE application_name = '{SESSION}' || substr(d.datname, {run_starts}, 16))"
+        "SELECT datname FROM pg_catalog.pg_database d
+         WHERE pg_catalog.starts_with(datname, '{TEST}') AND NOT EXISTS (
+             SELECT FROM pg_catalog.pg_stat_activity WHERE application_name OPERATOR(pg_catalog.=) (
+                 '{SESSION}' OPERATOR(pg_catalog.||) pg_catalog.substr(d.datname, {run_starts}, 16)))"
     );
     for name in fetch(database, &sql).await? {
         // Another process may be at it.

@@ -93,10 +93,12 @@ async fn on_postgres(transaction: &DatabaseTransaction, entity: &Description) ->
 async fn put_first(transaction: &DatabaseTransaction, schema: &str) -> Result<bool, DbErr> {
     let path = format!("\"{}\"", schema.replace('"', "\"\"")).replace('\'', "''");
     let sql = format!(
-        "SELECT set_config('search_path', concat_ws(', ', '{path}', nullif(current_setting('search_path'), '')), true)"
+        "SELECT pg_catalog.set_config('search_path', pg_catalog.concat_ws(', ', '{path}',
+             CASE WHEN pg_catalog.current_setting('search_path') OPERATOR(pg_catalog.<>) ''
+                 THEN pg_catalog.current_setting('search_path') END), true)"
     );
     rows(transaction, sql).await?;
-    let current = rows(transaction, "SELECT current_schema()::text").await?;
+    let current = rows(transaction, "SELECT pg_catalog.current_schema()::pg_catalog.text").await?;
     let current = current.first().map(|row| optional(row, 0)).transpose()?.flatten();
     Ok(current.as_deref() == Some(schema))
 }

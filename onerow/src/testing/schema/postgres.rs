@@ -1,19 +1,20 @@
 //! The catalog of PostgreSQL.
 
-use sea_orm::{ConnectionTrait, DbErr, QueryResult};
+use sea_orm::{ConnectionTrait, DatabaseBackend::Postgres, DbErr, QueryResult};
 
 use super::{Column, ForeignKey, Kind, Schema, Table, named, optional, rows, text};
+use crate::backend::foreign::qualified;
 
 /// Between the items of a list that is read as one text.
 const SEPARATOR: char = '\u{1f}';
 
 pub(super) async fn read(db: &impl ConnectionTrait) -> Result<Schema, DbErr> {
-    let current = rows(db, "SELECT current_schema()::text").await?;
+    let current = rows(db, "SELECT pg_catalog.current_schema()::pg_catalog.text").await?;
     let current = current.first().map(|row| optional(row, 0)).transpose()?.flatten();
     current.ok_or_else(|| DbErr::Custom("the search path names no schema that exists".into()))?;
 
     let mut schema = Schema::default();
-    for row in rows(db, RELATIONS).await? {
+    for row in rows(db, qualified(Postgres, RELATIONS)).await? {
         schema.add(relation(&row)?);
     }
     parts(db, &mut schema, COLUMNS, column).await?;
@@ -21,7 +22,7 @@ pub(super) async fn read(db: &impl ConnectionTrait) -> Result<Schema, DbErr> {
     parts(db, &mut schema, INDEXES, index).await?;
     parts(db, &mut schema, TRIGGERS, trigger).await?;
     for sql in [ENUMS, DOMAINS, SEQUENCES, FUNCTIONS, AGGREGATES] {
-        for row in rows(db, sql).await? {
+        for row in rows(db, qualified(Postgres, sql)).await? {
             let lines = list(&row, 1)?.iter().flat_map(|item| lines(item)).collect();
             schema.others.insert(text(&row, 0)?, lines);
         }
@@ -36,7 +37,7 @@ async fn parts(
     sql: &str,
     add: fn(&mut Table, &QueryResult) -> Result<(), DbErr>,
 ) -> Result<(), DbErr> {
-    for row in rows(db, sql).await? {
+    for row in rows(db, qualified(Postgres, sql)).await? {
         if let Some(relation) = schema.relations.get_mut(&text(&row, 0)?) {
             add(relation, &row)?;
         }
@@ -60,22 +61,27 @@ fn lines(item: &str) -> Vec<String> {
 }
 
 const RELATIONS: &str = "
-    SELECT c.relname::text, quote_ident(c.relname), c.relkind::text,
-        array_to_string(ARRAY[
-            CASE c.relpersistence WHEN 'u' THEN 'unlogged' END,
-            'partition by ' || lower(split_part(k, ' ', 1)) || substr(k, strpos(k, ' ')),
+    SELECT c.relname::pg_catalog.text, pg_catalog.quote_ident(c.relname),
+        c.relkind::pg_catalog.text,
+        pg_catalog.array_to_string(ARRAY[
+            CASE WHEN c.relpersistence = 'u' THEN 'unlogged' END,
+            'partition by ' || pg_catalog.lower(pg_catalog.split_part(k, ' ', 1))
+                || pg_catalog.substr(k, pg_catalog.strpos(k, ' ')),
             CASE WHEN c.relispartition THEN 'partition of ' ELSE 'inherits ' END
-                || (SELECT string_agg(inhparent::regclass::text, ', ' ORDER BY inhseqno)
-                    FROM pg_inherits WHERE inhrelid = c.oid)
-                || coalesce(' ' || pg_get_expr(c.relpartbound, c.oid), ''),
-            'with (' || array_to_string(c.reloptions, ', ') || ')',
+                || (SELECT pg_catalog.string_agg(
+                        inhparent::pg_catalog.regclass::pg_catalog.text, ', ' ORDER BY inhseqno)
+                    FROM pg_catalog.pg_inherits WHERE inhrelid = c.oid)
+                || coalesce(' ' || pg_catalog.pg_get_expr(c.relpartbound, c.oid), ''),
+            'with (' || pg_catalog.array_to_string(c.reloptions, ', ') || ')',
             CASE WHEN c.relrowsecurity THEN 'row level security' END
-        ], chr(31)),
-        CASE WHEN c.relkind IN ('v', 'm') THEN pg_get_viewdef(c.oid, true) END
-    FROM pg_class c, pg_get_partkeydef(c.oid) k
-    WHERE c.relnamespace = quote_ident(current_schema())::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm', 'c')
-        AND NOT EXISTS (SELECT FROM pg_depend d
-            WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')";
+        ], pg_catalog.chr(31)),
+        CASE WHEN c.relkind = ANY ('{v,m}') THEN pg_catalog.pg_get_viewdef(c.oid, true) END
+    FROM pg_catalog.pg_class c, pg_catalog.pg_get_partkeydef(c.oid) k
+    WHERE c.relnamespace = pg_catalog.quote_ident(pg_catalog.current_schema())::pg_catalog.regnamespace
+        AND c.relkind = ANY ('{r,p,v,m,c}')
+        AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
+            WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
+                AND d.objid = c.oid AND d.deptype = 'e')";
 
 fn relation(row: &QueryResult) -> Result<Table, DbErr> {
     let kind = match &*text(row, 2)? {
@@ -94,20 +100,24 @@ fn relation(row: &QueryResult) -> Result<Table, DbErr> {
 }
 
 const COLUMNS: &str = "
-    SELECT c.relname::text, a.attname::text, quote_ident(a.attname), format_type(a.atttypid, a.atttypmod),
-        CASE WHEN a.attcollation <> t.typcollation THEN a.attcollation::regcollation::text END,
+    SELECT c.relname::pg_catalog.text, a.attname::pg_catalog.text, pg_catalog.quote_ident(a.attname),
+        pg_catalog.format_type(a.atttypid, a.atttypmod),
+        CASE WHEN a.attcollation <> t.typcollation
+            THEN a.attcollation::pg_catalog.regcollation::pg_catalog.text END,
         a.attnotnull,
-        CASE a.attgenerated WHEN '' THEN pg_get_expr(d.adbin, d.adrelid) END,
-        CASE a.attidentity WHEN 'a' THEN 'always as identity' WHEN 'd' THEN 'by default as identity'
+        CASE WHEN a.attgenerated = '' THEN pg_catalog.pg_get_expr(d.adbin, d.adrelid) END,
+        CASE WHEN a.attidentity = 'a' THEN 'always as identity'
+            WHEN a.attidentity = 'd' THEN 'by default as identity'
             ELSE CASE WHEN a.attgenerated <> '' THEN
-                format('always as (%s) %s', pg_get_expr(d.adbin, d.adrelid),
-                    CASE a.attgenerated WHEN 's' THEN 'stored' ELSE 'virtual' END) END
+                pg_catalog.format('always as (%s) %s', pg_catalog.pg_get_expr(d.adbin, d.adrelid),
+                    CASE WHEN a.attgenerated = 's' THEN 'stored' ELSE 'virtual' END) END
         END
-    FROM pg_class c
-    JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-    JOIN pg_type t ON t.oid = a.atttypid
-    LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
-    WHERE c.relnamespace = quote_ident(current_schema())::regnamespace AND c.relkind IN ('r', 'p', 'c')
+    FROM pg_catalog.pg_class c
+    JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+    JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
+    LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
+    WHERE c.relnamespace = pg_catalog.quote_ident(pg_catalog.current_schema())::pg_catalog.regnamespace
+        AND c.relkind = ANY ('{r,p,c}')
     ORDER BY c.oid, a.attnum";
 
 fn column(relation: &mut Table, row: &QueryResult) -> Result<(), DbErr> {
@@ -126,20 +136,23 @@ fn column(relation: &mut Table, row: &QueryResult) -> Result<(), DbErr> {
 /// Without those of contype `n`, which PostgreSQL 18 has for NOT NULL: that is told by the column. What a partition has
 /// from the table that it is of is told there.
 const CONSTRAINTS: &str = "
-    SELECT c.relname::text, quote_ident(o.conname), o.contype::text, pg_get_constraintdef(o.oid),
-        (SELECT string_agg(a.attname, chr(31) ORDER BY k.position)
-            FROM unnest(o.conkey) WITH ORDINALITY k(attnum, position)
-            JOIN pg_attribute a ON a.attrelid = o.conrelid AND a.attnum = k.attnum),
-        CASE WHEN f.relnamespace <> c.relnamespace THEN f.relnamespace::regnamespace || '.' ELSE '' END
+    SELECT c.relname::pg_catalog.text, pg_catalog.quote_ident(o.conname),
+        o.contype::pg_catalog.text, pg_catalog.pg_get_constraintdef(o.oid),
+        (SELECT pg_catalog.string_agg(a.attname, pg_catalog.chr(31) ORDER BY k.position)
+            FROM pg_catalog.unnest(o.conkey) WITH ORDINALITY k(attnum, position)
+            JOIN pg_catalog.pg_attribute a ON a.attrelid = o.conrelid AND a.attnum = k.attnum),
+        CASE WHEN f.relnamespace <> c.relnamespace
+            THEN f.relnamespace::pg_catalog.regnamespace || '.' ELSE '' END
             || f.relname,
-        (SELECT string_agg(a.attname, chr(31) ORDER BY k.position)
-            FROM unnest(o.confkey) WITH ORDINALITY k(attnum, position)
-            JOIN pg_attribute a ON a.attrelid = o.confrelid AND a.attnum = k.attnum),
-        o.confdeltype::text, o.confupdtype::text
-    FROM pg_constraint o
-    JOIN pg_class c ON c.oid = o.conrelid
-    LEFT JOIN pg_class f ON f.oid = o.confrelid
-    WHERE c.relnamespace = quote_ident(current_schema())::regnamespace AND o.contype IN ('p', 'u', 'f', 'c', 'x')
+        (SELECT pg_catalog.string_agg(a.attname, pg_catalog.chr(31) ORDER BY k.position)
+            FROM pg_catalog.unnest(o.confkey) WITH ORDINALITY k(attnum, position)
+            JOIN pg_catalog.pg_attribute a ON a.attrelid = o.confrelid AND a.attnum = k.attnum),
+        o.confdeltype::pg_catalog.text, o.confupdtype::pg_catalog.text
+    FROM pg_catalog.pg_constraint o
+    JOIN pg_catalog.pg_class c ON c.oid = o.conrelid
+    LEFT JOIN pg_catalog.pg_class f ON f.oid = o.confrelid
+    WHERE c.relnamespace = pg_catalog.quote_ident(pg_catalog.current_schema())::pg_catalog.regnamespace
+        AND o.contype = ANY ('{p,u,f,c,x}')
         AND o.conislocal AND o.conparentid = 0";
 
 fn constraint(relation: &mut Table, row: &QueryResult) -> Result<(), DbErr> {
@@ -194,22 +207,27 @@ fn lower_outside_quotes(definition: &str) -> String {
 
 /// pg_get_indexdef names the schema, always and only in front of the table.
 const INDEXES: &str = "
-    SELECT c.relname::text,
-        concat_ws(' ', CASE WHEN NOT i.indisvalid THEN 'invalid' END, CASE WHEN i.indisunique THEN 'unique' END,
-            'index', quote_ident(x.relname), substr(d.definition, strpos(d.definition, d.before) + length(d.before))),
+    SELECT c.relname::pg_catalog.text,
+        pg_catalog.concat_ws(' ', CASE WHEN NOT i.indisvalid THEN 'invalid' END,
+            CASE WHEN i.indisunique THEN 'unique' END, 'index', pg_catalog.quote_ident(x.relname),
+            pg_catalog.substr(d.definition, pg_catalog.strpos(d.definition, d.before)
+                + pg_catalog.length(d.before))),
         CASE WHEN i.indisunique AND i.indexprs IS NULL AND i.indpred IS NULL THEN
-            (SELECT string_agg(a.attname, chr(31) ORDER BY a.attname)
-                FROM unnest(i.indkey) WITH ORDINALITY k(attnum, position)
-                JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.attnum
+            (SELECT pg_catalog.string_agg(a.attname, pg_catalog.chr(31) ORDER BY a.attname)
+                FROM pg_catalog.unnest(i.indkey) WITH ORDINALITY k(attnum, position)
+                JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.attnum
                 WHERE k.position <= i.indnkeyatts) END
-    FROM pg_index i
-    JOIN pg_class c ON c.oid = i.indrelid
-    JOIN pg_class x ON x.oid = i.indexrelid,
-    LATERAL (SELECT pg_get_indexdef(x.oid),
-        format(' ON %s%I.%I USING ', CASE x.relkind WHEN 'I' THEN 'ONLY ' END, current_schema(), c.relname)
+    FROM pg_catalog.pg_index i
+    JOIN pg_catalog.pg_class c ON c.oid = i.indrelid
+    JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid,
+    LATERAL (SELECT pg_catalog.pg_get_indexdef(x.oid),
+        pg_catalog.format(' ON %s%I.%I USING ', CASE WHEN x.relkind = 'I' THEN 'ONLY ' END,
+            pg_catalog.current_schema(), c.relname)
     ) d(definition, before)
-    WHERE c.relnamespace = quote_ident(current_schema())::regnamespace AND NOT x.relispartition
-        AND NOT EXISTS (SELECT FROM pg_constraint o WHERE o.conindid = x.oid AND o.contype IN ('p', 'u', 'x'))";
+    WHERE c.relnamespace = pg_catalog.quote_ident(pg_catalog.current_schema())::pg_catalog.regnamespace
+        AND NOT x.relispartition
+        AND NOT EXISTS (SELECT FROM pg_catalog.pg_constraint o
+            WHERE o.conindid = x.oid AND o.contype = ANY ('{p,u,x}'))";
 
 fn index(relation: &mut Table, row: &QueryResult) -> Result<(), DbErr> {
     relation.indexes.push(text(row, 1)?);
@@ -222,11 +240,14 @@ fn index(relation: &mut Table, row: &QueryResult) -> Result<(), DbErr> {
 }
 
 const TRIGGERS: &str = "
-    SELECT c.relname::text, pg_get_triggerdef(t.oid, true),
-        CASE t.tgenabled WHEN 'D' THEN ' disabled' WHEN 'R' THEN ' on replicas' WHEN 'A' THEN ' always' END
-    FROM pg_trigger t
-    JOIN pg_class c ON c.oid = t.tgrelid
-    WHERE c.relnamespace = quote_ident(current_schema())::regnamespace AND NOT t.tgisinternal AND t.tgparentid = 0";
+    SELECT c.relname::pg_catalog.text, pg_catalog.pg_get_triggerdef(t.oid, true),
+        CASE WHEN t.tgenabled = 'D' THEN ' disabled'
+            WHEN t.tgenabled = 'R' THEN ' on replicas'
+            WHEN t.tgenabled = 'A' THEN ' always' END
+    FROM pg_catalog.pg_trigger t
+    JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid
+    WHERE c.relnamespace = pg_catalog.quote_ident(pg_catalog.current_schema())::pg_catalog.regnamespace
+        AND NOT t.tgisinternal AND t.tgparentid = 0";
 
 fn trigger(relation: &mut Table, row: &QueryResult) -> Result<(), DbErr> {
     let definition = text(row, 1)?;
@@ -240,62 +261,84 @@ fn trigger(relation: &mut Table, row: &QueryResult) -> Result<(), DbErr> {
 }
 
 const ENUMS: &str = "
-    SELECT 'enum ' || quote_ident(t.typname),
-        (SELECT string_agg(quote_literal(e.enumlabel), chr(31) ORDER BY e.enumsortorder)
-            FROM pg_enum e WHERE e.enumtypid = t.oid)
-    FROM pg_type t
-    WHERE t.typnamespace = quote_ident(current_schema())::regnamespace AND t.typtype = 'e'
-        AND NOT EXISTS (SELECT FROM pg_depend d
-            WHERE d.classid = 'pg_type'::regclass AND d.objid = t.oid AND d.deptype = 'e')";
+    SELECT 'enum ' || pg_catalog.quote_ident(t.typname),
+        (SELECT pg_catalog.string_agg(
+                pg_catalog.quote_literal(e.enumlabel), pg_catalog.chr(31) ORDER BY e.enumsortorder)
+            FROM pg_catalog.pg_enum e WHERE e.enumtypid = t.oid)
+    FROM pg_catalog.pg_type t
+    WHERE t.typnamespace = pg_catalog.quote_ident(pg_catalog.current_schema())::pg_catalog.regnamespace
+        AND t.typtype = 'e'
+        AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
+            WHERE d.classid = 'pg_catalog.pg_type'::pg_catalog.regclass
+                AND d.objid = t.oid AND d.deptype = 'e')";
 
 const DOMAINS: &str = "
-    SELECT 'domain ' || quote_ident(t.typname),
-        concat_ws(chr(31),
-            concat_ws(' ', format_type(t.typbasetype, t.typtypmod),
-                CASE WHEN t.typcollation <> b.typcollation THEN 'collate ' || t.typcollation::regcollation END,
+    SELECT 'domain ' || pg_catalog.quote_ident(t.typname),
+        pg_catalog.concat_ws(pg_catalog.chr(31),
+            pg_catalog.concat_ws(' ', pg_catalog.format_type(t.typbasetype, t.typtypmod),
+                CASE WHEN t.typcollation <> b.typcollation
+                    THEN 'collate ' || t.typcollation::pg_catalog.regcollation END,
                 CASE WHEN t.typnotnull THEN 'not null' END,
                 'default ' || t.typdefault),
-            (SELECT string_agg(
-                    format('constraint %I check%s', o.conname, substr(pg_get_constraintdef(o.oid), 6)),
-                    chr(31) ORDER BY o.conname::text COLLATE \"C\")
-                FROM pg_constraint o WHERE o.contypid = t.oid AND o.contype = 'c'))
-    FROM pg_type t
-    JOIN pg_type b ON b.oid = t.typbasetype
-    WHERE t.typnamespace = quote_ident(current_schema())::regnamespace AND t.typtype = 'd'
-        AND NOT EXISTS (SELECT FROM pg_depend d
-            WHERE d.classid = 'pg_type'::regclass AND d.objid = t.oid AND d.deptype = 'e')";
+            (SELECT pg_catalog.string_agg(
+                    pg_catalog.format('constraint %I check%s', o.conname,
+                        pg_catalog.substr(pg_catalog.pg_get_constraintdef(o.oid), 6)),
+                    pg_catalog.chr(31) ORDER BY o.conname::pg_catalog.text COLLATE pg_catalog.\"C\")
+                FROM pg_catalog.pg_constraint o
+                WHERE o.contypid = t.oid AND o.contype = 'c'))
+    FROM pg_catalog.pg_type t
+    JOIN pg_catalog.pg_type b ON b.oid = t.typbasetype
+    WHERE t.typnamespace = pg_catalog.quote_ident(pg_catalog.current_schema())::pg_catalog.regnamespace
+        AND t.typtype = 'd'
+        AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
+            WHERE d.classid = 'pg_catalog.pg_type'::pg_catalog.regclass
+                AND d.objid = t.oid AND d.deptype = 'e')";
 
 const SEQUENCES: &str = "
-    SELECT 'sequence ' || quote_ident(c.relname),
-        format('%s start %s increment %s minvalue %s maxvalue %s cache %s%s', format_type(s.seqtypid, NULL),
-            s.seqstart, s.seqincrement, s.seqmin, s.seqmax, s.seqcache, CASE WHEN s.seqcycle THEN ' cycle' END)
-    FROM pg_sequence s
-    JOIN pg_class c ON c.oid = s.seqrelid
-    WHERE c.relnamespace = quote_ident(current_schema())::regnamespace
-        AND NOT EXISTS (SELECT FROM pg_depend d
-            WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype IN ('a', 'i', 'e'))";
+    SELECT 'sequence ' || pg_catalog.quote_ident(c.relname),
+        pg_catalog.format('%s start %s increment %s minvalue %s maxvalue %s cache %s%s',
+            pg_catalog.format_type(s.seqtypid, NULL),
+            s.seqstart, s.seqincrement, s.seqmin, s.seqmax, s.seqcache,
+            CASE WHEN s.seqcycle THEN ' cycle' END)
+    FROM pg_catalog.pg_sequence s
+    JOIN pg_catalog.pg_class c ON c.oid = s.seqrelid
+    WHERE c.relnamespace = pg_catalog.quote_ident(pg_catalog.current_schema())::pg_catalog.regnamespace
+        AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
+            WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
+                AND d.objid = c.oid AND d.deptype = ANY ('{a,i,e}'))";
 
 /// pg_get_functiondef names the schema, always and only in front of the name. Its first line is told by the heading,
 /// and by a line of its own where the arguments have defaults.
 const FUNCTIONS: &str = "
-    SELECT format('%s %I(%s)', CASE p.prokind WHEN 'p' THEN 'procedure' ELSE 'function' END,
-            p.proname, pg_get_function_identity_arguments(p.oid)),
-        concat_ws(chr(31), CASE WHEN p.pronargdefaults > 0 THEN '(' || pg_get_function_arguments(p.oid) || ')' END,
-            replace(substr(pg_get_functiondef(p.oid),
-                length(format('CREATE OR REPLACE %s %I.%I(%s)',
-                    CASE p.prokind WHEN 'p' THEN 'PROCEDURE' ELSE 'FUNCTION' END,
-                    current_schema(), p.proname, pg_get_function_arguments(p.oid))) + 2), chr(31), ''))
-    FROM pg_proc p
-    WHERE p.pronamespace = quote_ident(current_schema())::regnamespace AND p.prokind <> 'a'
-        AND NOT EXISTS (SELECT FROM pg_depend d
-            WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype IN ('i', 'e'))";
+    SELECT pg_catalog.format('%s %I(%s)',
+            CASE WHEN p.prokind = 'p' THEN 'procedure' ELSE 'function' END, p.proname,
+            pg_catalog.pg_get_function_identity_arguments(p.oid)),
+        pg_catalog.concat_ws(pg_catalog.chr(31),
+            CASE WHEN p.pronargdefaults > 0
+                THEN '(' || pg_catalog.pg_get_function_arguments(p.oid) || ')' END,
+            pg_catalog.replace(pg_catalog.substr(pg_catalog.pg_get_functiondef(p.oid),
+                pg_catalog.length(pg_catalog.format('CREATE OR REPLACE %s %I.%I(%s)',
+                    CASE WHEN p.prokind = 'p' THEN 'PROCEDURE' ELSE 'FUNCTION' END,
+                    pg_catalog.current_schema(), p.proname,
+                    pg_catalog.pg_get_function_arguments(p.oid))) + 2), pg_catalog.chr(31), ''))
+    FROM pg_catalog.pg_proc p
+    WHERE p.pronamespace = pg_catalog.quote_ident(pg_catalog.current_schema())::pg_catalog.regnamespace
+        AND p.prokind <> 'a'
+        AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
+            WHERE d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass
+                AND d.objid = p.oid AND d.deptype = ANY ('{i,e}'))";
 
 const AGGREGATES: &str = "
-    SELECT format('aggregate %I(%s)', p.proname, pg_get_function_identity_arguments(p.oid)),
-        concat_ws(' ', 'sfunc', a.aggtransfn, 'stype', format_type(a.aggtranstype, NULL),
-            'finalfunc ' || nullif(a.aggfinalfn::oid, 0)::regproc, 'initcond ' || quote_literal(a.agginitval))
-    FROM pg_aggregate a
-    JOIN pg_proc p ON p.oid = a.aggfnoid
-    WHERE p.pronamespace = quote_ident(current_schema())::regnamespace
-        AND NOT EXISTS (SELECT FROM pg_depend d
-            WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e')";
+    SELECT pg_catalog.format('aggregate %I(%s)',
+            p.proname, pg_catalog.pg_get_function_identity_arguments(p.oid)),
+        pg_catalog.concat_ws(' ', 'sfunc', a.aggtransfn, 'stype',
+            pg_catalog.format_type(a.aggtranstype, NULL),
+            CASE WHEN a.aggfinalfn::pg_catalog.oid <> 0
+                THEN 'finalfunc ' || a.aggfinalfn::pg_catalog.regproc END,
+            'initcond ' || pg_catalog.quote_literal(a.agginitval))
+    FROM pg_catalog.pg_aggregate a
+    JOIN pg_catalog.pg_proc p ON p.oid = a.aggfnoid
+    WHERE p.pronamespace = pg_catalog.quote_ident(pg_catalog.current_schema())::pg_catalog.regnamespace
+        AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
+            WHERE d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass
+                AND d.objid = p.oid AND d.deptype = 'e')";

@@ -2,6 +2,7 @@
 
 mod beside_the_old_tool;
 mod quart_db;
+mod warnings;
 
 use std::error::Error as _;
 

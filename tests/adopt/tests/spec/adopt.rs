@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use adopt_tests::{MIGRATIONS, Tool, registry, schema};
 use onerow::{
-    Error, HistoryProblem, Registry, on_every_backend,
+    AdoptionWarning, Error, HistoryProblem, Registry, on_every_backend,
     testing::{Backend, TestDatabase},
 };
 use tokio::time::sleep;
@@ -58,6 +58,17 @@ on_every_backend! {
             assert_eq!(registry(tool).adopt(&db).await.unwrap().version, 2);
             assert_eq!(registry(tool).up(&db).await.unwrap().version, 4);
         }
+    }
+
+    async fn the_checksum_that_a_tool_keeps_of_a_script_is_known(backend: Backend) {
+        for tool in [Tool::Sqlx, Tool::Refinery] {
+            let db = migrated(backend, tool, MIGRATIONS).await;
+            assert_eq!(registry(tool).adopt(&db).await.unwrap().warnings, [], "{tool:?}");
+        }
+        let db = migrated(backend, Tool::Refinery, MIGRATIONS).await;
+        db.sql("UPDATE refinery_schema_history SET checksum = '1' WHERE version = 2").await;
+        let warnings = registry(Tool::Refinery).adopt(&db).await.unwrap().warnings;
+        assert!(matches!(&warnings[..], [AdoptionWarning::Edited { migration: 1, .. }]), "{warnings:?}");
     }
 
     async fn a_gap_is_named(backend: Backend) {
