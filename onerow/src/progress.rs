@@ -98,7 +98,7 @@ pub enum Progress {
         /// Who held the lock, where the server tells.
         blockers: Vec<ServerSession>,
     },
-    /// A migration is committed.
+    /// A migration is committed, and that is on disk, as far as the server waits for its disk.
     Applied(Applied),
 }
 

@@ -86,6 +86,8 @@ pub(crate) struct Move<'a> {
     pub(crate) table: &'a Table,
     pub(crate) from: i32,
     pub(crate) to: i32,
+    /// Whether its commit is to be on disk before it is answered, whatever the claim has asked for.
+    pub(crate) durable: bool,
 }
 
 /// What stands in the version table, and what that is.

@@ -321,8 +321,9 @@ impl Backend for Postgres {
     ) -> Result<Option<DatabaseTransaction>, Failure> {
         let mark = format!("{:016x}", fastrand::u64(..));
         let lock = next.map(|settings| lock_row(session, moved.table, moved.to, settings));
+        let durably = if moved.durable { "SET LOCAL synchronous_commit TO DEFAULT; " } else { "" };
         let message = format!(
-            "{}; {}; COMMIT; BEGIN; {}; COMMIT; BEGIN; {}",
+            "{durably}{}; {}; COMMIT; BEGIN; {}; COMMIT; BEGIN; {}",
             own_role(session),
             move_row(moved, &mark),
             reset(session, &mark),

@@ -415,7 +415,7 @@ impl Backend for Sqlite {
 
 /// Moves the version, unless this statement fails, and has what comes next begin at a point of its own.
 async fn stage_if(refusal: &str, claim: &DatabaseTransaction, moved: &Move<'_>) -> Result<(), Failure> {
-    let Move { table, from, to } = moved;
+    let Move { table, from, to, .. } = moved;
     // All in one message to the thread of the connection. The version with each migration, for one that commits on its own
     // commits those before it too.
     let message = format!(

@@ -14,6 +14,9 @@ use crate::{
     backend::{Doubt, Fault, Move, Settled, abandon},
 };
 
+/// For how long the commits of a row of migrations may go without one that waits for the disk: until then nobody is told of them.
+const FLUSH: Duration = Duration::from_millis(500);
+
 /// How long a lost server may take to come back and say whether it committed.
 const RECONNECT: Duration = Duration::from_secs(30);
 
@@ -76,7 +79,7 @@ impl Run<'_> {
     ) -> Result<(Applied, Settled), Rejected> {
         let started = Instant::now();
         let number = applied.version;
-        let moved = Move { table: &self.table, from: number - 1, to: number };
+        let moved = Move { table: &self.table, from: number - 1, to: number, durable: true };
         let settled = self.session.backend.settle(&self.session, claim, &moved, doubt).await;
         applied.elapsed += started.elapsed();
         settled.map(|settled| (applied, settled)).map_err(|failure| Rejected::new(number, failure))
@@ -104,7 +107,7 @@ impl Run<'_> {
         }
     }
 
-    /// Moves the version and commits what is staged, and only then counts and tells it as applied.
+    /// Moves the version and commits what is staged; only when that is on disk it is counted, and told, as applied.
     pub(super) async fn commit(
         &mut self,
         claim: DatabaseTransaction,
@@ -115,7 +118,8 @@ impl Run<'_> {
             return Ok(Outcome::Committed);
         };
         let (first, last) = (first.version, last.version);
-        let moved = Move { table: &self.table, from: self.version, to: last };
+        let durable = self.is_durable(last) || self.flushed.elapsed() >= FLUSH;
+        let moved = Move { table: &self.table, from: self.version, to: last, durable };
         let next = self.next_settings(last);
         let committing = Arc::clone(&self.committing);
         let _committing = committing.lock().await;
@@ -130,13 +134,21 @@ impl Run<'_> {
             Err(failure) if self.was_committed(last, &failure).await? => (),
             Err(failure) => return Ok(self.classify(Rejected::new(first, failure))),
         }
-        self.volatile = !self.is_durable(first) && self.session.backend.gather().is_none();
         self.version = last;
-        for applied in staged {
+        self.unflushed.extend(staged);
+        if durable || self.session.backend.gather().is_some() {
+            self.count_as_applied();
+        }
+        Ok(Outcome::Committed)
+    }
+
+    /// Tells what is committed, now that it is on disk.
+    pub(super) fn count_as_applied(&mut self) {
+        self.flushed = Instant::now();
+        for applied in std::mem::take(&mut self.unflushed) {
             self.tell(&Progress::Applied(applied.clone()));
             self.applied.push(applied);
         }
-        Ok(Outcome::Committed)
     }
 
     /// Whether a commit whose answer was lost took place, once the server can be asked.

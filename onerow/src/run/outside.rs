@@ -69,7 +69,7 @@ impl Run<'_> {
             let Some(claim) = claim else {
                 return Ok(Outcome::Moved);
             };
-            let moved = Move { table: &self.table, from: number - 1, to: number };
+            let moved = Move { table: &self.table, from: number - 1, to: number, durable: true };
             if let Err(failure) = self.session.backend.stage(&claim, &moved).await {
                 return Ok(Outcome::Failed(Rejected::new(number, failure)));
             }

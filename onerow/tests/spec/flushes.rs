@@ -1,6 +1,7 @@
 //! What a run writes through to the disk, counted by the server.
 
 use onerow::{
+    Progress,
     prelude::*,
     testing::{Backend, PostgresServer},
 };
@@ -59,4 +60,30 @@ async fn what_came_before_a_failure_or_a_migration_outside_a_transaction_is_on_d
         let db = Database::connect(server.url("postgres")).await.unwrap();
         assert_eq!(number(&db, "SELECT version FROM schema_migration").await, 4);
     }
+}
+
+/// Ends the server at once when it is told of this migration, and notes all that were told as applied.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_told_as_applied_is_there_after_a_crash_of_the_server() {
+    if !Backend::Postgres.is_wanted() {
+        return;
+    }
+    let server = server();
+    let db = Database::connect(server.url("postgres")).await.unwrap();
+    let told = std::sync::Mutex::new(Vec::new());
+    let tell = |step: &Progress| match step {
+        Progress::Applied(applied) => told.lock().unwrap().push(applied.version),
+        Progress::Started { version: 30, .. } => server.kill_immediately().unwrap(),
+        _ => (),
+    };
+    logged(60).up(&db).on_progress(tell).await.unwrap_err();
+    drop(db);
+    server.restart().unwrap();
+
+    let db = Database::connect(server.url("postgres")).await.unwrap();
+    let is_there = "SELECT count(*) FROM pg_class WHERE relname = 'schema_migration'";
+    let version = if number(&db, is_there).await == 0 { -1 } else { crate::support::version(&db).await };
+    let told = told.into_inner().unwrap();
+    assert!(told.iter().all(|applied| i64::from(*applied) <= version), "{told:?}, and it is at {version}");
+    assert!(version < 29, "nothing was lost, so nothing is shown");
 }
