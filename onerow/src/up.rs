@@ -2,12 +2,17 @@
 
 use std::{fmt, pin::Pin, time::Duration};
 
+use tokio::time::timeout;
+
 use crate::{
     Applied, Database, Error, Progress, Registry,
     database::Listener,
     run,
     version::{self, Found, Reading},
 };
+
+/// How long a run that is told to stop before it has begun looks for the version.
+const SOON: Duration = Duration::from_secs(5);
 
 /// A run of the pending migrations, made by [`Registry::up`]: set options, then await it.
 ///
@@ -125,10 +130,11 @@ impl<'a> Up<'a> {
     }
 
     async fn run(mut self) -> Result<Report, Error> {
+        let (registry, db) = (self.registry, self.db);
         let mut signal = self.cancel.take().unwrap_or_else(|| Box::pin(std::future::pending()));
         let begun = tokio::select! {
             begun = self.begin() => begun?,
-            () = &mut signal => return Err(Error::Cancelled { version: None }),
+            () = &mut signal => return Err(Error::Cancelled { version: version_soon(registry, db).await }),
         };
         match begun {
             Begun::Done(report) => Ok(report),
@@ -163,6 +169,15 @@ impl<'a> Up<'a> {
         let run = run::Run::open(self.registry, pool, table, found_at, self.options, target).await?;
         Ok(Begun::Pending(Box::new(run), found))
     }
+}
+
+/// The version that the database holds, if it says so soon.
+async fn version_soon(registry: &Registry, db: &Database) -> Option<i32> {
+    let read = async {
+        let (pool, table) = registry.on(db).ok()?;
+        version::read(pool, &table).await.ok()?.found.version()
+    };
+    timeout(SOON, read).await.ok().flatten()
 }
 
 enum Begun<'a> {

@@ -21,6 +21,9 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// How long the server may say nothing to a question of a few milliseconds.
 const SILENCE: Duration = Duration::from_secs(10);
 
+/// The same for an answer that a pooler may hold up.
+const POOLER: Duration = Duration::from_secs(150);
+
 /// The second connection: opened when there is something to look at, and never in a transaction.
 pub(crate) struct Monitor<'a> {
     pool: &'a DatabaseConnection,
@@ -88,13 +91,15 @@ impl<'a> Monitor<'a> {
         };
         sleep(first).await;
         let mut unanswered = Unanswered::default();
+        // Outside a transaction a statement may queue in a pooler, for two minutes by pgbouncer's default.
+        let patience = if what.lock_timeout.is_some() { SILENCE } else { POOLER };
         loop {
             let activity = match self.look(what.label, what.pid).await {
                 Ok(activity) => activity,
                 Err(silence) => return silence,
             };
-            if unanswered.is_lost(what.db, activity.as_ref()) {
-                return backend::silence(SILENCE);
+            if unanswered.lasts(what.db, activity.as_ref()) >= patience {
+                return backend::silence(patience);
             }
             let Activity { blockers: now, phase, .. } = activity.unwrap_or_default();
             if !now.is_empty() {
@@ -128,15 +133,15 @@ impl<'a> Monitor<'a> {
 struct Unanswered(Option<(u64, Instant)>);
 
 impl Unanswered {
-    /// Whether the server has been done with a statement for long, whose answer does not come.
-    fn is_lost(&mut self, db: &Database, activity: Option<&Activity>) -> bool {
+    /// For how long the server has been done with a statement whose answer does not come.
+    fn lasts(&mut self, db: &Database, activity: Option<&Activity>) -> Duration {
         let Some((number, activity)) = db.statement_in_flight().zip(activity) else {
             self.0 = None;
-            return false;
+            return Duration::ZERO;
         };
         let (_, since) = *self.0.filter(|(last, _)| *last == number).insert((number, Instant::now()));
-        let done = activity.sessions == 0 || activity.idle.is_some_and(|idle| idle >= SILENCE);
-        done && since.elapsed() >= SILENCE
+        let done = if activity.sessions == 0 { Some(Duration::MAX) } else { activity.idle };
+        since.elapsed().min(done.unwrap_or_default())
     }
 }
 

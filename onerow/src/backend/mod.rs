@@ -151,7 +151,7 @@ pub(crate) enum Settled {
 pub(crate) struct Activity {
     /// How many sessions have the label.
     pub(crate) sessions: usize,
-    /// For how long they all have been waiting, in a transaction, for a statement.
+    /// For how long they all have been waiting for a statement.
     pub(crate) idle: Option<Duration>,
     pub(crate) blockers: Vec<ServerSession>,
     pub(crate) phase: Option<String>,
@@ -388,6 +388,14 @@ pub(crate) fn silence(waited: Duration) -> DbErr {
     DbErr::Custom(words)
 }
 
+/// Whether an error is one of [`silence`].
+pub(crate) fn is_silence(error: &DbErr) -> bool {
+    #[cfg(any(feature = "postgres", feature = "sqlite"))]
+    return driver::has_timed_out(error);
+    #[cfg(not(any(feature = "postgres", feature = "sqlite")))]
+    false
+}
+
 /// Rolls back, whatever SeaORM takes for the number of nested transactions. Where it fails the connection is lost, and the server
 /// rolls back by itself.
 pub(crate) async fn abandon(transaction: DatabaseTransaction) {
@@ -483,6 +491,10 @@ mod driver {
 
     pub(super) fn timed_out(words: String) -> DbErr {
         query_error(sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, words)))
+    }
+
+    pub(super) fn has_timed_out(error: &DbErr) -> bool {
+        matches!(error_of(error), Some(sqlx::Error::Io(error)) if error.kind() == io::ErrorKind::TimedOut)
     }
 
     /// The driver's error inside SeaORM's.

@@ -389,7 +389,7 @@ impl Backend for Postgres {
         );
         let state = format!(
             "SELECT pg_catalog.count(*), pg_catalog.date_part('epoch', \
-             pg_catalog.min(CASE WHEN state OPERATOR(pg_catalog.=) 'idle in transaction' \
+             pg_catalog.min(CASE WHEN state OPERATOR(pg_catalog.<>) 'active' \
              THEN pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) state_change \
              ELSE '0'::pg_catalog.interval END)) \
              FROM pg_catalog.pg_stat_activity WHERE application_name OPERATOR(pg_catalog.=) '{label}' \

@@ -68,6 +68,8 @@ pub(crate) struct Run<'a> {
     unflushed: Vec<Applied>,
     /// When there was nothing of that kind.
     flushed: Instant,
+    /// Whether the server has said nothing for long, on a new connection too.
+    is_cut_off: bool,
     /// Held in a commit, until what it applied is told.
     committing: Arc<Mutex<()>>,
 }
@@ -124,6 +126,7 @@ impl<'a> Run<'a> {
             applied: Vec::new(),
             unflushed: Vec::new(),
             flushed: Instant::now(),
+            is_cut_off: false,
             committing: Arc::default(),
         })
     }
@@ -142,6 +145,8 @@ impl<'a> Run<'a> {
             () = stop => None,
         };
         match finished {
+            // To wait for a server that is silent would be no use.
+            Some(result) if self.is_cut_off => result,
             Some(result) => {
                 tokio::join!(self.monitor.close(), self.session.close());
                 result
@@ -228,6 +233,7 @@ impl<'a> Run<'a> {
     }
 
     async fn failed(&mut self, rejected: Rejected) -> Error {
+        self.is_cut_off = rejected.failure.refusal().is_some_and(backend::is_silence);
         self.flush().await;
         let _ = self.renew().await;
         let Rejected { migration, failure, .. } = rejected;
@@ -291,7 +297,7 @@ impl<'a> Run<'a> {
 
     /// Has the commits that were not waited for written to disk, by one that is, and tells those of them that are there.
     async fn flush(&mut self) {
-        if self.unflushed.is_empty() {
+        if self.unflushed.is_empty() || self.is_cut_off {
             return;
         }
         let flush = async {
@@ -313,6 +319,9 @@ impl<'a> Run<'a> {
 
     /// The version that the database holds, if it says so soon; on SQLite once a rollback that is under way lets readers in.
     async fn version_now(&self) -> Option<i32> {
+        if self.is_cut_off {
+            return None;
+        }
         let read = async {
             for pause in pauses(POLL) {
                 let version = version::read(self.pool, &self.table).await.ok()?.found.version();
