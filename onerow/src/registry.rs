@@ -81,7 +81,8 @@ impl Registry {
     /// Which migrations are applied. One `SELECT`: it changes nothing, and needs no right to.
     pub async fn status(&self, db: &Database) -> Result<Status, Error> {
         let (pool, table) = self.on(db)?;
-        let version = version::read(pool, &table).await?.found.version().ok_or_else(Error::being_written)?;
+        let version =
+            version::read(pool, &table).await?.found().version().ok_or_else(Error::being_written)?;
         let migrations = (0..).zip(&self.migrations);
         let migrations = migrations.map(|(number, migration)| MigrationStatus {
             version: number,

@@ -8,7 +8,7 @@ use crate::{
     Applied, Database, Error, Progress, Registry,
     database::Listener,
     run,
-    version::{self, Found, Reading},
+    version::{self, Found},
 };
 
 /// How long a run that is told to stop before it has begun looks for the version.
@@ -151,8 +151,8 @@ impl<'a> Up<'a> {
         }
         // The whole cost of a run with nothing to do.
         let read = || version::read(pool, &table);
-        let reading = run::once_let_in(&self.options, pool, read).await?.believed()?;
-        match reading.found {
+        let found = run::once_let_in(&self.options, pool, read).await?.believed()?;
+        match found {
             Found::Version(version) if version > latest => return Err(Error::Ahead { version, latest }),
             Found::Version(version) if version > target => {
                 return Err(Error::TargetBelowVersion { target, version });
@@ -165,8 +165,7 @@ impl<'a> Up<'a> {
             }
             _ => (),
         }
-        let Reading { found, table: found_at, .. } = reading.trusted()?;
-        let run = run::Run::open(self.registry, pool, table, found_at, self.options, target).await?;
+        let run = run::Run::open(self.registry, pool, table, self.options, target).await?;
         Ok(Begun::Pending(Box::new(run), found))
     }
 }
@@ -175,7 +174,7 @@ impl<'a> Up<'a> {
 async fn version_soon(registry: &Registry, db: &Database) -> Option<i32> {
     let read = async {
         let (pool, table) = registry.on(db).ok()?;
-        version::read(pool, &table).await.ok()?.found.version()
+        version::read(pool, &table).await.ok()?.found().version()
     };
     timeout(SOON, read).await.ok().flatten()
 }

@@ -44,36 +44,27 @@ impl Found {
     }
 }
 
-/// What a read of the version finds, and where.
+/// What a read of the version finds, and whether to believe it.
 #[derive(Debug)]
 pub(crate) struct Reading {
-    pub(crate) found: Found,
-    /// With the schema that it is in.
-    pub(crate) table: Table,
-    mistrust: Option<Mistrust>,
+    found: Found,
+    mistrust: Option<Error>,
 }
 
 impl Reading {
-    /// The version, if there is anything to do for who goes by it: nothing that somebody else may have made up.
-    pub(crate) fn believed(self) -> Result<Self, Error> {
-        match &self.mistrust {
-            Some(Mistrust::Foreign { even_to_read: true, .. }) => self.trusted(),
-            _ => Ok(self),
-        }
+    /// For who only looks.
+    pub(crate) fn found(self) -> Found {
+        self.found
     }
 
-    /// The same for who is going to write to the table, as the code of its triggers and rules is run by that.
-    pub(crate) fn trusted(self) -> Result<Self, Error> {
-        match self.mistrust {
-            Some(mistrust) => Err(mistrusted(&self.table, mistrust)),
-            None => Ok(self),
-        }
+    /// For who goes by it: nothing that somebody else may have made up.
+    pub(crate) fn believed(self) -> Result<Found, Error> {
+        self.mistrust.map_or(Ok(self.found), Err)
     }
 }
 
 /// Reads the version in one statement, on the pool that it is given.
 pub(crate) async fn read(pool: &DatabaseConnection, table: &Table) -> Result<Reading, Error> {
-    let reading = |found, table| Reading { found, table, mistrust: None };
     let backend = backend::of(pool)?;
     let row = match backend.read_row(pool, table).await? {
         Ok(row) => row,
@@ -84,14 +75,29 @@ pub(crate) async fn read(pool: &DatabaseConnection, table: &Table) -> Result<Rea
                 Fault::NoColumn => return Err(Error::ForeignTable { table: table.to_string(), source }),
                 fault => return Err(explain(fault, "read the version", None, table, source)),
             };
-            return Ok(reading(found, table.clone()));
+            return Ok(Reading { found, mistrust: None });
         }
     };
-    let found_at = row.schema.into_iter().fold(table.clone(), Table::in_schema);
-    match row.mistrust {
-        Some(hidden @ Mistrust::Hidden) => Err(mistrusted(&found_at, hidden)),
-        Some(mistrust) if row.rows.is_empty() => Err(mistrusted(&found_at, mistrust)),
-        mistrust => Ok(Reading { mistrust, ..reading(parse(&row.rows, table)?, found_at) }),
+    let mistrust = match row.mistrust {
+        Some(mistrust) if row.rows.is_empty() => return Err(mistrusted(table, mistrust)),
+        Some(mistrust @ Mistrust::Foreign { even_to_read: true, .. }) => Some(mistrusted(table, mistrust)),
+        _ => None,
+    };
+    Ok(Reading { found: parse(&row.rows, table)?, mistrust })
+}
+
+/// The table with the schema in which it is, or would be made, for who is going to write to it: the code of its triggers and
+/// rules is run by that.
+pub(crate) async fn examine(session: &Session, called: &Table) -> Result<Table, Error> {
+    let examined = session.backend.examine(&session.pool, called).await;
+    let (schema, mistrust) = examined.map_err(|source| {
+        explain(session.fault(&source), "look at the version table", None, called, source)
+    })?;
+    let home = || called.schema().map(str::to_owned).or_else(|| session.start.schema.clone());
+    let table = schema.or_else(home).into_iter().fold(called.clone(), Table::in_schema);
+    match mistrust {
+        Some(mistrust) => Err(mistrusted(&table, mistrust)),
+        None => Ok(table),
     }
 }
 
@@ -173,14 +179,6 @@ pub(crate) async fn jump(
     let is_there = foreign::qualified(transaction.get_database_backend(), &format!("version = {from}"));
     let update = format!("UPDATE {} SET version = {to} WHERE {is_there}", table.sql());
     Ok(transaction.execute_unprepared(&update).await?.rows_affected() == 1)
-}
-
-/// The table in the schema in which it is, or would be made.
-pub(crate) fn at_home(table: Table, session: &Session) -> Table {
-    match &session.start.schema {
-        Some(schema) if table.schema().is_none() => table.in_schema(schema.clone()),
-        _ => table,
-    }
 }
 
 /// The error for a statement on the version row that failed.

@@ -3,13 +3,7 @@
 use std::{fmt, pin::Pin, time::Duration};
 
 use super::{Adopted, Adoption, AdoptionWarning, Source, Tool};
-use crate::{
-    Database, Error, Progress, Registry,
-    run::{Run, once_let_in},
-    table::Table,
-    up::Options,
-    version,
-};
+use crate::{Database, Error, Progress, Registry, run::Run, table::Table, up::Options};
 
 type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
@@ -165,8 +159,7 @@ async fn take_over(
     dry_run: bool,
 ) -> Result<Adoption, Error> {
     let (pool, table) = registry.on(db)?;
-    let found_at = once_let_in(&options, pool, || version::read(pool, &table)).await?.trusted()?.table;
-    let mut run = Run::open(registry, pool, table, found_at, options, registry.latest()).await?;
+    let mut run = Run::open(registry, pool, table, options, registry.latest()).await?;
     let (initial, plan) = run.adopt(source, dry_run).await?;
     let version = plan.version.max(initial);
     let adopted = adopted(registry, initial, version);

@@ -95,8 +95,6 @@ pub(crate) struct Move<'a> {
 pub(crate) struct VersionRow {
     /// The version of each of its rows.
     pub(crate) rows: Vec<Option<String>>,
-    /// The schema that it was found in, if there are schemas.
-    pub(crate) schema: Option<String>,
     pub(crate) mistrust: Option<Mistrust>,
 }
 
@@ -236,6 +234,13 @@ pub(crate) trait Backend: Send + Sync {
         pool: &DatabaseConnection,
         table: &Table,
     ) -> Result<Result<VersionRow, DbErr>, Error>;
+
+    /// The schema of a table, if it is there and there are schemas; and why it is not to be trusted, if it is not.
+    async fn examine(
+        &self,
+        pool: &DatabaseConnection,
+        table: &Table,
+    ) -> Result<(Option<String>, Option<Mistrust>), DbErr>;
 
     /// Closes the connections of a pool that nobody uses, if a server may run out of them.
     async fn release_idle(&self, pool: &DatabaseConnection);
@@ -526,10 +531,6 @@ mod driver {
             }
         }
         words
-    }
-
-    pub(super) fn code_of(error: &DbErr) -> Option<Cow<'_, str>> {
-        error_of(error).and_then(code)
     }
 
     /// The code of a server's refusal.

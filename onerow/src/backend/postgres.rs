@@ -23,7 +23,7 @@ use tracing::{instrument::WithSubscriber, subscriber::NoSubscriber};
 use super::{
     Activity, Backend, CLOSE, Fault, Mistrust, Move, Session, Settings, Start, VersionRow, abandon,
     connect_error,
-    driver::{code, code_of, error_of, query_error},
+    driver::{code, error_of, query_error},
     url,
 };
 use crate::{
@@ -104,23 +104,27 @@ impl Backend for Postgres {
         pool: &DatabaseConnection,
         table: &Table,
     ) -> Result<Result<VersionRow, DbErr>, Error> {
-        let pool = pool.get_postgres_connection_pool();
-        let sql = read_row(table);
-        let answer = if let Some(answer) = ask_idle(pool, &sql).await {
-            answer
-        } else {
-            let mut connection = first_connection(pool).await?;
-            let answer = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(&mut *connection).await;
-            connection.return_to_pool().await;
-            answer
-        };
-        let row = answer.and_then(|rows| row_of(&rows)).map_err(query_error);
-        match row {
-            Err(error) if code_of(&error).is_some_and(|code| NOT_A_TABLE.contains(&&*code)) => {
-                Ok(Ok(VersionRow { mistrust: Some(not_a_table(pool, table).await), ..VersionRow::default() }))
+        let rows = match ask(pool.get_postgres_connection_pool(), &read_row(table, true)).await? {
+            Ok(rows) if !rows.is_empty() && rows.iter().all(is_plain) => {
+                return Ok(Ok(VersionRow { rows: versions(&rows), mistrust: None }));
             }
-            row => Ok(row),
-        }
+            Ok(rows) => versions(&rows),
+            // It is no table.
+            Err(error) if code(&error).is_some_and(|code| NOT_A_TABLE.contains(&&*code)) => Vec::new(),
+            Err(error) => return Ok(Err(query_error(error))),
+        };
+        Ok(self.read_closely(pool, table, rows).await)
+    }
+
+    async fn examine(
+        &self,
+        pool: &DatabaseConnection,
+        table: &Table,
+    ) -> Result<(Option<String>, Option<Mistrust>), DbErr> {
+        let sql = examine(table);
+        let rows = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(pool.get_postgres_connection_pool());
+        let rows = rows.await.map_err(query_error)?;
+        rows.first().map_or(Ok((None, None)), |row| examined(row).map_err(query_error))
     }
 
     async fn release_idle(&self, pool: &DatabaseConnection) {
@@ -452,77 +456,111 @@ impl Backend for Postgres {
     }
 }
 
-/// Reads the row, and with it what the table is: it is no use to believe what somebody else may have put there.
+impl Postgres {
+    /// What the table is, if there is something about it; its row, if that may be read.
+    async fn read_closely(
+        &self,
+        pool: &DatabaseConnection,
+        table: &Table,
+        rows: Vec<Option<String>>,
+    ) -> Result<VersionRow, DbErr> {
+        let (_, mistrust) = self.examine(pool, table).await?;
+        if !rows.is_empty() || mistrust.is_some() {
+            return Ok(VersionRow { rows, mistrust });
+        }
+        // Row security of one who is trusted may show it.
+        let answer = sqlx::raw_sql(AssertSqlSafe(read_row(table, false)));
+        let answer = answer.fetch_all(pool.get_postgres_connection_pool()).await.map_err(query_error)?;
+        let hidden = answer.is_empty() && self.has_row_security(pool, table).await?;
+        Ok(VersionRow { rows: versions(&answer), mistrust: hidden.then_some(Mistrust::Hidden) })
+    }
+
+    async fn has_row_security(&self, pool: &DatabaseConnection, table: &Table) -> Result<bool, DbErr> {
+        let literal = text(&table.sql());
+        let look = format!("SELECT pg_catalog.row_security_active({literal}::pg_catalog.regclass)");
+        let answer = self.fetch_texts(pool, &look).await?;
+        Ok(answer.first().is_some_and(|active| active.as_deref() == Some("t")))
+    }
+}
+
+/// Reads the row, and with it, in the one statement of a run with nothing to do, whether the table is an ordinary one.
 ///
 /// To read a view would run its maker's functions with the reader's rights, so a sample of all rows is asked for, which only a
-/// table gives; and row security that somebody else has made is not entered at all.
-fn read_row(table: &Table) -> String {
+/// table gives; for the same reason row security is not entered before it is known whose it is. It looks at little, since
+/// each further catalog costs: [`examine`] sees the rest.
+fn read_row(table: &Table, guarded: bool) -> String {
     let (name, literal) = (table.sql(), text(&table.sql()));
-    // Whoever owns the table may have code of his run by those who write to it. A superuser is a member of every role.
-    let owner = format!(
-        "(SELECT relowner FROM pg_catalog.pg_class WHERE oid OPERATOR(pg_catalog.=) {literal}::pg_catalog.regclass)"
-    );
+    let guard = format!(" WHERE NOT pg_catalog.row_security_active({literal}::pg_catalog.regclass)");
+    let guard = if guarded { guard } else { String::new() };
+    format!(
+        "SELECT v.version, c.relkind OPERATOR(pg_catalog.=) 'r' AND NOT c.relhasrules \
+         AND (pg_catalog.current_setting('is_superuser') OPERATOR(pg_catalog.<>) 'on' \
+         OR pg_catalog.pg_get_userbyid(c.relowner) OPERATOR(pg_catalog.=) current_user) \
+         FROM {name} v TABLESAMPLE pg_catalog.system(100) \
+         JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) {literal}::pg_catalog.regclass{guard}"
+    )
+}
+
+fn is_plain(row: &PgRow) -> bool {
+    row.try_get_unchecked::<String, _>(1).is_ok_and(|plain| plain == "t")
+}
+
+fn versions(rows: &[PgRow]) -> Vec<Option<String>> {
+    rows.iter().map(|row| row.try_get_unchecked(0).unwrap_or_default()).collect()
+}
+
+/// Where the table is, whose it is, and what could run somebody else's code when it is read or written to.
+fn examine(table: &Table) -> String {
     let database = "(SELECT datdba FROM pg_catalog.pg_database \
         WHERE datname OPERATOR(pg_catalog.=) pg_catalog.current_database())";
     let superuser = "(pg_catalog.current_setting('is_superuser') OPERATOR(pg_catalog.=) 'on')";
-    let trusted = format!(
-        "(CASE WHEN pg_catalog.pg_get_userbyid({owner}) OPERATOR(pg_catalog.=) current_user THEN true \
-         WHEN {owner} OPERATOR(pg_catalog.=) {database} THEN true \
-         WHEN NOT {superuser} AND pg_catalog.pg_has_role({owner}, 'MEMBER') THEN true \
-         ELSE coalesce((SELECT rolsuper FROM pg_catalog.pg_roles WHERE oid OPERATOR(pg_catalog.=) {owner}), false) END)"
-    );
+    // A superuser is a member of every role.
     format!(
-        "SELECT v.version, v.present, n.nspname, pg_catalog.pg_get_userbyid(c.relowner), {trusted}, \
+        "SELECT n.nspname, o.rolname, \
+         o.rolsuper OR o.rolname OPERATOR(pg_catalog.=) current_user OR o.oid OPERATOR(pg_catalog.=) {database} \
+         OR (NOT {superuser} AND pg_catalog.pg_has_role(o.oid, 'MEMBER')), \
          {superuser} OR pg_catalog.pg_has_role({database}, 'MEMBER'), \
-         v.present IS NULL AND pg_catalog.row_security_active(c.oid), \
+         pg_catalog.row_security_active(c.oid), \
          CASE WHEN c.relkind OPERATOR(pg_catalog.<>) 'r' THEN 'is not an ordinary table' \
          WHEN c.relhasrules THEN 'has a rule' \
          WHEN c.relhastriggers THEN (SELECT 'has the trigger ' OPERATOR(pg_catalog.||) tgname::pg_catalog.text \
          FROM pg_catalog.pg_trigger WHERE tgrelid OPERATOR(pg_catalog.=) c.oid AND NOT tgisinternal LIMIT 1) END \
          FROM pg_catalog.pg_class c \
          JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace \
-         LEFT JOIN (SELECT version, true AS present FROM {name} TABLESAMPLE pg_catalog.system(100) \
-         WHERE {trusted} OR NOT pg_catalog.row_security_active({literal}::pg_catalog.regclass)) v ON true \
-         WHERE c.oid OPERATOR(pg_catalog.=) {literal}::pg_catalog.regclass"
+         JOIN pg_catalog.pg_roles o ON o.oid OPERATOR(pg_catalog.=) c.relowner \
+         WHERE c.oid OPERATOR(pg_catalog.=) pg_catalog.to_regclass({})",
+        text(&table.sql())
     )
 }
 
-fn row_of(rows: &[PgRow]) -> Result<VersionRow, sqlx::Error> {
-    let mut read = VersionRow::default();
-    for row in rows {
-        let [version, present, schema, owner, trusted, privileged, hidden, code] =
-            texts(row)?.try_into().map_err(|_| {
-                sqlx::Error::Protocol("the version row has other columns than were asked for".into())
-            })?;
-        let is = |text: Option<String>| text.as_deref() == Some("t");
-        if present.is_some() {
-            read.rows.push(version);
-        }
-        read.schema = schema;
-        read.mistrust = match (is(hidden), is(trusted), code) {
-            (true, ..) => Some(Mistrust::Hidden),
-            (false, true, None) => None,
-            (false, trusted, code) => Some(Mistrust::Foreign {
-                owner: owner.unwrap_or_default(),
-                has: code,
-                // Who may do anything is not told that there is nothing to do by who may do little.
-                even_to_read: !trusted && is(privileged),
-            }),
-        };
-    }
-    Ok(read)
+fn examined(row: &PgRow) -> Result<(Option<String>, Option<Mistrust>), sqlx::Error> {
+    let [schema, owner, trusted, privileged, row_security, code] = texts(row)?
+        .try_into()
+        .map_err(|_| sqlx::Error::Protocol("a table has other facts than were asked for".into()))?;
+    let is = |text: Option<String>| text.as_deref() == Some("t");
+    let (trusted, privileged, row_security) = (is(trusted), is(privileged), is(row_security));
+    let mistrust = match code {
+        None if trusted => None,
+        None if row_security => Some(Mistrust::Hidden),
+        // Who may do anything is not told that there is nothing to do by who may do little.
+        has => Some(Mistrust::Foreign {
+            owner: owner.unwrap_or_default(),
+            has,
+            even_to_read: !trusted && privileged,
+        }),
+    };
+    Ok((schema, mistrust))
 }
 
-/// What there is instead of a table.
-async fn not_a_table(pool: &PgPool, table: &Table) -> Mistrust {
-    let sql = format!(
-        "SELECT pg_catalog.pg_get_userbyid(relowner) FROM pg_catalog.pg_class \
-         WHERE oid OPERATOR(pg_catalog.=) pg_catalog.to_regclass({})",
-        text(&table.sql())
-    );
-    let rows = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(pool).await.unwrap_or_default();
-    let owner = rows.first().and_then(|row| row.try_get_unchecked(0).ok()).unwrap_or_default();
-    Mistrust::Foreign { owner, has: Some("is not a table".into()), even_to_read: true }
+/// Asks a connection of the pool, in the simple protocol; fails itself only if it cannot connect.
+async fn ask(pool: &PgPool, sql: &str) -> Result<Result<Vec<PgRow>, sqlx::Error>, Error> {
+    if let Some(answer) = ask_idle(pool, sql).await {
+        return Ok(answer);
+    }
+    let mut connection = first_connection(pool).await?;
+    let answer = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(&mut *connection).await;
+    connection.return_to_pool().await;
+    Ok(answer)
 }
 
 /// Asks a connection that the pool has at hand; `None` if it has none, or one that has died.

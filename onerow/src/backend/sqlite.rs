@@ -25,7 +25,7 @@ use sea_orm::{
 use tracing::{instrument::WithSubscriber, subscriber::NoSubscriber};
 
 use super::{
-    Activity, Backend, Doubt, Fault, Move, Session, Settings, Settled, Start, VersionRow, abandon,
+    Activity, Backend, Doubt, Fault, Mistrust, Move, Session, Settings, Settled, Start, VersionRow, abandon,
     connect_error,
     driver::{code, error_of, query_error},
     ledger::{Facts, Ledger, Orphans, Seen, more},
@@ -160,6 +160,14 @@ impl Backend for Sqlite {
     ) -> Result<Result<VersionRow, DbErr>, Error> {
         let read = self.fetch_texts(pool, &format!("SELECT version FROM {}", table.sql())).await;
         Ok(read.map(|rows| VersionRow { rows, ..VersionRow::default() }))
+    }
+
+    async fn examine(
+        &self,
+        _: &DatabaseConnection,
+        _: &Table,
+    ) -> Result<(Option<String>, Option<Mistrust>), DbErr> {
+        Ok((None, None))
     }
 
     async fn release_idle(&self, _: &DatabaseConnection) {}

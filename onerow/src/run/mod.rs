@@ -96,7 +96,6 @@ impl<'a> Run<'a> {
         registry: &'a Registry,
         pool: &'a DatabaseConnection,
         called: Table,
-        found_at: Table,
         options: Options<'a>,
         target: i32,
     ) -> Result<Self, Error> {
@@ -105,7 +104,7 @@ impl<'a> Run<'a> {
         let name = format!("onerow {id}");
         let open = || Session::open(pool, &name, &interrupt);
         let mut session = once_let_in(&options, pool, open).await?;
-        let table = version::at_home(found_at, &session);
+        let table = version::examine(&session, &called).await?;
         session.backend.admit(&session).await?;
         options.listener.attach(&mut session.pool);
         let monitor = Monitor::new(pool, format!("onerow monitor {id}"), interrupt);
@@ -324,7 +323,7 @@ impl<'a> Run<'a> {
         }
         let read = async {
             for pause in pauses(POLL) {
-                let version = version::read(self.pool, &self.table).await.ok()?.found.version();
+                let version = version::read(self.pool, &self.table).await.ok()?.found().version();
                 if version.is_some() {
                     return version;
                 }

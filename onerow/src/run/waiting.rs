@@ -164,10 +164,10 @@ impl Run<'_> {
         let mut wait = self.wait();
         loop {
             let reading =
-                answered(version::read(&self.session.pool, &self.table)).await.map_err(|silence| {
+                answered(version::read(&self.session.pool, &self.called)).await.map_err(|silence| {
                     version::explain(Fault::Lost, "read the version", None, &self.called, silence)
                 })?;
-            match reading?.trusted()?.found {
+            match reading?.found() {
                 Found::Held => wait.turn(ready(None)).await?,
                 found => return Ok(found),
             }
@@ -196,7 +196,7 @@ impl Run<'_> {
                     }
                 }
             }
-            found = version::read(&self.session.pool, &self.table).await?.trusted()?.found;
+            found = version::read(&self.session.pool, &self.called).await?.found();
         }
     }
 
