@@ -493,11 +493,12 @@ fn read_row(table: &Table, guarded: bool) -> String {
     let guard = format!(" WHERE NOT pg_catalog.row_security_active({literal}::pg_catalog.regclass)");
     let guard = if guarded { guard } else { String::new() };
     format!(
-        "SELECT v.version, c.relkind OPERATOR(pg_catalog.=) 'r' AND NOT c.relhasrules \
+        "SELECT v.version, NOT c.relhasrules \
          AND (pg_catalog.current_setting('is_superuser') OPERATOR(pg_catalog.<>) 'on' \
          OR pg_catalog.pg_get_userbyid(c.relowner) OPERATOR(pg_catalog.=) current_user) \
          FROM {name} v TABLESAMPLE pg_catalog.system(100) \
-         JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) {literal}::pg_catalog.regclass{guard}"
+         JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) {literal}::pg_catalog.regclass \
+         AND c.relkind OPERATOR(pg_catalog.=) 'r'{guard}"
     )
 }
 
