@@ -387,7 +387,7 @@ impl Backend for Postgres {
              WHERE s.application_name OPERATOR(pg_catalog.=) '{label}'"
         );
         let state = format!(
-            "SELECT pg_catalog.count(*), pg_catalog.date_part('epoch', \
+            "{AS_LOGIN}; SELECT pg_catalog.count(*), pg_catalog.date_part('epoch', \
              pg_catalog.min(CASE WHEN state OPERATOR(pg_catalog.=) 'idle in transaction' \
              THEN pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) state_change \
              ELSE '0'::pg_catalog.interval END)) \
@@ -418,14 +418,15 @@ impl Backend for Postgres {
         let (digits_at, label_at) = (prefix.len() + 1, prefix.len() + 1 + RUN_DIGITS);
         let name = "s.application_name";
         // Whatever its state: between two statements of a migration it is idle. Its label anybody may choose; the right to move the
-        // version is what a runner has, and that not everybody.
+        // version is what a runner has, and that not everybody. A role that inherits nothing may take the one that has it.
         let sql = format!(
             "SELECT {SESSION} FROM pg_catalog.pg_stat_activity s
              WHERE s.datname OPERATOR(pg_catalog.=) pg_catalog.current_database()
              AND pg_catalog.starts_with({name}, '{prefix}')
              AND pg_catalog.substr({name}, {digits_at}, {RUN_DIGITS}) OPERATOR(pg_catalog.<>) '{digits}'
              AND pg_catalog.substr({name}, {label_at}) OPERATOR(pg_catalog.=) '{label}'
-             AND pg_catalog.has_table_privilege(s.usesysid, {}::pg_catalog.regclass, 'UPDATE')",
+             AND EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE pg_catalog.pg_has_role(s.usesysid, r.oid, 'MEMBER')
+                 AND pg_catalog.has_table_privilege(r.oid, {}::pg_catalog.regclass, 'UPDATE'))",
             text(&table.sql())
         );
         sessions(session, sql).await
@@ -433,7 +434,7 @@ impl Backend for Postgres {
 
     async fn cancel(&self, monitor: &Session, run: &str) -> Result<(), DbErr> {
         let sql = format!(
-            "SELECT pg_catalog.pg_cancel_backend(pid) FROM pg_catalog.pg_stat_activity
+            "{AS_LOGIN}; SELECT pg_catalog.pg_cancel_backend(pid) FROM pg_catalog.pg_stat_activity
              WHERE pg_catalog.strpos(application_name, '{run}') OPERATOR(pg_catalog.>) 0
              AND state OPERATOR(pg_catalog.=) 'active'
              AND pid OPERATOR(pg_catalog.<>) pg_catalog.pg_backend_pid()"
@@ -443,7 +444,7 @@ impl Backend for Postgres {
 
     async fn terminate(&self, monitor: &Session, run: &str) -> Result<(), DbErr> {
         let sql = format!(
-            "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity
+            "{AS_LOGIN}; SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity
              WHERE pg_catalog.strpos(application_name, '{run}') OPERATOR(pg_catalog.>) 0
              AND state OPERATOR(pg_catalog.=) 'active' AND pid OPERATOR(pg_catalog.<>) pg_catalog.pg_backend_pid()"
         );
@@ -481,7 +482,8 @@ fn read_row(table: &Table) -> String {
          FROM pg_catalog.pg_class c \
          JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace \
          LEFT JOIN (SELECT version, true AS present FROM {name} TABLESAMPLE pg_catalog.system(100) \
-         WHERE {trusted} OR NOT pg_catalog.row_security_active({literal}::pg_catalog.regclass)) v ON true \
+         WHERE {trusted} OR NOT pg_catalog.row_security_active({literal}::pg_catalog.regclass)) v \
+         ON c.relkind OPERATOR(pg_catalog.=) 'r' \
          WHERE c.oid OPERATOR(pg_catalog.=) {literal}::pg_catalog.regclass"
     )
 }
@@ -757,6 +759,9 @@ fn look_for(mark: &str) -> String {
 fn text(value: &str) -> String {
     format!("E'{}'", value.replace('\\', "\\\\").replace('\'', "''"))
 }
+
+/// A role that the session has taken may neither see the states of its login's sessions nor end their statements.
+const AS_LOGIN: &str = "SET LOCAL ROLE none";
 
 /// What [`sessions`] reads of a row of `pg_stat_activity s`.
 const SESSION: &str = "s.pid, coalesce(s.application_name, ''),

@@ -12,7 +12,7 @@ use nix::{
 use onerow::{
     Error, Progress, on_every_backend,
     prelude::*,
-    testing::{Backend, TestDatabase},
+    testing::{Backend, PostgresServer, TestDatabase},
 };
 
 use crate::support::{Sql, has_table, number, registry, runner_of, version};
@@ -111,6 +111,27 @@ async fn until(db: &Database, executing: bool) {
         );
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+}
+
+#[tokio::test]
+async fn the_statement_is_ended_of_a_login_that_takes_another_role() {
+    if !Backend::Postgres.is_wanted() {
+        return;
+    }
+    let server = PostgresServer::start().unwrap();
+    let db = Database::connect(server.url("postgres")).await.unwrap();
+    let roles = "CREATE ROLE owner; ALTER SCHEMA public OWNER TO owner;
+        CREATE ROLE runner LOGIN PASSWORD 'r' IN ROLE owner; ALTER ROLE runner SET role = owner";
+    db.execute_unprepared(roles).await.unwrap();
+    let url = format!("postgres://runner:r@127.0.0.1:{}/postgres", server.port());
+    let app = Database::connect(url).await.unwrap();
+    // So that the server does not find out by itself that nobody waits for it.
+    let alone = "SET client_connection_check_interval = 0; SELECT pg_sleep(60)";
+    let registry = registry([Sql::new([alone])]);
+    let stop = tokio::time::sleep(Duration::from_millis(1500));
+    let error = registry.up(&app).cancel_on(stop).await.unwrap_err();
+    assert!(matches!(error, Error::Cancelled { version: Some(-1) }), "{error:?}");
+    until(&db, false).await;
 }
 
 #[tokio::test]
