@@ -108,13 +108,24 @@ impl<'a> Monitor<'a> {
         }
     }
 
-    /// Asks on the second connection, and if that is silent on a new one; `None` if there is none to be had, or it is refused.
+    /// Asks on the second connection, and if that is silent on a new one; `None` if there is none to be had, or it is refused or not
+    /// served.
     async fn look(&self, label: &str, pid: i32) -> Result<Option<Activity>, DbErr> {
         if let Ok(answer) = timeout(SILENCE, self.activity(label, pid)).await {
             return Ok(answer);
         }
         *self.session.lock().await = None;
-        timeout(SILENCE, self.activity(label, pid)).await.map_err(|_| backend::silence(SILENCE * 2))
+        match tokio::join!(timeout(SILENCE, self.activity(label, pid)), self.is_let_in()) {
+            (Ok(answer), _) => Ok(answer),
+            // A pooler lets in more than it serves at a time.
+            (Err(_), true) => Ok(None),
+            (Err(_), false) => Err(backend::silence(SILENCE * 2)),
+        }
+    }
+
+    async fn is_let_in(&self) -> bool {
+        let Ok(backend) = backend::of(self.pool) else { return false };
+        timeout(SILENCE, backend.lets_in(self.pool)).await.unwrap_or(false)
     }
 
     async fn activity(&self, label: &str, pid: i32) -> Option<Activity> {

@@ -235,6 +235,11 @@ pub(crate) trait Backend: Send + Sync {
         table: &Table,
     ) -> Result<Result<VersionRow, DbErr>, Error>;
 
+    /// Whether a new connection is answered, if only by a pooler.
+    async fn lets_in(&self, _: &DatabaseConnection) -> bool {
+        true
+    }
+
     /// Closes the connections of a pool that nobody uses, if a server may run out of them.
     async fn release_idle(&self, pool: &DatabaseConnection);
 

@@ -123,6 +123,14 @@ impl Backend for Postgres {
         }
     }
 
+    async fn lets_in(&self, pool: &DatabaseConnection) -> bool {
+        let options = pool.get_postgres_connection_pool().connect_options();
+        match sqlx::PgConnection::connect_with(&options).await {
+            Ok(connection) => connection.close().await.is_ok(),
+            Err(_) => false,
+        }
+    }
+
     async fn release_idle(&self, pool: &DatabaseConnection) {
         let pool = pool.get_postgres_connection_pool();
         while let Some(idle) = pool.try_acquire() {
