@@ -64,12 +64,15 @@ impl<'a> Monitor<'a> {
         (output, blockers.into_inner().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Done when the server has been silent on two connections, one of them new.
-    pub(crate) async fn silence(&self) -> DbErr {
+    /// Done when the server has been silent on two connections, one of them new, or has long been done with the commit of this session.
+    pub(crate) async fn silence(&self, label: &str, pid: i32) -> DbErr {
+        let mut unanswered = Unanswered::default();
         loop {
             sleep(INTERVAL).await;
-            if let Err(silence) = self.look("", 0).await {
-                return silence;
+            match self.look(label, pid).await {
+                Ok(activity) if !unanswered.is_lost(Some(0), activity.as_ref()) => (),
+                Ok(_) => return backend::silence(SILENCE),
+                Err(silence) => return silence,
             }
         }
     }
@@ -93,7 +96,7 @@ impl<'a> Monitor<'a> {
                 Ok(activity) => activity,
                 Err(silence) => return silence,
             };
-            if unanswered.is_lost(what.db, activity.as_ref()) {
+            if unanswered.is_lost(what.db.statement_in_flight(), activity.as_ref()) {
                 return backend::silence(SILENCE);
             }
             let Activity { blockers: now, phase, .. } = activity.unwrap_or_default();
@@ -140,12 +143,13 @@ struct Unanswered(Option<(u64, Instant)>);
 
 impl Unanswered {
     /// Whether the server has been done with a statement for long, whose answer does not come.
-    fn is_lost(&mut self, db: &Database, activity: Option<&Activity>) -> bool {
-        let Some((number, activity)) = db.statement_in_flight().zip(activity) else {
+    fn is_lost(&mut self, in_flight: Option<u64>, activity: Option<&Activity>) -> bool {
+        let Some((number, activity)) = in_flight.zip(activity) else {
             self.0 = None;
             return false;
         };
-        let (_, since) = *self.0.filter(|(last, _)| *last == number).insert((number, Instant::now()));
+        let asked = self.0.filter(|(last, _)| *last == number).unwrap_or((number, Instant::now()));
+        let (_, since) = *self.0.insert(asked);
         let done = activity.sessions == 0 || activity.idle.is_some_and(|idle| idle >= SILENCE);
         done && since.elapsed() >= SILENCE
     }

@@ -22,7 +22,10 @@ mod url;
 use std::{
     fs::File,
     io,
-    sync::{Arc, atomic::AtomicBool},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicI32, Ordering},
+    },
     time::Duration,
 };
 
@@ -116,14 +119,20 @@ pub(crate) enum Mistrust {
 /// What a session is when it has connected.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Start {
-    /// Its process on the server.
-    pub(crate) pid: i32,
+    /// Its process on the server, since it has connected last.
+    pid: Arc<AtomicI32>,
     /// The first schema of the search path that exists, in which tables are made.
     pub(crate) schema: Option<String>,
     role: Option<String>,
     statement_timeout: String,
     /// What the pool has set since.
     settings: Vec<(String, String)>,
+}
+
+impl Start {
+    pub(crate) fn pid(&self) -> i32 {
+        self.pid.load(Ordering::Relaxed)
+    }
 }
 
 /// What a migration may have done unseen.

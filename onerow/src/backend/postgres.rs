@@ -3,7 +3,10 @@
 use std::{
     fs::File,
     io,
-    sync::{Arc, atomic::AtomicBool},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -150,7 +153,9 @@ impl Backend for Postgres {
     }
 
     async fn make_ready(&self, session: &Session) -> Result<(), Error> {
-        start(session.pool.get_postgres_connection_pool()).await.map(drop)
+        let (_, start) = start(session.pool.get_postgres_connection_pool()).await?;
+        session.start.pid.store(start.pid(), Ordering::Relaxed);
+        Ok(())
     }
 
     async fn dedicate(
@@ -396,7 +401,7 @@ impl Backend for Postgres {
         );
         let state = format!(
             "{AS_LOGIN}; SELECT pg_catalog.count(*), pg_catalog.date_part('epoch', \
-             pg_catalog.min(CASE WHEN state OPERATOR(pg_catalog.=) 'idle in transaction' \
+             pg_catalog.min(CASE WHEN pg_catalog.starts_with(state, 'idle in transaction') \
              THEN pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) state_change \
              ELSE '0'::pg_catalog.interval END)) \
              FROM pg_catalog.pg_stat_activity WHERE application_name OPERATOR(pg_catalog.=) '{label}' \
@@ -739,7 +744,8 @@ async fn start_of(connection: &mut sqlx::PgConnection) -> Result<Start, sqlx::Er
     for row in sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(connection).await? {
         match texts(&row)?.as_slice() {
             [None, schema, role, statement_timeout, pid] => {
-                start.pid = pid.as_deref().and_then(|pid| pid.parse().ok()).unwrap_or_default();
+                let pid = pid.as_deref().and_then(|pid| pid.parse().ok()).unwrap_or_default();
+                start.pid.store(pid, Ordering::Relaxed);
                 start.schema.clone_from(schema);
                 start.role.clone_from(role);
                 start.statement_timeout = statement_timeout.clone().unwrap_or_default();
