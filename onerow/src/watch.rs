@@ -67,12 +67,15 @@ impl<'a> Monitor<'a> {
         (output, blockers.into_inner().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Done when the server has been silent on two connections, one of them new.
-    pub(crate) async fn silence(&self) -> DbErr {
+    /// Done when the server has been silent on two connections, one of them new, or has long been done with the commit of this session.
+    pub(crate) async fn silence(&self, label: &str, pid: i32) -> DbErr {
+        let mut unanswered = Unanswered::default();
         loop {
             sleep(INTERVAL).await;
-            if let Err(silence) = self.look("", 0).await {
-                return silence;
+            match self.look(label, pid).await {
+                Ok(activity) if unanswered.lasts(Some(0), activity.as_ref()) < SILENCE => (),
+                Ok(_) => return backend::silence(SILENCE),
+                Err(silence) => return silence,
             }
         }
     }
@@ -98,7 +101,7 @@ impl<'a> Monitor<'a> {
                 Ok(activity) => activity,
                 Err(silence) => return silence,
             };
-            if unanswered.lasts(what.db, activity.as_ref()) >= patience {
+            if unanswered.lasts(what.db.statement_in_flight(), activity.as_ref()) >= patience {
                 return backend::silence(patience);
             }
             let Activity { blockers: now, phase, .. } = activity.unwrap_or_default();
@@ -113,13 +116,24 @@ impl<'a> Monitor<'a> {
         }
     }
 
-    /// Asks on the second connection, and if that is silent on a new one; `None` if there is none to be had, or it is refused.
+    /// Asks on the second connection, and if that is silent on a new one; `None` if there is none to be had, or it is refused or not
+    /// served.
     async fn look(&self, label: &str, pid: i32) -> Result<Option<Activity>, DbErr> {
         if let Ok(answer) = timeout(SILENCE, self.activity(label, pid)).await {
             return Ok(answer);
         }
         *self.session.lock().await = None;
-        timeout(SILENCE, self.activity(label, pid)).await.map_err(|_| backend::silence(SILENCE * 2))
+        match tokio::join!(timeout(SILENCE, self.activity(label, pid)), self.is_let_in()) {
+            (Ok(answer), _) => Ok(answer),
+            // A pooler lets in more than it serves at a time.
+            (Err(_), true) => Ok(None),
+            (Err(_), false) => Err(backend::silence(SILENCE * 2)),
+        }
+    }
+
+    async fn is_let_in(&self) -> bool {
+        let Ok(backend) = backend::of(self.pool) else { return false };
+        timeout(SILENCE, backend.lets_in(self.pool)).await.unwrap_or(false)
     }
 
     async fn activity(&self, label: &str, pid: i32) -> Option<Activity> {
@@ -134,8 +148,8 @@ struct Unanswered(Option<(u64, Instant)>);
 
 impl Unanswered {
     /// For how long the server has been done with a statement whose answer does not come.
-    fn lasts(&mut self, db: &Database, activity: Option<&Activity>) -> Duration {
-        let Some((number, activity)) = db.statement_in_flight().zip(activity) else {
+    fn lasts(&mut self, statement: Option<u64>, activity: Option<&Activity>) -> Duration {
+        let Some((number, activity)) = statement.zip(activity) else {
             self.0 = None;
             return Duration::ZERO;
         };

@@ -22,7 +22,10 @@ mod url;
 use std::{
     fs::File,
     io,
-    sync::{Arc, atomic::AtomicBool},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicI32, Ordering},
+    },
     time::Duration,
 };
 
@@ -116,14 +119,20 @@ pub(crate) enum Mistrust {
 /// What a session is when it has connected.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Start {
-    /// Its process on the server.
-    pub(crate) pid: i32,
+    /// Its process on the server, since it has connected last.
+    pid: Arc<AtomicI32>,
     /// The first schema of the search path that exists, in which tables are made.
     pub(crate) schema: Option<String>,
     role: Option<String>,
     statement_timeout: String,
     /// What the pool has set since.
     settings: Vec<(String, String)>,
+}
+
+impl Start {
+    pub(crate) fn pid(&self) -> i32 {
+        self.pid.load(Ordering::Relaxed)
+    }
 }
 
 /// What a migration may have done unseen.
@@ -241,6 +250,11 @@ pub(crate) trait Backend: Send + Sync {
         pool: &DatabaseConnection,
         table: &Table,
     ) -> Result<(Option<String>, Option<Mistrust>), DbErr>;
+
+    /// Whether a new connection is answered, if only by a pooler.
+    async fn lets_in(&self, _: &DatabaseConnection) -> bool {
+        true
+    }
 
     /// Closes the connections of a pool that nobody uses, if a server may run out of them.
     async fn release_idle(&self, pool: &DatabaseConnection);

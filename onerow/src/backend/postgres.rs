@@ -3,7 +3,10 @@
 use std::{
     fs::File,
     io,
-    sync::{Arc, atomic::AtomicBool},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -127,6 +130,14 @@ impl Backend for Postgres {
         rows.first().map_or(Ok((None, None)), |row| examined(row).map_err(query_error))
     }
 
+    async fn lets_in(&self, pool: &DatabaseConnection) -> bool {
+        let options = pool.get_postgres_connection_pool().connect_options();
+        match sqlx::PgConnection::connect_with(&options).await {
+            Ok(connection) => connection.close().await.is_ok(),
+            Err(_) => false,
+        }
+    }
+
     async fn release_idle(&self, pool: &DatabaseConnection) {
         let pool = pool.get_postgres_connection_pool();
         while let Some(idle) = pool.try_acquire() {
@@ -146,7 +157,9 @@ impl Backend for Postgres {
     }
 
     async fn make_ready(&self, session: &Session) -> Result<(), Error> {
-        start(session.pool.get_postgres_connection_pool()).await.map(drop)
+        let (_, start) = start(session.pool.get_postgres_connection_pool()).await?;
+        session.start.pid.store(start.pid(), Ordering::Relaxed);
+        Ok(())
     }
 
     async fn dedicate(
@@ -392,7 +405,7 @@ impl Backend for Postgres {
              WHERE s.application_name OPERATOR(pg_catalog.=) '{label}'"
         );
         let state = format!(
-            "SELECT pg_catalog.count(*), pg_catalog.date_part('epoch', \
+            "{AS_LOGIN}; SELECT pg_catalog.count(*), pg_catalog.date_part('epoch', \
              pg_catalog.min(CASE WHEN state OPERATOR(pg_catalog.<>) 'active' \
              THEN pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) state_change \
              ELSE '0'::pg_catalog.interval END)) \
@@ -423,14 +436,15 @@ impl Backend for Postgres {
         let (digits_at, label_at) = (prefix.len() + 1, prefix.len() + 1 + RUN_DIGITS);
         let name = "s.application_name";
         // Whatever its state: between two statements of a migration it is idle. Its label anybody may choose; the right to move the
-        // version is what a runner has, and that not everybody.
+        // version is what a runner has, and that not everybody. A role that inherits nothing may take the one that has it.
         let sql = format!(
             "SELECT {SESSION} FROM pg_catalog.pg_stat_activity s
              WHERE s.datname OPERATOR(pg_catalog.=) pg_catalog.current_database()
              AND pg_catalog.starts_with({name}, '{prefix}')
              AND pg_catalog.substr({name}, {digits_at}, {RUN_DIGITS}) OPERATOR(pg_catalog.<>) '{digits}'
              AND pg_catalog.substr({name}, {label_at}) OPERATOR(pg_catalog.=) '{label}'
-             AND pg_catalog.has_table_privilege(s.usesysid, {}::pg_catalog.regclass, 'UPDATE')",
+             AND EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE pg_catalog.pg_has_role(s.usesysid, r.oid, 'MEMBER')
+                 AND pg_catalog.has_table_privilege(r.oid, {}::pg_catalog.regclass, 'UPDATE'))",
             text(&table.sql())
         );
         sessions(session, sql).await
@@ -438,7 +452,7 @@ impl Backend for Postgres {
 
     async fn cancel(&self, monitor: &Session, run: &str) -> Result<(), DbErr> {
         let sql = format!(
-            "SELECT pg_catalog.pg_cancel_backend(pid) FROM pg_catalog.pg_stat_activity
+            "{AS_LOGIN}; SELECT pg_catalog.pg_cancel_backend(pid) FROM pg_catalog.pg_stat_activity
              WHERE pg_catalog.strpos(application_name, '{run}') OPERATOR(pg_catalog.>) 0
              AND state OPERATOR(pg_catalog.=) 'active'
              AND pid OPERATOR(pg_catalog.<>) pg_catalog.pg_backend_pid()"
@@ -448,7 +462,7 @@ impl Backend for Postgres {
 
     async fn terminate(&self, monitor: &Session, run: &str) -> Result<(), DbErr> {
         let sql = format!(
-            "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity
+            "{AS_LOGIN}; SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity
              WHERE pg_catalog.strpos(application_name, '{run}') OPERATOR(pg_catalog.>) 0
              AND state OPERATOR(pg_catalog.=) 'active' AND pid OPERATOR(pg_catalog.<>) pg_catalog.pg_backend_pid()"
         );
@@ -769,7 +783,8 @@ async fn start_of(connection: &mut sqlx::PgConnection) -> Result<Start, sqlx::Er
     for row in sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(connection).await? {
         match texts(&row)?.as_slice() {
             [None, schema, role, statement_timeout, pid] => {
-                start.pid = pid.as_deref().and_then(|pid| pid.parse().ok()).unwrap_or_default();
+                let pid = pid.as_deref().and_then(|pid| pid.parse().ok()).unwrap_or_default();
+                start.pid.store(pid, Ordering::Relaxed);
                 start.schema.clone_from(schema);
                 start.role.clone_from(role);
                 start.statement_timeout = statement_timeout.clone().unwrap_or_default();
@@ -797,6 +812,9 @@ fn look_for(mark: &str) -> String {
 fn text(value: &str) -> String {
     format!("E'{}'", value.replace('\\', "\\\\").replace('\'', "''"))
 }
+
+/// A role that the session has taken may neither see the states of its login's sessions nor end their statements.
+const AS_LOGIN: &str = "SET LOCAL ROLE none";
 
 /// What [`sessions`] reads of a row of `pg_stat_activity s`.
 const SESSION: &str = "s.pid, coalesce(s.application_name, ''),

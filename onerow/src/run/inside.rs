@@ -120,14 +120,14 @@ impl Run<'_> {
         let (first, last) = (first.version, last.version);
         let durable = self.is_durable(last) || self.flushed.elapsed() >= FLUSH;
         let moved = Move { table: &self.table, from: self.version, to: last, durable };
-        let next = self.next_settings(last);
+        let (next, label) = (self.next_settings(last), self.label(first));
         let committing = Arc::clone(&self.committing);
         let _committing = committing.lock().await;
         let commit = self.session.backend.commit(&self.session, claim, &moved, next.as_ref());
         // Synchronous replicas and deferred constraints may take their time; silence may not.
         let committed = tokio::select! {
             committed = commit => committed,
-            silence = self.monitor.silence() => Err(Failure::Commit(silence)),
+            silence = self.monitor.silence(&label, self.session.start.pid()) => Err(Failure::Commit(silence)),
         };
         match committed {
             Ok(claim) => self.claim = claim,

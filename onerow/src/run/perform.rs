@@ -26,7 +26,7 @@ impl Run<'_> {
             target: self.target,
         });
         let label = self.label(number);
-        let pid = self.worker.as_ref().unwrap_or(&self.session).start.pid;
+        let pid = self.worker.as_ref().unwrap_or(&self.session).start.pid();
         let what = Watched { version: number, db, label: &label, pid, lock_timeout };
         let (outcome, blockers) =
             self.monitor.watch(steps(migration, db), &what, |step| self.tell(step)).await;

@@ -172,3 +172,13 @@ async fn a_migration_outside_a_transaction_is_refused_by_a_pooler_that_has_one_c
     assert!(error.next_step().contains("default_pool_size"), "{error:?}");
     assert_eq!(registry([Sql::default(), Sql::new(["SELECT 1"])]).up(&db).await.unwrap().version, 1);
 }
+
+#[tokio::test]
+async fn a_pooler_that_is_busy_with_the_migration_itself_is_not_taken_for_a_silent_line() {
+    if !Backend::Postgres.is_wanted() {
+        return;
+    }
+    let proxy = Proxy::start_with(1);
+    let db = proxy.database().await;
+    assert_eq!(registry([Sql::new(["SELECT pg_sleep(24)"])]).up(&db).await.unwrap().version, 0);
+}

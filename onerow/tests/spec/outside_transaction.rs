@@ -241,6 +241,35 @@ async fn a_second_runner_does_not_start_before_the_session_of_one_that_lost_the_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn runners_that_take_the_role_of_the_owner_are_kept_apart_though_they_inherit_nothing() {
+    if !Backend::Postgres.is_wanted() {
+        return;
+    }
+    let server = PostgresServer::start().unwrap();
+    let db = Database::connect(server.url("postgres")).await.unwrap();
+    let roles = "CREATE ROLE owner; ALTER SCHEMA public OWNER TO owner;
+        CREATE ROLE runner LOGIN NOINHERIT PASSWORD 'r' IN ROLE owner; ALTER ROLE runner SET role = owner";
+    db.execute_unprepared(roles).await.unwrap();
+    let url = format!("postgres://runner:r@127.0.0.1:{}/postgres", server.port());
+    slow(0, Duration::ZERO).up(&Database::connect(url.clone()).await.unwrap()).to(0).await.unwrap();
+    let run = |rest| {
+        let (url, rest) = (url.clone(), Duration::from_millis(rest));
+        tokio::spawn(async move {
+            let handle = Database::connect(url).await.unwrap();
+            slow(10, rest).up(&handle).await.map(|report| report.version)
+        })
+    };
+    let first = run(300);
+    sleep(Duration::from_millis(100)).await;
+    let second = run(10);
+    end_the_claim(&db).await;
+
+    assert!(first.await.unwrap().is_err());
+    assert_eq!(second.await.unwrap().unwrap(), 1);
+    assert_eq!(number(&db, CHANGES).await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_only_calls_himself_a_runner_keeps_nobody_waiting() {
     if !Backend::Postgres.is_wanted() {
         return;

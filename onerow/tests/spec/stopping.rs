@@ -1,7 +1,8 @@
 //! Runs that are stopped, by their caller or by `kill -9`, and those that last.
 
 use std::{
-    sync::Mutex,
+    future::pending,
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
@@ -12,7 +13,12 @@ use nix::{
 use onerow::{
     Error, Progress, on_every_backend,
     prelude::*,
-    testing::{Backend, TestDatabase},
+    testing::{Backend, PostgresServer, TestDatabase},
+};
+use tokio::{
+    io::copy_bidirectional,
+    net::{TcpListener, TcpStream},
+    sync::Notify,
 };
 
 use crate::support::{Sql, has_table, number, registry, runner_of, version};
@@ -114,6 +120,27 @@ async fn until(db: &Database, executing: bool) {
 }
 
 #[tokio::test]
+async fn the_statement_is_ended_of_a_login_that_takes_another_role() {
+    if !Backend::Postgres.is_wanted() {
+        return;
+    }
+    let server = PostgresServer::start().unwrap();
+    let db = Database::connect(server.url("postgres")).await.unwrap();
+    let roles = "CREATE ROLE owner; ALTER SCHEMA public OWNER TO owner;
+        CREATE ROLE runner LOGIN PASSWORD 'r' IN ROLE owner; ALTER ROLE runner SET role = owner";
+    db.execute_unprepared(roles).await.unwrap();
+    let url = format!("postgres://runner:r@127.0.0.1:{}/postgres", server.port());
+    let app = Database::connect(url).await.unwrap();
+    // So that the server does not find out by itself that nobody waits for it.
+    let alone = "SET client_connection_check_interval = 0; SELECT pg_sleep(60)";
+    let registry = registry([Sql::new([alone])]);
+    let stop = tokio::time::sleep(Duration::from_millis(1500));
+    let error = registry.up(&app).cancel_on(stop).await.unwrap_err();
+    assert!(matches!(error, Error::Cancelled { version: Some(-1) }), "{error:?}");
+    until(&db, false).await;
+}
+
+#[tokio::test]
 async fn the_server_ends_the_statement_of_a_killed_runner_in_and_outside_a_transaction() {
     if !Backend::Postgres.is_wanted() {
         return;
@@ -204,4 +231,41 @@ on_every_backend! {
         let (version, told) = stopped_after(&db, registry, 500).await;
         assert_eq!(told, (0..=version.unwrap()).collect::<Vec<_>>());
     }
+}
+
+/// Forwards connections; those that are there when it is notified say nothing any more, not even that they end.
+async fn forward(listener: TcpListener, server: u16, mute: Arc<Notify>) {
+    while let Ok((mut client, _)) = listener.accept().await {
+        let mut upstream = TcpStream::connect(("127.0.0.1", server)).await.unwrap();
+        let mute = Arc::clone(&mute);
+        tokio::spawn(async move {
+            tokio::select! {
+                _ = copy_bidirectional(&mut client, &mut upstream) => (),
+                () = mute.notified() => pending().await,
+            }
+        });
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_statement_is_given_up_whose_answer_is_lost_though_new_connections_are_served() {
+    if !Backend::Postgres.is_wanted() {
+        return;
+    }
+    let server = PostgresServer::start().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let proxy = format!(":{}/", listener.local_addr().unwrap().port());
+    let mute = Arc::new(Notify::new());
+    tokio::spawn(forward(listener, server.port(), Arc::clone(&mute)));
+    let direct = server.url("postgres");
+    let db = Database::connect(direct.replace(&format!(":{}/", server.port()), &proxy)).await.unwrap();
+    let silence = async {
+        until(&Database::connect(direct.clone()).await.unwrap(), true).await;
+        mute.notify_waiters();
+    };
+    let registry = registry([Sql::new(["SELECT pg_sleep(2)"])]);
+    let run = tokio::time::timeout(Duration::from_secs(60), registry.up(&db).into_future());
+    let (run, ()) = tokio::join!(run, silence);
+    let error = run.expect("it waits for the answer").unwrap_err();
+    assert!(matches!(error, Error::MigrationFailed { migration: 0, .. }), "{error:?}");
 }

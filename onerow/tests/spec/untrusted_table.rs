@@ -101,6 +101,28 @@ async fn a_superuser_is_not_told_by_another_role_that_there_is_nothing_to_do() {
 }
 
 #[tokio::test]
+async fn nobody_is_told_by_anything_but_an_ordinary_table_that_there_is_nothing_to_do() {
+    let row = "SELECT true AS onerow_id, 0 AS version";
+    let parts = "CREATE TABLE part PARTITION OF schema_migration DEFAULT;
+        INSERT INTO schema_migration VALUES (true, 0); GRANT SELECT ON schema_migration TO PUBLIC";
+    for made in [
+        format!(
+            "CREATE MATERIALIZED VIEW schema_migration AS {row}; GRANT SELECT ON schema_migration TO PUBLIC"
+        ),
+        format!(
+            "CREATE TABLE schema_migration (onerow_id BOOL, version INTEGER) PARTITION BY LIST (version); {parts}"
+        ),
+    ] {
+        let Some(shared) = Shared::start().await else { return };
+        shared.as_intruder(&made).await;
+        for db in [&shared.admin, &shared.connect("owner").await] {
+            assert!(shared.refuses(db).await.contains("is not an ordinary table"), "{made}");
+            assert!(matches!(logged(1).status(db).await, Err(Error::UntrustedTable { .. })), "{made}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn row_security_of_another_role_is_not_entered() {
     let Some(shared) = Shared::start().await else { return };
     let policy = "INSERT INTO schema_migration (version) VALUES (0); GRANT ALL ON schema_migration TO PUBLIC;
