@@ -107,12 +107,12 @@ impl Backend for Postgres {
         pool: &DatabaseConnection,
         table: &Table,
     ) -> Result<Result<VersionRow, DbErr>, Error> {
-        let pool = pool.get_postgres_connection_pool();
+        let connections = pool.get_postgres_connection_pool();
         let sql = read_row(table);
-        let answer = if let Some(answer) = ask_idle(pool, &sql).await {
+        let answer = if let Some(answer) = ask_idle(connections, &sql).await {
             answer
         } else {
-            let mut connection = first_connection(pool).await?;
+            let mut connection = first_connection(connections).await?;
             let answer = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(&mut *connection).await;
             connection.return_to_pool().await;
             answer
@@ -120,10 +120,22 @@ impl Backend for Postgres {
         let row = answer.and_then(|rows| row_of(&rows)).map_err(query_error);
         match row {
             Err(error) if code_of(&error).is_some_and(|code| NOT_A_TABLE.contains(&&*code)) => {
-                Ok(Ok(VersionRow { mistrust: Some(not_a_table(pool, table).await), ..VersionRow::default() }))
+                let mistrust = Some(not_a_table(connections, table).await);
+                Ok(Ok(VersionRow { mistrust, ..VersionRow::default() }))
+            }
+            // So says the server if the role has `row_security = off`.
+            Err(error) if self.fault(&error) == Fault::Denied && self.hides_rows(pool, table).await => {
+                Ok(Ok(VersionRow { mistrust: Some(Mistrust::Hidden), ..VersionRow::default() }))
             }
             row => Ok(row),
         }
+    }
+
+    async fn hides_rows(&self, pool: &DatabaseConnection, table: &Table) -> bool {
+        let sql =
+            format!("SELECT pg_catalog.row_security_active(pg_catalog.to_regclass({}))", text(&table.sql()));
+        let answer = self.fetch_texts(pool, &sql).await.ok().and_then(|mut rows| rows.pop().flatten());
+        answer.as_deref() == Some("t")
     }
 
     async fn lets_in(&self, pool: &DatabaseConnection) -> bool {

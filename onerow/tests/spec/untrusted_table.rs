@@ -106,8 +106,12 @@ async fn nobody_is_told_by_anything_but_an_ordinary_table_that_there_is_nothing_
     let parts = "CREATE TABLE part PARTITION OF schema_migration DEFAULT;
         INSERT INTO schema_migration VALUES (true, 0); GRANT SELECT ON schema_migration TO PUBLIC";
     for made in [
-        format!("CREATE MATERIALIZED VIEW schema_migration AS {row}; GRANT SELECT ON schema_migration TO PUBLIC"),
-        format!("CREATE TABLE schema_migration (onerow_id BOOL, version INTEGER) PARTITION BY LIST (version); {parts}"),
+        format!(
+            "CREATE MATERIALIZED VIEW schema_migration AS {row}; GRANT SELECT ON schema_migration TO PUBLIC"
+        ),
+        format!(
+            "CREATE TABLE schema_migration (onerow_id BOOL, version INTEGER) PARTITION BY LIST (version); {parts}"
+        ),
     ] {
         let Some(shared) = Shared::start().await else { return };
         shared.as_intruder(&made).await;
@@ -162,6 +166,29 @@ async fn row_security_that_hides_the_row_is_told_as_that() {
         assert!(matches!(error, Error::RowHidden { .. }), "{error:?}");
     }
     assert_eq!(logged(1).up(&shared.connect("owner").await).await.unwrap().applied.len(), 0);
+}
+
+#[tokio::test]
+async fn row_security_that_hides_the_row_only_from_who_writes_is_told_as_that_too() {
+    let Some(shared) = Shared::start().await else { return };
+    let owner = shared.connect("owner").await;
+    logged(1).up(&owner).await.unwrap();
+    let force = "ALTER TABLE schema_migration ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+        CREATE POLICY reading ON schema_migration FOR SELECT USING (true)";
+    owner.execute_unprepared(force).await.unwrap();
+    let error = logged(2).up(&owner).await.unwrap_err();
+    assert!(matches!(error, Error::RowHidden { .. }), "{error:?}");
+    assert!(!has_table(&owner, "t1").await);
+}
+
+#[tokio::test]
+async fn row_security_is_named_if_the_role_has_it_switched_off() {
+    let Some(shared) = Shared::start().await else { return };
+    logged(1).up(&shared.connect("owner").await).await.unwrap();
+    shared.as_admin("GRANT SELECT ON schema_migration TO app; ALTER ROLE app SET row_security = off").await;
+    shared.as_admin("ALTER TABLE schema_migration ENABLE ROW LEVEL SECURITY").await;
+    let error = logged(1).status(&shared.connect("app").await).await.unwrap_err();
+    assert!(matches!(error, Error::RowHidden { .. }), "{error:?}");
 }
 
 #[tokio::test]
