@@ -153,7 +153,8 @@ impl Unanswered {
             self.0 = None;
             return Duration::ZERO;
         };
-        let (_, since) = *self.0.filter(|(last, _)| *last == number).insert((number, Instant::now()));
+        let asked = self.0.filter(|(last, _)| *last == number).unwrap_or((number, Instant::now()));
+        let (_, since) = *self.0.insert(asked);
         let done = if activity.sessions == 0 { Some(Duration::MAX) } else { activity.idle };
         since.elapsed().min(done.unwrap_or_default())
     }

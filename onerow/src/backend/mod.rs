@@ -251,6 +251,11 @@ pub(crate) trait Backend: Send + Sync {
         table: &Table,
     ) -> Result<(Option<String>, Option<Mistrust>), DbErr>;
 
+    /// Whether row-level security holds for this user at the table.
+    async fn hides_rows(&self, _: &DatabaseConnection, _: &Table) -> bool {
+        false
+    }
+
     /// Whether a new connection is answered, if only by a pooler.
     async fn lets_in(&self, _: &DatabaseConnection) -> bool {
         true

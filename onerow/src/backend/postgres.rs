@@ -112,6 +112,10 @@ impl Backend for Postgres {
                 return Ok(Ok(VersionRow { rows: versions(&rows), mistrust: None }));
             }
             Ok(rows) => versions(&rows),
+            // So says the server if the role has `row_security = off`.
+            Err(error) if fault(&error) == Fault::Denied && self.hides_rows(pool, table).await => {
+                return Ok(Ok(VersionRow { mistrust: Some(Mistrust::Hidden), ..VersionRow::default() }));
+            }
             // It is no table.
             Err(error) if code(&error).is_some_and(|code| NOT_A_TABLE.contains(&&*code)) => Vec::new(),
             Err(error) => return Ok(Err(query_error(error))),
@@ -128,6 +132,13 @@ impl Backend for Postgres {
         let rows = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(pool.get_postgres_connection_pool());
         let rows = rows.await.map_err(query_error)?;
         rows.first().map_or(Ok((None, None)), |row| examined(row).map_err(query_error))
+    }
+
+    async fn hides_rows(&self, pool: &DatabaseConnection, table: &Table) -> bool {
+        let sql =
+            format!("SELECT pg_catalog.row_security_active(pg_catalog.to_regclass({}))", text(&table.sql()));
+        let answer = self.fetch_texts(pool, &sql).await.ok().and_then(|mut rows| rows.pop().flatten());
+        answer.as_deref() == Some("t")
     }
 
     async fn lets_in(&self, pool: &DatabaseConnection) -> bool {
@@ -485,15 +496,8 @@ impl Postgres {
         // Row security of one who is trusted may show it.
         let answer = sqlx::raw_sql(AssertSqlSafe(read_row(table, false)));
         let answer = answer.fetch_all(pool.get_postgres_connection_pool()).await.map_err(query_error)?;
-        let hidden = answer.is_empty() && self.has_row_security(pool, table).await?;
+        let hidden = answer.is_empty() && self.hides_rows(pool, table).await;
         Ok(VersionRow { rows: versions(&answer), mistrust: hidden.then_some(Mistrust::Hidden) })
-    }
-
-    async fn has_row_security(&self, pool: &DatabaseConnection, table: &Table) -> Result<bool, DbErr> {
-        let literal = text(&table.sql());
-        let look = format!("SELECT pg_catalog.row_security_active({literal}::pg_catalog.regclass)");
-        let answer = self.fetch_texts(pool, &look).await?;
-        Ok(answer.first().is_some_and(|active| active.as_deref() == Some("t")))
     }
 }
 

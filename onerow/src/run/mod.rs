@@ -213,6 +213,10 @@ impl<'a> Run<'a> {
     async fn look_again(&mut self) -> Result<(), Error> {
         match self.read().await?.version() {
             Some(version) if version != self.version => self.moved_to(version),
+            // It may be read, and not be locked.
+            _ if self.session.backend.hides_rows(&self.session.pool, &self.table).await => {
+                Err(Error::RowHidden { table: self.table.to_string() })
+            }
             _ => Err(Error::InvalidVersion {
                 table: self.called.to_string(),
                 found: format!("{}, as something else than a number", self.version),

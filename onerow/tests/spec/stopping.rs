@@ -264,7 +264,7 @@ async fn a_statement_is_given_up_whose_answer_is_lost_though_new_connections_are
         mute.notify_waiters();
     };
     let registry = registry([Sql::new(["SELECT pg_sleep(2)"])]);
-    let run = tokio::time::timeout(Duration::from_secs(60), registry.up(&db).into_future());
+    let run = tokio::time::timeout(Duration::from_mins(1), registry.up(&db).into_future());
     let (run, ()) = tokio::join!(run, silence);
     let error = run.expect("it waits for the answer").unwrap_err();
     assert!(matches!(error, Error::MigrationFailed { migration: 0, .. }), "{error:?}");

@@ -169,6 +169,29 @@ async fn row_security_that_hides_the_row_is_told_as_that() {
 }
 
 #[tokio::test]
+async fn row_security_that_hides_the_row_only_from_who_writes_is_told_as_that_too() {
+    let Some(shared) = Shared::start().await else { return };
+    let owner = shared.connect("owner").await;
+    logged(1).up(&owner).await.unwrap();
+    let force = "ALTER TABLE schema_migration ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+        CREATE POLICY reading ON schema_migration FOR SELECT USING (true)";
+    owner.execute_unprepared(force).await.unwrap();
+    let error = logged(2).up(&owner).await.unwrap_err();
+    assert!(matches!(error, Error::RowHidden { .. }), "{error:?}");
+    assert!(!has_table(&owner, "t1").await);
+}
+
+#[tokio::test]
+async fn row_security_is_named_if_the_role_has_it_switched_off() {
+    let Some(shared) = Shared::start().await else { return };
+    logged(1).up(&shared.connect("owner").await).await.unwrap();
+    shared.as_admin("GRANT SELECT ON schema_migration TO app; ALTER ROLE app SET row_security = off").await;
+    shared.as_admin("ALTER TABLE schema_migration ENABLE ROW LEVEL SECURITY").await;
+    let error = logged(1).status(&shared.connect("app").await).await.unwrap_err();
+    assert!(matches!(error, Error::RowHidden { .. }), "{error:?}");
+}
+
+#[tokio::test]
 async fn an_app_that_may_only_read_finds_that_there_is_nothing_to_do() {
     let Some(shared) = Shared::start().await else { return };
     logged(1).up(&shared.connect("owner").await).await.unwrap();
