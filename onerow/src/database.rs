@@ -43,6 +43,10 @@ pub struct Database {
     unsure: AtomicBool,
     /// Whether a PRAGMA may have been run.
     sets: AtomicBool,
+    /// Whether more may have been done to an SQLite schema than to add to it.
+    alters: AtomicBool,
+    /// Whether a foreign key may have been declared.
+    refers: AtomicBool,
     /// Whether this is a migration's, whose errors name its statement.
     counts: bool,
 }
@@ -113,7 +117,9 @@ impl Database {
     #[must_use]
     pub fn schema(&self) -> SchemaManager<'_> {
         // It gives out its connection.
-        self.sets.store(true, Ordering::Relaxed);
+        for unseen in [&self.sets, &self.alters, &self.refers] {
+            unseen.store(true, Ordering::Relaxed);
+        }
         match &self.inner {
             Inner::Pool(pool) => SchemaManager::new(pool),
             Inner::Transaction(transaction) => SchemaManager::new(transaction),
@@ -135,6 +141,8 @@ impl Database {
             listener: Listener::default(),
             unsure: AtomicBool::new(false),
             sets: AtomicBool::new(false),
+            alters: AtomicBool::new(false),
+            refers: AtomicBool::new(false),
             counts: false,
             statements: Statements::default(),
         }
@@ -143,7 +151,8 @@ impl Database {
     /// What a migration may have done on this handle unseen.
     pub(crate) fn doubt(&self) -> Doubt {
         let rows = self.unsure.load(Ordering::Relaxed);
-        Doubt { rows, settings: rows || self.sets.load(Ordering::Relaxed) }
+        let may = |seen: &AtomicBool| rows || seen.load(Ordering::Relaxed);
+        Doubt { rows, settings: may(&self.sets), schema: may(&self.alters), children: may(&self.refers) }
     }
 
     fn be_unsure(&self) {
@@ -152,6 +161,8 @@ impl Database {
 
     /// What runs on a nested transaction, or on the connection of [`schema`](Self::schema), is not seen here.
     async fn refuse_ineffective(&self, sql: &str) -> Result<(), DbErr> {
+        self.alters.fetch_or(pragma::may_alter(sql), Ordering::Relaxed);
+        self.refers.fetch_or(pragma::may_refer(sql), Ordering::Relaxed);
         match &self.inner {
             Inner::Transaction(transaction) if pragma::is_in(sql) => {
                 self.sets.store(true, Ordering::Relaxed);

@@ -1,7 +1,9 @@
 //! Files that hold both ways, up and down, as some tools have them: sent whole they would do and
 //! undo.
 
-use crate::lexer::{Dialect, Kind, line, tokens};
+use std::ops::Range;
+
+use crate::lexer::{Dialect, Kind, line, statements, tokens};
 
 /// The part of a file that goes back.
 #[derive(Debug, PartialEq, Eq)]
@@ -28,8 +30,11 @@ const MARKERS: [(&str, &str); 14] = [
     ("!downs", "Play's evolutions"),
     ("down.sql", "Atlas"),
     ("migrate down", "a tool with both ways in a file"),
-    ("down", "a tool with both ways in a file"),
+    (PLAIN, "a tool with both ways in a file"),
 ];
+
+/// The word as a comment within a statement says what a row or a column is for.
+const PLAIN: &str = "down";
 
 /// What takes options behind its marker: dbmate's `transaction:false`, sql-migrate's
 /// `notransaction`.
@@ -47,11 +52,16 @@ pub fn part(sql: &str) -> Option<Down> {
             return None;
         }
         let text = sql[begin..].lines().next()?.trim();
-        Some(Down { tool: tool(text)?, line: line(sql, token.start), marker: text.to_owned() })
+        let (marker, tool) = marker(text)?;
+        let is_within = |statement: &Range<usize>| statement.contains(&token.start);
+        if marker == PLAIN && statements(sql, Dialect::Postgres).iter().any(is_within) {
+            return None;
+        }
+        Some(Down { tool, line: line(sql, token.start), marker: text.to_owned() })
     })
 }
 
-fn tool(line: &str) -> Option<&'static str> {
+fn marker(line: &str) -> Option<(&'static str, &'static str)> {
     let around = |letter: char| letter.is_whitespace() || "#-=:;\u{feff}".contains(letter);
     let words: Vec<_> = line.trim_matches(around).split_whitespace().map(str::to_lowercase).collect();
     let text = words.join(" ").replace("migrate: down", "migrate:down").replace("//@ undo", "//@undo");
@@ -59,7 +69,7 @@ fn tool(line: &str) -> Option<&'static str> {
         text == marker
             || WITH_OPTIONS.iter().any(|begin| begin.trim_end() == marker && text.starts_with(begin))
     };
-    MARKERS.iter().find(|(marker, _)| is_it(marker)).map(|(_, tool)| *tool)
+    MARKERS.into_iter().find(|(marker, _)| is_it(marker))
 }
 
 #[cfg(test)]
@@ -129,6 +139,8 @@ mod tests {
             "/*\n-- migrate:down\n*/",
             "SELECT 1 # 2",
             "SELECT down FROM t",
+            "INSERT INTO states VALUES\n-- up\n('up'),\n-- down\n('down');",
+            "CREATE TRIGGER t AFTER INSERT ON a BEGIN\n  DELETE FROM b;\n  -- down\n  DELETE FROM c;\nEND;",
             "CREATE TABLE t (a INT);\n-- Down:\n-- DROP TABLE t;\n",
         ] {
             assert_eq!(part(sql), None, "{sql}");

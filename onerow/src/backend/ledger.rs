@@ -43,8 +43,10 @@ pub(crate) struct Seen {
     children: BTreeMap<String, String>,
     /// Of the tables that were looked at since some row was seen to lack its parent.
     pub(crate) orphans: Orphans,
-    /// How many migrations were found to have only added tables since.
+    /// How many migrations were found to have only added to the schema since, of those of which more was to be feared.
     pub(crate) unread: u32,
+    /// Whether a table with a foreign key may have been added since.
+    pub(crate) has_new_children: bool,
 }
 
 /// What SQLite says of the session and its database.

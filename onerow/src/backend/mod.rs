@@ -142,6 +142,10 @@ pub(crate) struct Doubt {
     pub(crate) rows: bool,
     /// It may have set something for its session.
     pub(crate) settings: bool,
+    /// It may have done more to an SQLite schema than to add to it.
+    pub(crate) schema: bool,
+    /// It may have added a table with a foreign key.
+    pub(crate) children: bool,
 }
 
 /// What became of a migration that has run.

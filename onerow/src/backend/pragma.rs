@@ -50,8 +50,9 @@ impl Pragma {
             (_, other) => other,
         };
         let found = found.to_ascii_lowercase();
-        // UTF-16 is either of UTF-16le and UTF-16be.
-        if self.name == "encoding" { found.starts_with(asked) } else { found == asked }
+        // UTF8 is UTF-8, and UTF-16 is either of UTF-16le and UTF-16be.
+        let bare = |encoding: &str| encoding.replace('-', "");
+        if self.name == "encoding" { bare(&found).starts_with(&bare(asked)) } else { found == asked }
     }
 
     fn ineffective(&self, found: &str) -> DbErr {
@@ -77,7 +78,21 @@ pub(crate) fn sql_of(statement: &Statement) -> String {
 
 /// Whether the script may hold one.
 pub(crate) fn is_in(sql: &str) -> bool {
-    sql.as_bytes().windows(6).any(|word| word.eq_ignore_ascii_case(b"pragma"))
+    holds(sql, "pragma")
+}
+
+/// Whether the script may alter or drop anything, make anything temporary, attach or detach a file, or write to the schema.
+pub(crate) fn may_alter(sql: &str) -> bool {
+    ["alter", "drop", "temp", "tach", "pragma"].into_iter().any(|word| holds(sql, word))
+}
+
+/// Whether the script may declare a foreign key.
+pub(crate) fn may_refer(sql: &str) -> bool {
+    holds(sql, "references")
+}
+
+fn holds(sql: &str, word: &str) -> bool {
+    sql.as_bytes().windows(word.len()).any(|bytes| bytes.eq_ignore_ascii_case(word.as_bytes()))
 }
 
 /// Those of a script, in lower case.

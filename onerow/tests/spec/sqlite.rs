@@ -418,7 +418,8 @@ async fn a_pragma_that_asks_for_what_is_there_already_passes() {
     }
     let db = Backend::Sqlite.empty_database().await;
     let harmless = Sql::new([
-        "PRAGMA journal_mode; PRAGMA journal_mode = DELETE; PRAGMA encoding = \"UTF-8\"; PRAGMA auto_vacuum = NONE",
+        "PRAGMA journal_mode; PRAGMA journal_mode = DELETE; PRAGMA encoding = \"UTF-8\"; PRAGMA encoding = utf8",
+        "PRAGMA auto_vacuum = NONE",
         "PRAGMA foreign_keys = OFF; CREATE TABLE t (id INTEGER); PRAGMA foreign_keys = ON",
         "PRAGMA user_version = 7",
     ]);
