@@ -128,6 +128,7 @@ pub(crate) struct Start {
 
 /// What a migration may have done unseen.
 #[derive(Debug, Clone, Copy)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a doubt of its own")]
 pub(crate) struct Doubt {
     /// It may have gone on after a statement that failed, some of whose rows were told of as written.
     pub(crate) rows: bool,
