@@ -108,6 +108,10 @@ impl Seen {
         seen
     }
 
+    pub(crate) fn has(&self, table: &str) -> bool {
+        self.tables.keys().any(|known| known.eq_ignore_ascii_case(table))
+    }
+
     /// Takes in tables that were not seen before.
     pub(crate) fn add(&mut self, tables: BTreeMap<String, String>) {
         for (name, sql) in tables {
@@ -152,6 +156,13 @@ impl Seen {
         gone.chain(new).map(|(name, _)| name.clone()).collect()
     }
 
+    /// Of tables that are gone nothing is known any more.
+    pub(crate) fn forget_gone(&mut self) {
+        let mut orphans = std::mem::take(&mut self.orphans);
+        orphans.retain(|(child, _), _| self.has(child));
+        self.orphans = orphans;
+    }
+
     /// Keeps what was found in these tables.
     pub(crate) fn keep(&mut self, children: &BTreeSet<String>, orphans: Orphans) {
         self.orphans.retain(|(child, _), _| !children.contains(child));
@@ -168,6 +179,18 @@ pub(crate) fn more(before: &Orphans, after: &Orphans) -> Option<Failure> {
         let rows = rows.checked_sub(before.get(key).copied().unwrap_or(0)).filter(|rows| *rows > 0)?;
         Some(Failure::ForeignKeys { rows, table: key.0.clone() })
     })
+}
+
+/// Whether more rows lack their parent than did in the tables that are gone, which may have been renamed or copied.
+pub(crate) fn more_elsewhere(before: &Orphans, after: &Orphans, has: impl Fn(&str) -> bool) -> bool {
+    let stayed = |(child, parent): &(String, String)| has(child) && has(parent);
+    let gone: usize = before
+        .iter()
+        .filter(|(key, _)| !stayed(key) && !after.contains_key(*key))
+        .map(|(_, rows)| rows)
+        .sum();
+    let risen = after.iter().map(|(key, rows)| rows.saturating_sub(before.get(key).copied().unwrap_or(0)));
+    risen.sum::<usize>() > gone
 }
 
 /// The tables that follow the word `REFERENCES`.

@@ -137,7 +137,7 @@ impl Start {
 
 /// What a migration may have done unseen.
 #[derive(Debug, Clone, Copy)]
-#[allow(clippy::struct_excessive_bools)] // Each is a doubt of its own.
+#[expect(clippy::struct_excessive_bools, reason = "each is a doubt of its own")]
 pub(crate) struct Doubt {
     /// It may have gone on after a statement that failed, some of whose rows were told of as written.
     pub(crate) rows: bool,

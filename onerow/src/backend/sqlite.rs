@@ -28,7 +28,7 @@ use super::{
     Activity, Backend, Doubt, Fault, Mistrust, Move, Session, Settings, Settled, Start, VersionRow, abandon,
     connect_error,
     driver::{code, error_of, query_error},
-    ledger::{Facts, Ledger, Orphans, Seen, more},
+    ledger::{Facts, Ledger, Orphans, Seen, more, more_elsewhere},
     url,
 };
 use crate::{Error, Failure, ServerSession, table::Table};
@@ -139,6 +139,8 @@ impl Backend for Sqlite {
             (1299, _) => Fault::NotNull,
             (_, 1) if message.starts_with("no such table") => Fault::NoTable,
             (_, 1) if message.starts_with("no such column") => Fault::NoColumn,
+            // Of its own statements, which it would wait for in vain.
+            (6, _) => Fault::Other,
             (_, 5 | 6) => Fault::Held,
             (_, 8) => Fault::ReadOnly,
             (_, 3 | 23) => Fault::Denied,
@@ -471,15 +473,23 @@ async fn settle_slowly(
     let children = if all { seen.all_children() } else { seen.children_of(&changed) };
 
     let (mut after, _) = orphans(claim, &children).await;
-    let settled = if more(&seen.orphans, &after).is_none() {
+    let settled = if more(&seen.orphans, &after).is_none()
+        || !more_elsewhere(&seen.orphans, &after, |table| seen.has(table))
+    {
+        seen.forget_gone();
         Settled::Apart
     } else {
         // As many may have lacked their parent before. It is undone, so that they can be counted.
         claim.execute_unprepared("ROLLBACK TO onerow").await.map_err(Failure::Commit)?;
-        let (before, unknown) = orphans(claim, &children).await;
+        let former = tables_since(claim, 0).await.map_err(Failure::Commit)?;
+        let dropped: BTreeSet<_> = former.into_keys().filter(|table| !seen.has(table)).collect();
+        let (mut before, unknown) = orphans(claim, &children).await;
+        before.extend(orphans(claim, &dropped).await.0);
         let (untellable, told): (Orphans, Orphans) =
             after.into_iter().partition(|((child, _), _)| unknown.contains(child));
-        if let Some(failure) = more(&before, &told) {
+        if let Some(failure) = more(&before, &told)
+            && more_elsewhere(&before, &told, |table| seen.has(table))
+        {
             return Err(failure);
         }
         after = before;

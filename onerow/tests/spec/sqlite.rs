@@ -665,6 +665,51 @@ async fn of_children_that_had_no_parent_before_only_more_of_them_stop_a_migratio
     assert!(matches!(failure, Failure::ForeignKeys { rows: 1, .. }), "{failure}");
 }
 
+#[tokio::test]
+async fn rows_that_had_no_parent_before_may_move_with_their_table() {
+    if !Backend::Sqlite.is_wanted() {
+        return;
+    }
+    for moves in [
+        "ALTER TABLE children RENAME TO offspring",
+        "ALTER TABLE parents RENAME TO elders",
+        "ALTER TABLE children RENAME TO offspring; ALTER TABLE parents RENAME TO elders",
+        "CREATE TABLE offspring (id INTEGER PRIMARY KEY, parent_id INTEGER REFERENCES parents (id));
+         INSERT INTO offspring SELECT * FROM children; DROP TABLE children",
+    ] {
+        let db = Backend::Sqlite.empty_database().await;
+        registry([parents_and_children()]).up(&db).await.unwrap();
+        db.execute_unprepared("PRAGMA foreign_keys = OFF; INSERT INTO children VALUES (30, 3), (31, 3)")
+            .await
+            .unwrap();
+        registry([parents_and_children(), Sql::new([moves])]).up(&db).await.expect(moves);
+        // One more than moved.
+        let db = Backend::Sqlite.empty_database().await;
+        registry([parents_and_children()]).up(&db).await.unwrap();
+        db.execute_unprepared("PRAGMA foreign_keys = OFF; INSERT INTO children VALUES (30, 3), (31, 3)")
+            .await
+            .unwrap();
+        let worse = Sql::new(["INSERT INTO children VALUES (32, 3)", moves]);
+        let error = registry([parents_and_children(), worse]).up(&db).await.expect_err(moves);
+        let found = matches!(error, Error::MigrationFailed { failure: Failure::ForeignKeys { .. }, .. });
+        assert!(found, "{moves}: {error:?}");
+    }
+}
+
+/// As of a checkpoint within the transaction, which no other connection is in the way of.
+#[tokio::test]
+async fn a_migration_that_is_in_its_own_way_is_not_tried_again() {
+    if !Backend::Sqlite.is_wanted() {
+        return;
+    }
+    let db = Backend::Sqlite.empty_database().await;
+    db.execute_unprepared("PRAGMA journal_mode = WAL").await.unwrap();
+    let registry = registry([Sql::new(["CREATE TABLE t (id INTEGER)", "PRAGMA wal_checkpoint"])]);
+    let tell = |step: &Progress| assert!(!matches!(step, Progress::Retrying { .. }), "{step}");
+    let error = registry.up(&db).on_progress(tell).await.unwrap_err();
+    assert!(error.explain().to_string().contains("table is locked"), "{}", error.explain());
+}
+
 /// The connection of an app that reads, with little patience of its own.
 async fn beside_a_reader(db: &TestDatabase) -> (sea_orm::DatabaseTransaction, Database) {
     let reader = db.begin().await.unwrap();
