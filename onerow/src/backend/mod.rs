@@ -266,6 +266,9 @@ pub(crate) trait Backend: Send + Sync {
         true
     }
 
+    /// Done when a new connection was served, or refused: a pooler may let one in and not serve it.
+    async fn is_answered(&self, _: &DatabaseConnection) {}
+
     /// Closes the connections of a pool that nobody uses, if a server may run out of them.
     async fn release_idle(&self, pool: &DatabaseConnection);
 

@@ -149,6 +149,14 @@ impl Backend for Postgres {
         }
     }
 
+    async fn is_answered(&self, pool: &DatabaseConnection) {
+        let options = pool.get_postgres_connection_pool().connect_options();
+        if let Ok(mut connection) = sqlx::PgConnection::connect_with(&options).await {
+            let _ = sqlx::raw_sql("SELECT 1").execute(&mut connection).await;
+            let _ = connection.close().await;
+        }
+    }
+
     async fn release_idle(&self, pool: &DatabaseConnection) {
         let pool = pool.get_postgres_connection_pool();
         while let Some(idle) = pool.try_acquire() {

@@ -126,10 +126,19 @@ impl Run<'_> {
         let opened = timeout(SERVED, Session::open(self.pool, label, &self.session.interrupt)).await;
         match (opened, held) {
             (Ok(opened), _) => opened,
-            (Err(_), Some(held)) if ask(held).await.is_ok() => {
-                Err(Error::OneConnection { migration: number, version: self.version })
-            }
+            (Err(_), Some(held)) if ask(held).await.is_ok() => Err(self.unserved(number).await),
             _ => Err(Error::database(backend::silence(SERVED))),
+        }
+    }
+
+    /// Why a second connection is not served: to a server that is crowded, another try is answered, if only with a refusal.
+    async fn unserved(&self, number: i32) -> Error {
+        match timeout(SERVED, self.session.backend.is_answered(self.pool)).await {
+            Ok(()) => {
+                let source = DbErr::Custom("a second connection was not served in time".into());
+                Error::TooManyConnections { server: "the server".into(), source }
+            }
+            Err(_) => Error::OneConnection { migration: number, version: self.version },
         }
     }
 
