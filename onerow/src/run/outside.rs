@@ -167,7 +167,7 @@ impl Run<'_> {
         held: Option<&DatabaseTransaction>,
     ) -> Result<Applied, Outcome> {
         let outcome = tokio::select! {
-            // No lock timeout: it would cut `CREATE INDEX CONCURRENTLY` off in its wait for older transactions.
+            // No lock timeout of the run's: it would cut `CREATE INDEX CONCURRENTLY` off in its wait for older transactions.
             outcome = self.perform(db, number, None) => outcome,
             error = lost(held) => {
                 self.end_statements().await;
