@@ -31,7 +31,7 @@ impl Error {
     /// Prints it to stderr, with its cause, as the command line of the migrations does.
     pub fn print(&self) {
         match self {
-            Self::Database(error) => onerow::cli::print_error(error),
+            Self::Database(error) => onerow_cli::print_error(error),
             Self::Signals(source) | Self::Listen { source, .. } | Self::Serve(source) => {
                 // Without a reader there is nobody to tell, and `eprintln!` would panic.
                 let _ = writeln!(io::stderr(), "error: {self}\n  caused by: {source}");

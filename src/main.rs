@@ -37,8 +37,8 @@ const DEFAULT_DATABASE: &str = "sqlite://database.sqlite?mode=rwc";
 fn main() -> ExitCode {
     // `.env` and `--env-file` are read into the environment, which is safe only while there is no
     // other thread.
-    let settings: Settings = onerow::cli::parse_with_default_database(DEFAULT_DATABASE);
-    onerow::cli::init_tracing();
+    let settings: Settings = onerow_cli::parse_with_default_database(DEFAULT_DATABASE);
+    onerow_cli::init_tracing();
     if settings.is_on(DEFAULT_DATABASE) {
         tracing::info!("the database is the default, {DEFAULT_DATABASE}; DATABASE_URL names another");
     }

@@ -43,7 +43,7 @@ fn refuse_duplicate(error: DbErr) -> Refusal {
 
 #[cfg(test)]
 mod tests {
-    use onerow::testing::{Backend, on_every_backend};
+    use onerow_testing::{Backend, on_every_backend};
     use serde_json::json;
 
     use crate::test_app::TestApp;

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use clap::{Parser, value_parser};
-use onerow::cli::DatabaseArgs;
+use onerow_cli::DatabaseArgs;
 use sea_orm::ConnectOptions;
 
 /// A day: beyond it a timeout is a mistake.

@@ -7,7 +7,7 @@ use axum::{
     body::{Body, to_bytes},
     http::{Method, Request, header::CONTENT_TYPE},
 };
-use onerow::testing::{Backend, TestDatabase};
+use onerow_testing::{Backend, TestDatabase};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 

@@ -147,7 +147,7 @@ fn refuse_unknown_member(member_id: i64, error: DbErr) -> Refusal {
 
 #[cfg(test)]
 mod tests {
-    use onerow::testing::{Backend, on_every_backend};
+    use onerow_testing::{Backend, on_every_backend};
     use serde_json::{Value, json};
 
     use crate::test_app::TestApp;

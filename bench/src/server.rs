@@ -1,7 +1,7 @@
 //! A throwaway PostgreSQL server, as careful with its data as one that is not thrown away.
 
 use anyhow::{Context, Result};
-use onerow::testing::PostgresServer;
+use onerow_testing::PostgresServer;
 use tokio::{
     task::spawn_blocking,
     time::{Duration, sleep},

@@ -21,7 +21,7 @@ pub fn registry() -> Registry {
 #[cfg(test)]
 mod tests {
     use expect_test::expect_file;
-    use onerow::testing::{Backend, on_every_backend};
+    use onerow_testing::{Backend, on_every_backend};
 
     use crate::registry;
 

@@ -70,7 +70,7 @@ async fn index_todos_by_member(db: &Database) -> Result<(), DbErr> {
 #[cfg(test)]
 mod tests {
     use onerow::prelude::{sea_orm::SqlErr, *};
-    use onerow::testing::{Backend, TestDatabase, on_every_backend};
+    use onerow_testing::{Backend, TestDatabase, on_every_backend};
 
     use crate::registry;
 

@@ -63,7 +63,7 @@ async fn none_of(db: &Database, condition: &str, complaint: &str) -> Result<(), 
 #[cfg(test)]
 mod tests {
     use onerow::prelude::*;
-    use onerow::testing::{Apply, Backend, TestDatabase, on_every_backend};
+    use onerow_testing::{Apply, Backend, TestDatabase, on_every_backend};
 
     use super::Migration;
     use crate::registry;

@@ -5,5 +5,5 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     // Unless DATABASE_URL or --database-url names another.
     let default = "sqlite://database.sqlite?mode=rwc";
-    onerow::cli::run_with_default_database(migration::registry(), default)
+    onerow_cli::run_with_default_database(migration::registry(), default)
 }

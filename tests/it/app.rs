@@ -1,9 +1,7 @@
 //! The app, from its start to its answers.
 
-use onerow::{
-    prelude::*,
-    testing::{TestDatabase, on_every_backend},
-};
+use onerow::prelude::*;
+use onerow_testing::{TestDatabase, on_every_backend};
 use serde_json::{Value, json};
 
 use crate::harness::{App, MigrationCli, SlowRequest, eventually};

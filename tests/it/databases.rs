@@ -3,10 +3,8 @@
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
-use onerow::{
-    prelude::{ConnectionTrait, TransactionTrait},
-    testing::{Backend, PostgresServer, TestDatabase, on_every_backend},
-};
+use onerow::prelude::{ConnectionTrait, TransactionTrait};
+use onerow_testing::{Backend, PostgresServer, TestDatabase, on_every_backend};
 use serde_json::{Value, json};
 
 use crate::harness::MigrationCli;

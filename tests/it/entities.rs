@@ -1,7 +1,7 @@
 //! The entities against the schema that the migrations make.
 
 use entity::{member, todo};
-use onerow::testing::{Backend, EntityDifference, on_every_backend};
+use onerow_testing::{Backend, EntityDifference, on_every_backend};
 use sea_orm::{ActiveModelTrait, ActiveValue::Set, EntityTrait, ModelTrait, prelude::DateTimeUtc};
 
 on_every_backend! {

@@ -5,7 +5,7 @@ use std::{
     path::Path,
 };
 
-use onerow::testing::{Backend, PostgresServer};
+use onerow_testing::{Backend, PostgresServer};
 use tempfile::TempDir;
 
 use crate::harness::{Reader, built, turn};

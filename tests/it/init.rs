@@ -1,6 +1,6 @@
 //! From nothing: `onerow init` and `onerow new` in cargo projects of several kinds.
 
-use onerow::testing::{TestDatabase, on_every_backend};
+use onerow_testing::{TestDatabase, on_every_backend};
 use serde_json::Value;
 
 use crate::harness::{MigrationCli, Project};

@@ -1,10 +1,8 @@
 //! The command line of the migrations.
 
 use nix::sys::signal::Signal;
-use onerow::{
-    prelude::{ConnectionTrait, DatabaseBackend, TransactionTrait},
-    testing::{Backend, PostgresServer, TestDatabase, on_every_backend},
-};
+use onerow::prelude::{ConnectionTrait, DatabaseBackend, TransactionTrait};
+use onerow_testing::{Backend, PostgresServer, TestDatabase, on_every_backend};
 use serde_json::Value;
 
 use crate::harness::MigrationCli;

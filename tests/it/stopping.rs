@@ -3,10 +3,8 @@
 use std::{net::TcpStream, time::Instant};
 
 use nix::sys::signal::Signal;
-use onerow::{
-    prelude::*,
-    testing::{TestDatabase, on_every_backend},
-};
+use onerow::prelude::*;
+use onerow_testing::{TestDatabase, on_every_backend};
 use serde_json::json;
 
 use crate::harness::{App, SlowRequest, eventually};

@@ -1,6 +1,7 @@
 //! What the migrations made, whoever ran them.
 
-use onerow::{prelude::*, testing::Schema};
+use onerow::prelude::*;
+use onerow_testing::Schema;
 
 use crate::Tool;
 

@@ -10,7 +10,7 @@ use std::{
 use onerow::prelude::*;
 
 fn main() -> ExitCode {
-    onerow::cli::run(Registry::new(vec![Box::new(Plain), Box::new(Subject)]))
+    onerow_cli::run(Registry::new(vec![Box::new(Plain), Box::new(Subject)]))
 }
 
 /// Longer than any test waits.

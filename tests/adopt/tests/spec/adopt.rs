@@ -3,10 +3,8 @@
 use std::time::Duration;
 
 use adopt_tests::{MIGRATIONS, Tool, registry, schema};
-use onerow::{
-    AdoptionWarning, Error, HistoryProblem, Registry, on_every_backend,
-    testing::{Backend, TestDatabase},
-};
+use onerow::{AdoptionWarning, Error, HistoryProblem, Registry};
+use onerow_testing::{on_every_backend, Backend, TestDatabase};
 use tokio::time::sleep;
 
 use crate::support::{contents, migrated};

@@ -1,10 +1,7 @@
 //! Every tool comes to the same.
 
 use adopt_tests::{MIGRATIONS, Tool, schema};
-use onerow::{
-    on_every_backend,
-    testing::{Backend, Table},
-};
+use onerow_testing::{on_every_backend, Backend, Table};
 
 use crate::support::{contents, expected, migrated};
 

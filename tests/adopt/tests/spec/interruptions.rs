@@ -8,10 +8,7 @@ use adopt_tests::{
     MIGRATIONS, Tool,
     tools::{quart_db, sqlx},
 };
-use onerow::{
-    on_every_backend,
-    testing::{Backend, TestDatabase},
-};
+use onerow_testing::{on_every_backend, Backend, TestDatabase};
 use sea_orm_migration::prelude::{
     ConnectionTrait, DbErr, MigrationName, MigrationTrait, MigratorTrait, SchemaManager, async_trait,
 };

@@ -4,10 +4,8 @@ use std::path::Path;
 
 use adopt_tests::Tool;
 use expect_test::{ExpectFile, expect_file};
-use onerow::{
-    prelude::*,
-    testing::{Backend, Schema, Table, TestDatabase},
-};
+use onerow::prelude::*;
+use onerow_testing::{Backend, Schema, Table, TestDatabase};
 
 pub async fn migrated(backend: Backend, tool: Tool, count: usize) -> TestDatabase {
     let db = backend.empty_database().await;

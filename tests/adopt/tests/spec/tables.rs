@@ -4,7 +4,7 @@ use adopt_tests::{
     MIGRATIONS, Tool,
     tools::quart_db::{self, VERSIONS},
 };
-use onerow::{on_every_backend, testing::Backend};
+use onerow_testing::{on_every_backend, Backend};
 
 use crate::support::{bookkeeping, expected, migrated};
 

@@ -1,0 +1,137 @@
+//! Why a command ended without being done, and the exit code that says so.
+
+use std::time::Duration;
+
+use super::project::ProjectError;
+use onerow::{Error, Status, module_name};
+
+/// What ends the process with another exit code than 0.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    #[error(transparent)]
+    Error(#[from] Error),
+    /// `init` or `new` refused, or could not write.
+    #[error(transparent)]
+    Project(#[from] ProjectError),
+    /// A whole database could not be created or dropped.
+    #[error(transparent)]
+    Managing(Error),
+    #[error("no right to create a database, so {location} was not dropped; nothing was changed")]
+    MayNotCreate { location: String },
+    /// `reset`, half way.
+    #[error("{location} was dropped, and could not be created again")]
+    Gone { location: String, source: Box<Error> },
+    /// The server of `wait`, or of `up --wait-for-server`.
+    #[error("waited {} s for {location}", .waited.as_secs())]
+    NoAnswer { location: String, waited: Duration, source: Box<Error> },
+    /// The database of `check` is not at this build's version. The result says so already.
+    #[error("the database is not at this build's version")]
+    NotCurrent(Status),
+    /// `check` could not ask the database.
+    #[error(transparent)]
+    Unreachable(Error),
+    #[error(
+        "{location} is not on this machine, and drop and reset are for databases of development; nothing was changed"
+    )]
+    NotLocal { location: String },
+    #[error(
+        "{location} is dropped only when its name is typed, and there is no terminal to type on; nothing was changed"
+    )]
+    NoTerminal { location: String },
+    #[error("that is not its name; nothing was changed")]
+    NotConfirmed,
+    /// By a second signal.
+    #[error("ended at once{}; {}", while_running(*.running), told_as_applied(*.applied))]
+    EndedAtOnce { running: Option<i32>, applied: Option<(i32, i32)>, exit_code: u8 },
+    #[error("cannot write {what}")]
+    Files { what: String, source: std::io::Error },
+}
+
+impl Failure {
+    pub(super) fn exit_code(&self) -> u8 {
+        match self {
+            Self::NoTerminal { .. } => 2,
+            Self::NotCurrent(status) if status.is_ahead() => 4,
+            Self::NotCurrent(_) => 3,
+            Self::Unreachable(_) => 5,
+            Self::EndedAtOnce { exit_code, .. } => *exit_code,
+            _ => 1,
+        }
+    }
+
+    /// For machines: what it is, in a word.
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Self::Error(error) | Self::Unreachable(error) | Self::Managing(error) => error.kind(),
+            Self::MayNotCreate { .. } => "permission_denied",
+            Self::Gone { .. } => "not_created",
+            Self::NoAnswer { .. } => "server_unreachable",
+            Self::Project(_) => "project",
+            Self::NotCurrent(_) => "not_current",
+            Self::NotLocal { .. } => "not_local",
+            Self::NoTerminal { .. } => "no_terminal",
+            Self::NotConfirmed => "not_confirmed",
+            Self::EndedAtOnce { .. } => "ended_at_once",
+            Self::Files { .. } => "files",
+        }
+    }
+
+    pub(super) fn next_step(&self) -> String {
+        match self {
+            Self::Managing(Error::PermissionDenied { .. }) | Self::MayNotCreate { .. } => {
+                "do it as a user with the right CREATEDB, who owns the database".into()
+            }
+            Self::Managing(Error::Database { .. } | Error::Connect { .. }) => {
+                "mend what the cause says, and try again".into()
+            }
+            Self::Error(error) | Self::Unreachable(error) | Self::Managing(error) => error.next_step(),
+            Self::Gone { .. } => "when the cause is mended: create, then up".into(),
+            Self::NoAnswer { source, .. } => source.next_step(),
+            Self::Project(error) => error.next_step(),
+            Self::NotCurrent(_) => String::new(),
+            Self::NotLocal { .. } => "to do it all the same: --force".into(),
+            Self::NoTerminal { .. } => "to drop it without being asked: --yes".into(),
+            Self::NotConfirmed => "try again, and type it as it is shown".into(),
+            Self::EndedAtOnce { .. } => {
+                "to see where the database is: cargo run -p migration -- status".into()
+            }
+            Self::Files { .. } => "mend what the cause says, or name another place".into(),
+        }
+    }
+
+    /// The causes, outermost first.
+    pub(super) fn causes(&self) -> Vec<String> {
+        match self {
+            Self::Error(error) | Self::Unreachable(error) | Self::Managing(error) => error.causes(),
+            Self::NoAnswer { source, .. } | Self::Gone { source, .. } => {
+                [source.to_string()].into_iter().chain(source.causes()).collect()
+            }
+            Self::Project(error) => error.causes(),
+            Self::Files { source, .. } => vec![source.to_string()],
+            _ => Vec::new(),
+        }
+    }
+
+    /// The version that the database holds, where it is known.
+    pub(super) fn version(&self) -> Option<i32> {
+        match self {
+            Self::Error(error) | Self::Unreachable(error) => error.version(),
+            Self::NotCurrent(status) => Some(status.version),
+            _ => None,
+        }
+    }
+}
+
+fn while_running(version: Option<i32>) -> String {
+    version.map(|version| format!(", while {} was running", module_name(version))).unwrap_or_default()
+}
+
+fn told_as_applied(applied: Option<(i32, i32)>) -> String {
+    match applied {
+        None => "this run has applied nothing".into(),
+        Some((first, last)) if first == last => format!("this run has applied {}", module_name(first)),
+        Some((first, last)) => {
+            format!("this run has applied {} to {}", module_name(first), module_name(last))
+        }
+    }
+}

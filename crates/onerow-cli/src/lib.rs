@@ -1,0 +1,294 @@
+//! The command line over the public API. The only place that prints or exits.
+//!
+//! A migration crate's `main.rs` is one line:
+//!
+//! ```no_run
+//! fn main() -> std::process::ExitCode {
+//!     onerow_cli::run(registry())
+//! }
+//! # fn registry() -> onerow::Registry { onerow::registry![] }
+//! ```
+//!
+//! It runs on the database that `DATABASE_URL` or `--database-url` names, and on no other; a
+//! program with a default says so in its `main`, by [`run_with_default_database`].
+//!
+//! | module | holds |
+//! |---|---|
+//! | `commands` | the commands and their options |
+//! | `arguments` | what every program on a database takes |
+//! | `manage` | waiting for a database, creating it, dropping it |
+//! | `output`, `document` | results for people, and for machines |
+//! | `notices` | what the server has to say meanwhile |
+//! | `failure` | what went wrong, and its exit code |
+//! | `signal` | Ctrl-C and SIGTERM |
+//! | `shell` | completions and manual pages |
+//! | `project` | the program `onerow`: a crate of migrations begun, and added to |
+//!
+//! It exits with 0 when done, 1 when it failed, 2 when it was called wrongly, and 130 or 143 when Ctrl-C or SIGTERM
+//! stopped it; `check` also with 3 when migrations are pending, 4 when the database is ahead of the build, and 5 when it
+//! cannot be reached.
+
+mod arguments;
+mod commands;
+mod document;
+mod failure;
+mod manage;
+mod notices;
+mod output;
+mod project;
+mod shell;
+mod signal;
+
+use std::{process::ExitCode, sync::Arc, time::Duration};
+
+pub use arguments::{DatabaseArgs, init_tracing, parse, parse_with_default_database};
+pub use output::print_error;
+pub use project::tool;
+
+use commands::{AdoptArgs, BaselineArgs, Cli, Command, Limits, TakingOver};
+use failure::Failure;
+use onerow::{Adoption, Database, Error, Registry, Report, databases};
+use output::Output;
+use signal::Signals;
+
+/// Reads the arguments, does what they say, and gives the exit code.
+#[must_use]
+#[allow(clippy::needless_pass_by_value)] // `run(registry())` is what a `main` should say.
+pub fn run(registry: Registry) -> ExitCode {
+    run_program(&registry, None)
+}
+
+/// As [`run`], on this database if neither `DATABASE_URL` nor `--database-url` names one. A
+/// `DATABASE_URL` that is set but empty is refused all the same.
+///
+/// ```no_run
+/// fn main() -> std::process::ExitCode {
+///     onerow_cli::run_with_default_database(registry(), "sqlite://database.sqlite?mode=rwc")
+/// }
+/// # fn registry() -> onerow::Registry { onerow::registry![] }
+/// ```
+#[must_use]
+#[allow(clippy::needless_pass_by_value)] // As above.
+pub fn run_with_default_database(registry: Registry, url: &'static str) -> ExitCode {
+    run_program(&registry, Some(url))
+}
+
+fn run_program(registry: &Registry, default: Option<&'static str>) -> ExitCode {
+    let (cli, _) = arguments::read::<Cli>(default);
+    if let Command::New(args) = &cli.command {
+        return project::new_migration(args, Some(registry.latest() + 1), cli.printing.format);
+    }
+    if cli.command.is_on_a_database() {
+        arguments::refuse_empty(&cli.database.database_url);
+    }
+    let output = Arc::new(Output::new(&cli.printing));
+    notices::init_tracing(&cli.printing, &output);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => return output::failed(&format!("cannot start the runtime: {error}")),
+    };
+    runtime.block_on(execute(registry, &cli, &output))
+}
+
+async fn execute(registry: &Registry, cli: &Cli, output: &Arc<Output>) -> ExitCode {
+    let mut signals = None;
+    let done = command(registry, cli, output, &mut signals).await;
+    output.finish();
+    match done {
+        Ok(()) => output::printed(),
+        Err(failure) => {
+            output::print_failure(cli.printing.format, &failure);
+            let stopped = signals.as_ref().and_then(Signals::exit_code);
+            ExitCode::from(stopped.unwrap_or(failure.exit_code()))
+        }
+    }
+}
+
+async fn command(
+    registry: &Registry,
+    cli: &Cli,
+    output: &Arc<Output>,
+    signals: &mut Option<Signals>,
+) -> Result<(), Failure> {
+    let url = cli.database.database_url.as_str();
+    if cli.command.is_on_a_database() {
+        output.on(&databases::locate(url)?);
+    }
+    if cli.command.stops_in_good_order() {
+        *signals = Signals::listen(output).ok();
+    }
+    match &cli.command {
+        Command::Up(args) => {
+            if let Some(seconds) = args.wait_for_server {
+                wait(url, seconds, output, signals.as_ref()).await?;
+            }
+            output.report(&up(registry, url, &args.limits, args.to, output, signals.as_ref()).await?);
+        }
+        Command::Status(args) => {
+            let status = on(url, async |db| registry.status(db).await).await?;
+            output.status(&status, args.all);
+        }
+        Command::Version => output.version(on(url, async |db| registry.status(db).await).await?.version),
+        Command::Check => check(registry, url, output).await?,
+        Command::Adopt(args) => {
+            let adoption =
+                until(signals.as_ref(), on(url, async |db| adopt(registry, db, args, output).await)).await?;
+            output.adopted(&adoption, registry.latest(), args.taking_over.dry_run);
+        }
+        Command::Baseline(args) => {
+            let adoption =
+                until(signals.as_ref(), on(url, async |db| baseline(registry, db, args, output).await))
+                    .await?;
+            output.adopted(&adoption, registry.latest(), args.taking_over.dry_run);
+        }
+        Command::Wait(args) => {
+            let waited = wait(url, args.timeout, output, signals.as_ref()).await?;
+            output.answered(&databases::locate(url)?, waited);
+        }
+        Command::Create => {
+            let created = databases::create(url).await.map_err(Failure::Managing)?;
+            output.created(&databases::locate(url)?, created);
+        }
+        Command::Drop(args) => {
+            let (location, dropped) = manage::drop(url, args).await?;
+            output.dropped(&location, dropped);
+        }
+        Command::Reset(args) => {
+            manage::reset(url, &args.drop).await?;
+            *signals = Signals::listen(output).ok();
+            let signals = signals.as_ref();
+            output.report(&up(registry, url, &args.limits, None, output, signals).await?);
+        }
+        // Of files alone: done before there is a runtime.
+        Command::New(_) => (),
+        Command::Completions(args) => shell::completions(args.shell),
+        Command::Man(args) => shell::manual(&args.dir, output)?,
+    }
+    Ok(())
+}
+
+/// Done when a signal came.
+fn signal(signals: Option<&Signals>) -> impl Future<Output = ()> + Send + 'static {
+    let received = signals.map(Signals::received);
+    async {
+        match received {
+            Some(received) => received.await,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// Does this, or what a signal says: a process that is the first of a container is not ended by one that it does not handle.
+async fn until<T, E>(
+    signals: Option<&Signals>,
+    task: impl Future<Output = Result<T, E>>,
+) -> Result<T, Failure>
+where
+    Failure: From<E>,
+{
+    tokio::select! {
+        done = task => Ok(done?),
+        () = signal(signals) => Err(Error::Cancelled { version: None }.into()),
+    }
+}
+
+async fn wait(
+    url: &str,
+    seconds: u64,
+    output: &Output,
+    signals: Option<&Signals>,
+) -> Result<Duration, Failure> {
+    until(signals, manage::wait(url, Duration::from_secs(seconds), output)).await
+}
+
+async fn up(
+    registry: &Registry,
+    url: &str,
+    limits: &Limits,
+    to: Option<i32>,
+    output: &Output,
+    signals: Option<&Signals>,
+) -> Result<Report, Failure> {
+    let db = until(signals, Database::connect(url)).await?;
+    let done = using(&db, async |db| {
+        let mut up = registry
+            .up(db)
+            .wait_timeout(Duration::from_secs(limits.wait_timeout))
+            .lock_timeout(Duration::from_secs(limits.lock_timeout))
+            .max_tries(limits.max_tries)
+            .on_progress(|step| output.progress(step))
+            .cancel_on(signal(signals));
+        if let Some(version) = to {
+            up = up.to(version);
+        }
+        up.await
+    });
+    Ok(done.await?)
+}
+
+async fn adopt(
+    registry: &Registry,
+    db: &Database,
+    args: &AdoptArgs,
+    output: &Output,
+) -> Result<Adoption, Error> {
+    let TakingOver { dry_run, wait_timeout } = args.taking_over;
+    let mut adopt = registry.adopt(db).wait_timeout(Duration::from_secs(wait_timeout));
+    adopt = adopt.on_progress(|step| output.progress(step));
+    if let Some(tool) = args.from {
+        adopt = adopt.from(tool);
+    }
+    if let Some(table) = &args.from_table {
+        adopt = adopt.from_table(table);
+    }
+    if args.if_any {
+        adopt = adopt.if_any();
+    }
+    if args.out_of_order {
+        adopt = adopt.out_of_order();
+    }
+    if dry_run { adopt.dry_run().await } else { adopt.await }
+}
+
+async fn baseline(
+    registry: &Registry,
+    db: &Database,
+    args: &BaselineArgs,
+    output: &Output,
+) -> Result<Adoption, Error> {
+    let TakingOver { dry_run, wait_timeout } = args.taking_over;
+    let mut baseline = registry.baseline(db, args.version).wait_timeout(Duration::from_secs(wait_timeout));
+    baseline = baseline.on_progress(|step| output.progress(step));
+    if args.beside_other_tools {
+        baseline = baseline.beside_other_tools();
+    }
+    if dry_run { baseline.dry_run().await } else { baseline.await }
+}
+
+async fn check(registry: &Registry, url: &str, output: &Output) -> Result<(), Failure> {
+    let status = match on(url, async |db| registry.status(db).await).await {
+        Ok(status) => status,
+        Err(error @ (Error::ServerUnreachable { .. } | Error::Connect { .. })) => {
+            return Err(Failure::Unreachable(error));
+        }
+        Err(error) => return Err(error.into()),
+    };
+    output.checked(&status);
+    if status.is_ahead() || status.is_pending() {
+        return Err(Failure::NotCurrent(status));
+    }
+    Ok(())
+}
+
+/// Does something on a pool, which it opens and closes.
+async fn on<T>(url: &str, task: impl AsyncFnOnce(&Database) -> Result<T, Error>) -> Result<T, Error> {
+    using(&Database::connect(url).await?, task).await
+}
+
+async fn using<T>(db: &Database, task: impl AsyncFnOnce(&Database) -> Result<T, Error>) -> Result<T, Error> {
+    let done = task(db).await;
+    // A pool that does not come to rest is closed by the exit.
+    let _ = tokio::time::timeout(Duration::from_secs(5), db.disconnect()).await;
+    done
+}

@@ -1,0 +1,25 @@
+//! Names and literals as they stand in SQL, whatever is in them.
+
+/// An identifier in double quotes.
+#[must_use]
+pub fn quoted_name(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// A string literal of PostgreSQL, whatever `standard_conforming_strings` says.
+#[must_use]
+pub fn quoted_literal(value: &str) -> String {
+    format!("E'{}'", value.replace('\\', "\\\\").replace('\'', "''"))
+}
+
+/// SQL for PostgreSQL with each operator in `pg_catalog`, as nobody could read it if written so.
+///
+/// PostgreSQL looks for an operator without a schema in `public` too. In databases that come from
+/// PostgreSQL 14 or before, any role may have put one there that fits better.
+#[must_use]
+pub fn qualified(sql: &str) -> String {
+    let qualify = |sql: String, operator| {
+        sql.replace(&format!(" {operator} "), &format!(" OPERATOR(pg_catalog.{operator}) "))
+    };
+    ["=", "<>", "<=", ">", "+", "||"].into_iter().fold(sql.to_owned(), qualify)
+}

@@ -1,0 +1,176 @@
+//! Migrations applied to a test's database.
+
+use std::{
+    fmt,
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use sea_orm::DbErr;
+
+use super::{TestDatabase, rows_kept::Rows};
+use onerow::{Database, Error, Failure, Registry, Report, words};
+
+/// Applies migrations to a test's database when it is awaited; made by [`TestDatabase::apply`] and its like.
+#[must_use = "nothing is applied until it is awaited"]
+pub struct Apply<'a> {
+    db: &'a TestDatabase,
+    /// The version that the database has to be at, where that matters.
+    from: Option<i32>,
+    to: i32,
+    /// What may change, where rows are to be kept.
+    keeping: Option<Vec<String>>,
+}
+
+impl<'a> Apply<'a> {
+    pub(super) fn new(db: &'a TestDatabase, from: Option<i32>, to: i32) -> Self {
+        Self { db, from, to, keeping: None }
+    }
+
+    /// Sees that each row of each table (on PostgreSQL, of the current schema) is still there afterwards, and says the same in the columns that still are.
+    ///
+    /// Rows that are added are not looked at, nor are columns that are added or dropped. Name with [`except`](Self::except) what the
+    /// migration is there to change.
+    ///
+    /// # Errors
+    /// Awaiting it gives [`ApplyError::RowsChanged`].
+    pub fn keeping_every_row(mut self) -> Self {
+        self.keeping.get_or_insert_default();
+        self
+    }
+
+    /// Leaves out a column, named as `table.column`, or a table, of what [`keeping_every_row`](Self::keeping_every_row) looks at.
+    pub fn except(mut self, what: &str) -> Self {
+        self.keeping.get_or_insert_default().push(what.into());
+        self
+    }
+
+    async fn run(self) -> Result<Report, ApplyError> {
+        if let Some(wanted) = self.from {
+            let found = self.db.registry().status(self.db).await?.version;
+            if found != wanted {
+                return Err(ApplyError::OtherVersion { wanted, found });
+            }
+        }
+        let Some(changing) = &self.keeping else {
+            return apply(self.db.registry(), self.db, self.to).await;
+        };
+        let before = self.read_rows().await?;
+        let report = apply(self.db.registry(), self.db, self.to).await?;
+        match before.changed(&self.read_rows().await?, changing) {
+            None => Ok(report),
+            Some(changes) => Err(ApplyError::RowsChanged { changes }),
+        }
+    }
+
+    async fn read_rows(&self) -> Result<Rows, ApplyError> {
+        let failed = |source| ApplyError::Database { operation: "read the rows".into(), source };
+        Rows::read(self.db).await.map_err(failed)
+    }
+}
+
+impl<'a> IntoFuture for Apply<'a> {
+    type Output = Result<Report, ApplyError>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send + 'a>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.run())
+    }
+}
+
+/// Applies the migrations up to this version; a failure has the SQL with it.
+pub(super) async fn apply(registry: &Registry, db: &Database, version: i32) -> Result<Report, ApplyError> {
+    let failed = Arc::new(Mutex::new(None));
+    let heard = Arc::clone(&failed);
+    let hear = move |sql: &str| *heard.lock().unwrap_or_else(PoisonError::into_inner) = Some(sql.to_owned());
+    let outcome = registry.up(db).to(version).on_failed_statement(hear).await;
+    outcome.map_err(|error| {
+        let statement = failed.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // Another may have failed before, which the migration did not mind.
+        ApplyError::Failed { statement: statement.filter(|_| is_refused(&error)), error }
+    })
+}
+
+/// Why migrations could not be applied to a test's database.
+///
+/// `Debug` prints the same as `Display`, so that `unwrap` in a test shows it as it is meant to be read.
+#[derive(thiserror::Error)]
+#[non_exhaustive]
+pub enum ApplyError {
+    /// A migration failed, or the database could not be reached.
+    #[error("{}{}{}", without_next_step(error), sql(statement.as_deref()), hint(error))]
+    Failed {
+        /// The SQL that the database refused, if that is what failed and it was heard of: see
+        /// [`on_failed_statement`](onerow::Up::on_failed_statement).
+        statement: Option<String>,
+        /// What the run gave.
+        #[source]
+        error: Error,
+    },
+    /// A database to test on could not be made, copied or read.
+    #[error("cannot {operation}: {}", words(source))]
+    Database {
+        /// What was tried.
+        operation: String,
+        /// What the server or the system says.
+        source: DbErr,
+    },
+    /// The test would be of another migration.
+    #[error("this applies migration {} alone, on a database at version {wanted}; it is at version {found}", wanted + 1)]
+    OtherVersion {
+        /// The version before the migration.
+        wanted: i32,
+        /// The version that the database is at.
+        found: i32,
+    },
+    /// Rows that were to be kept are gone, or say something else.
+    #[error("the migration did not keep every row:\n{changes}")]
+    RowsChanged {
+        /// For each table, `-` before a row that is no longer there, and `+` before those that were not.
+        changes: String,
+    },
+}
+
+impl From<Error> for ApplyError {
+    fn from(error: Error) -> Self {
+        Self::Failed { statement: None, error }
+    }
+}
+
+impl fmt::Debug for ApplyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+/// What to type next after a failed deployment is of no use in a test.
+fn without_next_step(error: &Error) -> String {
+    error.explain().to_string()
+}
+
+/// Whether the database refused a statement, and not the migration itself gave up.
+fn is_refused(error: &Error) -> bool {
+    let Error::MigrationFailed { failure, .. } = error else { return false };
+    match failure {
+        Failure::Migrate(error) | Failure::Validate(error) => {
+            matches!(error, DbErr::Exec(_) | DbErr::Query(_))
+        }
+        Failure::Blocked { .. } | Failure::Panicked(_) | Failure::OldTable { .. } => true,
+        _ => false,
+    }
+}
+
+/// A database is a test's own, and a role is not.
+fn hint(error: &Error) -> &'static str {
+    let is_role = |words: &str| words.starts_with("role ") && words.contains("already exists");
+    if error.causes().iter().any(|cause| is_role(cause)) {
+        "\n  roles are the whole server's, which other tests share: create it only if it is not there, \
+         as \"Roles\" in docs/testing.md shows"
+    } else {
+        ""
+    }
+}
+
+fn sql(statement: Option<&str>) -> String {
+    statement.map(|sql| format!("\n  SQL: {}", sql.trim().replace('\n', "\n  "))).unwrap_or_default()
+}

@@ -1,0 +1,175 @@
+//! Migrated databases that are kept, and copied for each test.
+//!
+//! A template is named after the program that built it, its build, and the migrations that were applied. So one that is
+//! found holds what this very program would make: code that changed is in another build. Two rules keep that true:
+//!
+//! - A build is told by what the kernel says of the program's file, the time of its last change above all, which nobody
+//!   can set.
+//! - A migration is told by its type, so it must have no fields: with fields, two of one type may do different things. Those
+//!   that were written for another tool are told by their place in its migrator, and by their SQL. A registry that holds
+//!   another one with fields has no templates up from there, and is migrated for each test.
+//!
+//! What a migration takes from elsewhere (the clock, a file, a variable) is as it was when the template was built.
+
+use std::{
+    any::Any,
+    env, fs,
+    hash::{DefaultHasher, Hash, Hasher},
+    os::unix::fs::MetadataExt,
+    path::PathBuf,
+    sync::LazyLock,
+    time::Duration,
+};
+
+use async_trait::async_trait;
+
+use super::{
+    apply::ApplyError,
+    place::{Lock, Place},
+};
+use onerow::{MigrationTrait, Registry, SeaOrmMigration, SqlMigration};
+
+/// For how long a template is kept, where the server or the directory outlives the tests.
+pub(super) const KEPT: Duration = Duration::from_hours(24);
+
+/// How many templates are kept, of this build and of all others: each is a whole database, of 8 MB at least.
+pub(super) const KEPT_AT_MOST: usize = 200;
+
+/// What keeps the databases and templates of one kind.
+#[async_trait]
+pub(super) trait Store: Send + Sync {
+    /// A new database: empty, or a copy of this template. `None` if there is no such template.
+    async fn create(&self, template: Option<&str>) -> Result<Option<Place>, ApplyError>;
+
+    /// Shuts out who else builds templates for this build of the program.
+    async fn lock(&self, build: &str) -> Result<Lock, ApplyError>;
+
+    /// The last of these templates that exists.
+    async fn highest(&self, names: &[String]) -> Result<Option<usize>, ApplyError>;
+
+    /// Makes a database that nobody is connected to a template.
+    async fn publish(&self, place: Place, name: &str) -> Result<(), ApplyError>;
+
+    /// Removes the templates of other builds of this program, those that are old, and those that are too many.
+    async fn prune(&self, program: &str, build: &str) -> Result<(), ApplyError>;
+}
+
+/// The program that runs, and its build, as templates are named after them.
+struct Program {
+    program: String,
+    build: String,
+}
+
+impl Program {
+    fn this() -> &'static Self {
+        static THIS: LazyLock<Program> = LazyLock::new(Program::look);
+        &THIS
+    }
+
+    fn look() -> Self {
+        let path = env::current_exe().unwrap_or_default();
+        // A program that was replaced since it started is another one by path, and is still itself here.
+        let itself = PathBuf::from("/proc/self/exe");
+        let file = fs::metadata(itself).or_else(|_| fs::metadata(&path));
+        let build = file.map(|file| {
+            (
+                file.dev(),
+                file.ino(),
+                file.size(),
+                file.mtime(),
+                file.mtime_nsec(),
+                file.ctime(),
+                file.ctime_nsec(),
+            )
+        });
+        let path = path.to_string_lossy().trim_end_matches(" (deleted)").to_owned();
+        let program = format!("{:08x}_", hash(&path) & 0xffff_ffff);
+        // A file that cannot be looked at is of a build of its own each time.
+        let build = build.map_or_else(|_| fastrand::u64(..), |build| hash(&build));
+        Self { build: format!("{program}{build:016x}_"), program }
+    }
+}
+
+/// The names of the templates for each version from the first to this one, as far as the migrations can be told apart.
+fn names(registry: &Registry, version: i32) -> Vec<String> {
+    let mut applied = 0;
+    let name = |number| {
+        applied = hash(&(applied, identity(registry.get(number)?)?));
+        Some(format!("{}{applied:016x}", Program::this().build))
+    };
+    (0..=version).map_while(name).collect()
+}
+
+/// The same for the same migration, all over the program; `None` if it cannot be told from another.
+fn identity(migration: &dyn MigrationTrait) -> Option<u64> {
+    let any = migration as &dyn Any;
+    if let Some(former) = any.downcast_ref::<SeaOrmMigration>() {
+        return former.origin().map(hash);
+    }
+    if let Some(script) = any.downcast_ref::<SqlMigration>() {
+        return Some(hash(&script.identity()));
+    }
+    (size_of_val(migration) == 0).then(|| hash(&any.type_id()))
+}
+
+/// A database with the migrations up to this version applied, copied from a template where that can be.
+///
+/// `migrate` takes a database from whatever version it is at to the one it is told, and lets go of it.
+pub(super) async fn database_at<M, F>(
+    store: &dyn Store,
+    registry: &Registry,
+    version: i32,
+    migrate: M,
+) -> Result<Place, ApplyError>
+where
+    M: Fn(Place, i32) -> F,
+    F: Future<Output = Result<Place, ApplyError>>,
+{
+    let names = names(registry, version);
+    let last = i32::try_from(names.len()).unwrap_or(i32::MAX) - 1;
+    let place = match names.last() {
+        None => create(store, None).await?,
+        Some(name) => loop {
+            if let Some(copy) = store.create(Some(name)).await? {
+                break copy;
+            }
+            build(store, &names, last, &migrate).await?;
+        },
+    };
+    if last == version { Ok(place) } else { migrate(place, version).await }
+}
+
+/// Builds the template of the last name, from the nearest one before it.
+async fn build<M, F>(store: &dyn Store, names: &[String], last: i32, migrate: &M) -> Result<(), ApplyError>
+where
+    M: Fn(Place, i32) -> F,
+    F: Future<Output = Result<Place, ApplyError>>,
+{
+    let Program { program, build } = Program::this();
+    let _lock = store.lock(build).await?;
+    let nearest = store.highest(names).await?;
+    if nearest == Some(names.len() - 1) {
+        return Ok(());
+    }
+    store.prune(program, build).await?;
+    let template = nearest.map(|nearest| names[nearest].as_str());
+    let place = match store.create(template).await? {
+        Some(place) => place,
+        // Pruned by another process since.
+        None => create(store, None).await?,
+    };
+    let place = migrate(place, last).await?;
+    Ok(store.publish(place, &names[names.len() - 1]).await?)
+}
+
+async fn create(store: &dyn Store, template: Option<&str>) -> Result<Place, ApplyError> {
+    let place = store.create(template).await?;
+    Ok(place.unwrap_or_else(|| unreachable!("an empty database needs no template")))
+}
+
+/// The same in each process of one build, unlike that of a `HashMap`.
+pub(super) fn hash(value: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    value.hash(&mut hasher);
+    hasher.finish()
+}

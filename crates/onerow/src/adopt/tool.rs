@@ -1,0 +1,198 @@
+//! The tools that onerow takes over from: the table that each keeps, and how it names migrations.
+
+use std::fmt;
+
+use sea_orm::DatabaseBackend;
+
+use crate::table::Table;
+
+/// A migrator whose databases [`adopt`](crate::Registry::adopt) takes over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Tool {
+    /// sea-orm-migration, whose table is `seaql_migrations`.
+    SeaOrmMigration,
+    /// sqlx, whose table is `_sqlx_migrations`.
+    Sqlx,
+    /// refinery, whose table is `refinery_schema_history`.
+    Refinery,
+    /// diesel, whose table is `__diesel_schema_migrations`.
+    Diesel,
+    /// quart-db, a library of Python, whose table is `schema_migration`, in each of its layouts.
+    QuartDb,
+}
+
+impl Tool {
+    /// Each of them.
+    pub const ALL: [Self; 5] =
+        [Self::SeaOrmMigration, Self::Sqlx, Self::Refinery, Self::Diesel, Self::QuartDb];
+
+    /// Its own name: `sea-orm-migration`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::SeaOrmMigration => "sea-orm-migration",
+            Self::Sqlx => "sqlx",
+            Self::Refinery => "refinery",
+            Self::Diesel => "diesel",
+            Self::QuartDb => "quart-db",
+        }
+    }
+
+    /// Where it keeps what it has applied, unless it is told otherwise.
+    pub(crate) fn table(self) -> Table {
+        Table::parse(match self {
+            Self::SeaOrmMigration => "seaql_migrations",
+            Self::Sqlx => "_sqlx_migrations",
+            Self::Refinery => "refinery_schema_history",
+            Self::Diesel => "__diesel_schema_migrations",
+            Self::QuartDb => "schema_migration",
+        })
+    }
+
+    /// Of its table, the columns that are read: the key; what to show; the place in the order in which they were applied, the
+    /// same for those of the same moment, which is a second for most; whether it succeeded. The SQL is for
+    /// [`qualified`](crate::backend::foreign::qualified).
+    pub(super) fn columns(self) -> [Column; 4] {
+        let column = |name, sql| Column { name, sql };
+        match self {
+            Self::SeaOrmMigration => [
+                column("version", "version"),
+                column("version", "version"),
+                column("applied_at", "CAST(pg_catalog.rank() OVER (ORDER BY applied_at) AS pg_catalog.text)"),
+                ALWAYS,
+            ],
+            Self::Sqlx => [
+                column("version", "CAST(version AS pg_catalog.text)"),
+                column("description", "CAST(version AS pg_catalog.text) || ' ' || description"),
+                column(
+                    "installed_on",
+                    "CAST(pg_catalog.rank() OVER (ORDER BY installed_on) AS pg_catalog.text)",
+                ),
+                column("success", "CASE WHEN success THEN 'yes' ELSE 'no' END"),
+            ],
+            Self::Refinery => [
+                column("version", "CAST(version AS pg_catalog.text) || '__' || name"),
+                column("name", "'V' || CAST(version AS pg_catalog.text) || '__' || name"),
+                column("applied_on", "applied_on"),
+                ALWAYS,
+            ],
+            Self::Diesel => [
+                column("version", "version"),
+                column("version", "version"),
+                column("run_on", "CAST(pg_catalog.rank() OVER (ORDER BY run_on) AS pg_catalog.text)"),
+                ALWAYS,
+            ],
+            // One row: see `history`.
+            Self::QuartDb => [ALWAYS; 4],
+        }
+    }
+
+    /// The checksum of a script, where it keeps one in a column of this name.
+    pub(super) fn checksum(self, backend: DatabaseBackend) -> Option<&'static str> {
+        match self {
+            Self::Sqlx if backend == DatabaseBackend::Postgres => Some("pg_catalog.encode(checksum, 'hex')"),
+            Self::Sqlx => Some("hex(checksum)"),
+            Self::Refinery => Some("checksum"),
+            _ => None,
+        }
+    }
+
+    /// A column that this tool's table has, and this one has not.
+    pub(super) fn missing(self, columns: &[String]) -> Option<&'static str> {
+        let has = |name: &str| columns.iter().any(|column| column == name);
+        match self {
+            Self::QuartDb if has("foreground") && has("background") => None,
+            Self::QuartDb => (!has("version")).then_some("version"),
+            _ => self
+                .columns()
+                .map(|column| column.name)
+                .into_iter()
+                .find(|name| !name.is_empty() && !has(name)),
+        }
+    }
+
+    /// What two names of the same migration have in common; `None` if the tool names none so.
+    pub(super) fn key(self, name: &str) -> Option<String> {
+        match self {
+            Self::SeaOrmMigration => Some(name.to_owned()),
+            Self::Sqlx => before_underscore(name).parse::<i64>().ok().map(|version| version.to_string()),
+            Self::Refinery => {
+                let stem = name.strip_suffix(".sql").or_else(|| name.strip_suffix(".rs")).unwrap_or(name);
+                let (version, name) = stem.strip_prefix(['V', 'U'])?.split_once("__")?;
+                Some(format!("{}__{name}", version.parse::<i64>().ok()?))
+            }
+            // https://docs.rs/migrations_internals: `version_from_string`
+            Self::Diesel => Some(before_underscore(name).replace('-', "")).filter(|key| !key.is_empty()),
+            Self::QuartDb => {
+                let number = name.strip_suffix(".py").unwrap_or(name);
+                number.parse::<i32>().ok().map(|number| number.to_string())
+            }
+        }
+    }
+
+    /// What a name says beside the key, where that is kept in the table; `None` of a name that is the key alone.
+    pub(super) fn description(self, name: &str) -> Option<String> {
+        let (_, description) = name.split_once('_').filter(|_| self == Self::Sqlx)?;
+        let description = description.strip_suffix(".sql").unwrap_or(description);
+        Some(description.strip_suffix(".up").unwrap_or(description).replace('_', " "))
+    }
+}
+
+/// As it is called, and as `--from` takes it.
+impl fmt::Display for Tool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A column to look for, and what to select of it.
+#[derive(Clone, Copy)]
+pub(super) struct Column {
+    /// Empty where none is needed.
+    pub(super) name: &'static str,
+    pub(super) sql: &'static str,
+}
+
+const ALWAYS: Column = Column { name: "", sql: "'yes'" };
+
+fn before_underscore(name: &str) -> &str {
+    name.split('_').next().unwrap_or(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_known_by_what_the_tool_itself_goes_by() {
+        let same = |tool: Tool, names: &[&str], key: &str| {
+            for name in names {
+                assert_eq!(tool.key(name).as_deref(), Some(key), "{tool} {name}");
+            }
+        };
+        same(Tool::SeaOrmMigration, &["m20220101_000001_create.up.sql"], "m20220101_000001_create.up.sql");
+        same(Tool::Sqlx, &["1", "0001_init", "0001_init.sql", "1_init.up.sql", "1_renamed_since"], "1");
+        same(Tool::Refinery, &["V1__init", "V01__init.sql", "U1__init.rs"], "1__init");
+        same(
+            Tool::Diesel,
+            &["2022-01-01-000001_create", "20220101000001_create", "20220101000001"],
+            "20220101000001",
+        );
+        same(Tool::QuartDb, &["3", "3.py", "03.py"], "3");
+    }
+
+    #[test]
+    fn a_name_that_the_tool_would_not_take_is_none() {
+        for (tool, name) in [
+            (Tool::Sqlx, "init"),
+            (Tool::Sqlx, ""),
+            (Tool::Refinery, "1_init"),
+            (Tool::Refinery, "V1.2__init"),
+        ] {
+            assert_eq!(tool.key(name), None, "{tool} {name}");
+        }
+        assert_eq!(Tool::Diesel.key("_init"), None);
+        assert_eq!(Tool::QuartDb.key("m0003"), None);
+    }
+}

@@ -1,0 +1,435 @@
+//! The handle that an app and its migrations share.
+
+use std::{
+    fmt,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    },
+};
+
+use async_trait::async_trait;
+use futures_util::Stream;
+use sea_orm::{
+    AccessMode, ConnectOptions, ConnectionTrait, DatabaseBackend, DatabaseConnection, DatabaseTransaction,
+    DbErr, ExecResult, IsolationLevel, QueryResult, Statement, StreamTrait, TransactionError,
+    TransactionOptions, TransactionTrait,
+};
+use sea_orm_migration::SchemaManager;
+
+use crate::{
+    Error,
+    backend::{self, Doubt, pragma},
+    place::{Place, Position},
+};
+use onerow_sql::psql;
+
+/// The pool an app holds, or the transaction a migration is handed.
+///
+/// It implements SeaORM's [`ConnectionTrait`], [`TransactionTrait`] and [`StreamTrait`], so entities, `sea_query`
+/// statements and raw SQL run on it alike. It is not `Clone`, so that no migration keeps the transaction it is handed: an
+/// app shares its pool with `Arc<Database>`.
+///
+/// On PostgreSQL `COPY … FROM stdin` is an error, since the driver has no way to send the rows. In
+/// a transaction that a migration begins on the handle, that error has to end the migration: a
+/// statement behind it, or a `rollback` that is waited for, hangs.
+#[derive(Debug)]
+pub struct Database {
+    inner: Inner,
+    listener: Listener,
+    statements: Statements,
+    /// Whether a statement has failed, or what runs was not seen.
+    unsure: AtomicBool,
+    /// Whether a PRAGMA may have been run.
+    sets: AtomicBool,
+    /// Whether more may have been done to an SQLite schema than to add to it.
+    alters: AtomicBool,
+    /// Whether a foreign key may have been declared.
+    refers: AtomicBool,
+    /// Whether this is a migration's, whose errors name its statement.
+    counts: bool,
+}
+
+#[derive(Debug)]
+enum Inner {
+    Pool(DatabaseConnection),
+    Transaction(DatabaseTransaction),
+}
+
+/// Calls the same method on whichever of the two this is.
+macro_rules! delegate {
+    ($self:ident.$method:ident($($argument:expr),*).await) => {{
+        let _asked = $self.statements.ask();
+        match &$self.inner {
+            Inner::Pool(pool) => pool.$method($($argument),*).await,
+            Inner::Transaction(transaction) => {
+                transaction.$method($($argument),*).await.inspect_err(|_| $self.be_unsure())
+            }
+        }
+    }};
+}
+
+/// The same for a statement: whoever sends it hears where it failed.
+macro_rules! send {
+    ($self:ident.$method:ident($statement:ident).await) => {{
+        $self.look_at(&$statement.sql)?;
+        let sql = if $self.counts { $statement.sql.clone() } else { pragma::sql_of(&$statement) };
+        let done = delegate!($self.$method($statement).await).map_err(|error| $self.placed(error, &sql))?;
+        $self.refuse_ineffective(&sql).await.map(|()| done)
+    }};
+}
+
+impl Database {
+    /// Opens a pool on a URL, or on SeaORM's [`ConnectOptions`] for its size and timeouts.
+    ///
+    /// `postgres://user:password@host:5432/name` and `sqlite://file.sqlite?mode=rwc` (`rwc` creates the file) or
+    /// `sqlite::memory:`; the scheme's driver must be compiled in, by the feature `postgres` or `sqlite`.
+    ///
+    /// # Errors
+    /// [`Error::InvalidUrl`], [`Error::UnknownScheme`], [`Error::DriverMissing`], and, of the server's answer,
+    /// [`Error::ServerUnreachable`], [`Error::AuthenticationFailed`], [`Error::NoSuchDatabase`] or [`Error::Connect`].
+    /// None of them holds the password.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), onerow::Error> {
+    /// let db = onerow::Database::connect("sqlite::memory:").await?;
+    /// db.disconnect().await
+    /// # }
+    /// ```
+    pub async fn connect(options: impl Into<ConnectOptions>) -> Result<Self, Error> {
+        backend::connect(options.into()).await.map(Self::from)
+    }
+
+    /// Closes the pool: waits for the connections in use to come back, then closes each.
+    ///
+    /// It takes a reference, so that an app whose handlers share the pool can close it when they are done; what is asked
+    /// of the pool afterwards is an error.
+    pub async fn disconnect(&self) -> Result<(), Error> {
+        match &self.inner {
+            Inner::Pool(pool) => pool.close_by_ref().await.map_err(Error::database),
+            Inner::Transaction(_) => Err(Error::NotAPool),
+        }
+    }
+
+    /// sea-orm-migration's [`SchemaManager`] on this handle: `create_table`, `has_column` and the like.
+    #[must_use]
+    pub fn schema(&self) -> SchemaManager<'_> {
+        // It gives out its connection.
+        for unseen in [&self.sets, &self.alters, &self.refers] {
+            unseen.store(true, Ordering::Relaxed);
+        }
+        match &self.inner {
+            Inner::Pool(pool) => SchemaManager::new(pool),
+            Inner::Transaction(transaction) => SchemaManager::new(transaction),
+        }
+    }
+
+    /// Which database this is, for SQL that differs.
+    #[must_use]
+    pub fn get_database_backend(&self) -> DatabaseBackend {
+        match &self.inner {
+            Inner::Pool(pool) => pool.get_database_backend(),
+            Inner::Transaction(transaction) => ConnectionTrait::get_database_backend(transaction),
+        }
+    }
+
+    fn new(inner: Inner) -> Self {
+        Self {
+            inner,
+            listener: Listener::default(),
+            unsure: AtomicBool::new(false),
+            sets: AtomicBool::new(false),
+            alters: AtomicBool::new(false),
+            refers: AtomicBool::new(false),
+            counts: false,
+            statements: Statements::default(),
+        }
+    }
+
+    /// What a migration may have done on this handle unseen.
+    pub(crate) fn doubt(&self) -> Doubt {
+        let rows = self.unsure.load(Ordering::Relaxed);
+        let may = |seen: &AtomicBool| rows || seen.load(Ordering::Relaxed);
+        Doubt { rows, settings: may(&self.sets), schema: may(&self.alters), children: may(&self.refers) }
+    }
+
+    fn be_unsure(&self) {
+        self.unsure.store(true, Ordering::Relaxed);
+    }
+
+    /// What runs on a nested transaction, or on the connection of [`schema`](Self::schema), is not seen here.
+    async fn refuse_ineffective(&self, sql: &str) -> Result<(), DbErr> {
+        self.alters.fetch_or(pragma::may_alter(sql), Ordering::Relaxed);
+        self.refers.fetch_or(pragma::may_refer(sql), Ordering::Relaxed);
+        match &self.inner {
+            Inner::Transaction(transaction) if pragma::is_in(sql) => {
+                self.sets.store(true, Ordering::Relaxed);
+                pragma::refuse_ineffective(transaction, sql).await
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// SeaORM's own pool, for what asks for one.
+    ///
+    /// # Errors
+    /// [`Error::NotAPool`] for the transaction that a migration is handed.
+    pub fn connection(&self) -> Result<&DatabaseConnection, Error> {
+        match &self.inner {
+            Inner::Pool(pool) => Ok(pool),
+            Inner::Transaction(_) => Err(Error::NotAPool),
+        }
+    }
+
+    pub(crate) fn from_transaction(transaction: DatabaseTransaction) -> Self {
+        Self::new(Inner::Transaction(transaction))
+    }
+
+    /// The number of the statement that was asked last, if it has not been answered.
+    pub(crate) fn statement_in_flight(&self) -> Option<u64> {
+        let [asked, answered] = [&self.statements.asked, &self.statements.answered];
+        let (answered, asked) = (answered.load(Ordering::Relaxed), asked.load(Ordering::Relaxed));
+        (asked > answered).then_some(asked)
+    }
+
+    /// For a migration: has the listener hear of what SeaORM's own callback is not told, see
+    /// [`Listener::attach`]; and counts its statements.
+    pub(crate) fn with_listener(self, listener: &Listener) -> Self {
+        let db = Self { listener: listener.clone(), counts: true, ..self };
+        db.count_anew();
+        db
+    }
+
+    pub(crate) fn count_anew(&self) {
+        self.listener.sent.store(0, Ordering::Relaxed);
+    }
+
+    /// Sends SQL as it is, of a script, whose errors are told with the script's own place.
+    pub(crate) async fn send(&self, sql: &str) -> Result<ExecResult, DbErr> {
+        let done =
+            delegate!(self.execute_unprepared(sql).await).inspect_err(|_| self.listener.failed(sql))?;
+        self.refuse_ineffective(sql).await.map(|()| done)
+    }
+
+    /// Asks the database something about an error; the listener does not hear of that.
+    pub(crate) async fn probe(&self, sql: &str) -> Result<(), DbErr> {
+        delegate!(self.execute_unprepared(sql).await).map(drop)
+    }
+
+    /// Refuses what the driver would wait for ever for.
+    fn look_at(&self, sql: &str) -> Result<(), DbErr> {
+        if self.get_database_backend() == DatabaseBackend::Postgres
+            && let Some((_, refusal)) = psql::copies(sql)
+        {
+            return Err(DbErr::Custom(refusal.into()));
+        }
+        Ok(())
+    }
+
+    /// Says which statement of a migration an error is of.
+    fn placed(&self, error: DbErr, sql: &str) -> DbErr {
+        if !self.counts {
+            return error;
+        }
+        let number = self.listener.sent.load(Ordering::Relaxed);
+        backend::placed(error, |position: Option<Position>| Place::in_code(number, sql, position))
+    }
+
+    /// Gives back what [`from_transaction`](Self::from_transaction) wrapped.
+    pub(crate) fn into_transaction(self) -> DatabaseTransaction {
+        match self.inner {
+            Inner::Transaction(transaction) => transaction,
+            Inner::Pool(_) => unreachable!("only what from_transaction made comes here"),
+        }
+    }
+}
+
+/// Adopts a pool that SeaORM opened; a run of migrations connects with the same options.
+impl From<DatabaseConnection> for Database {
+    fn from(pool: DatabaseConnection) -> Self {
+        Self::new(Inner::Pool(pool))
+    }
+}
+
+/// Hears of the statements that fail, see [`on_failed_statement`](crate::Up::on_failed_statement),
+/// and counts all.
+#[derive(Clone, Default)]
+pub(crate) struct Listener {
+    callback: Option<Callback>,
+    /// The statements since the migration began.
+    sent: Arc<AtomicUsize>,
+}
+
+type Callback = Arc<dyn Fn(&str) + Send + Sync>;
+
+impl Listener {
+    pub(crate) fn new(callback: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        Self { callback: Some(Arc::new(callback)), ..Self::default() }
+    }
+
+    /// Listens to a connection, and to the transactions that are begun on it from now on. SeaORM's callback is told of
+    /// each statement but those of `execute_unprepared`.
+    pub(crate) fn attach(&self, connection: &mut DatabaseConnection) {
+        let listener = self.clone();
+        connection.set_metric_callback(move |info| {
+            listener.count();
+            if info.failed && listener.callback.is_some() {
+                listener.failed(&info.statement.to_string());
+            }
+        });
+    }
+
+    fn count(&self) {
+        self.sent.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn failed(&self, sql: &str) {
+        if let Some(callback) = &self.callback {
+            callback(sql);
+        }
+    }
+}
+
+impl fmt::Debug for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Listener").finish_non_exhaustive()
+    }
+}
+
+/// How many statements were asked on a handle, and how many of them have been answered or given up.
+#[derive(Debug, Default)]
+struct Statements {
+    asked: AtomicU64,
+    answered: AtomicU64,
+}
+
+impl Statements {
+    fn ask(&self) -> Asked<'_> {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        Asked(self)
+    }
+}
+
+struct Asked<'a>(&'a Statements);
+
+impl Drop for Asked<'_> {
+    fn drop(&mut self) {
+        self.0.answered.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[async_trait]
+impl ConnectionTrait for Database {
+    fn get_database_backend(&self) -> DatabaseBackend {
+        self.get_database_backend()
+    }
+
+    async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
+        send!(self.execute_raw(statement).await)
+    }
+
+    async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
+        self.look_at(sql)?;
+        self.listener.count();
+        self.send(sql).await.map_err(|error| self.placed(error, sql))
+    }
+
+    async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
+        send!(self.query_one_raw(statement).await)
+    }
+
+    async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
+        send!(self.query_all_raw(statement).await)
+    }
+
+    fn support_returning(&self) -> bool {
+        self.get_database_backend().support_returning()
+    }
+}
+
+type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+#[async_trait]
+impl TransactionTrait for Database {
+    type Transaction = DatabaseTransaction;
+
+    async fn begin(&self) -> Result<DatabaseTransaction, DbErr> {
+        self.be_unsure();
+        delegate!(self.begin().await)
+    }
+
+    async fn begin_with_config(
+        &self,
+        isolation_level: Option<IsolationLevel>,
+        access_mode: Option<AccessMode>,
+    ) -> Result<DatabaseTransaction, DbErr> {
+        self.be_unsure();
+        delegate!(self.begin_with_config(isolation_level, access_mode).await)
+    }
+
+    async fn begin_with_options(&self, options: TransactionOptions) -> Result<DatabaseTransaction, DbErr> {
+        self.be_unsure();
+        delegate!(self.begin_with_options(options).await)
+    }
+
+    async fn transaction<F, T, E>(&self, callback: F) -> Result<T, TransactionError<E>>
+    where
+        F: for<'c> FnOnce(&'c DatabaseTransaction) -> BoxFuture<'c, Result<T, E>> + Send,
+        T: Send,
+        E: std::fmt::Display + std::fmt::Debug + Send,
+    {
+        self.transaction_with_config(callback, None, None).await
+    }
+
+    async fn transaction_with_config<F, T, E>(
+        &self,
+        callback: F,
+        isolation_level: Option<IsolationLevel>,
+        access_mode: Option<AccessMode>,
+    ) -> Result<T, TransactionError<E>>
+    where
+        F: for<'c> FnOnce(&'c DatabaseTransaction) -> BoxFuture<'c, Result<T, E>> + Send,
+        T: Send,
+        E: std::fmt::Display + std::fmt::Debug + Send,
+    {
+        self.be_unsure();
+        if !self.counts {
+            return match &self.inner {
+                Inner::Pool(pool) => {
+                    pool.transaction_with_config(callback, isolation_level, access_mode).await
+                }
+                Inner::Transaction(transaction) => {
+                    transaction.transaction_with_config(callback, isolation_level, access_mode).await
+                }
+            };
+        }
+        let begun = self.begin_with_config(isolation_level, access_mode).await;
+        let transaction = begun.map_err(TransactionError::Connection)?;
+        // Dropped after an error, it is rolled back before the next statement. SeaORM would wait
+        // for that here, which is for ever if the server waits for the rows of a `COPY`.
+        let done = callback(&transaction).await.map_err(TransactionError::Transaction)?;
+        transaction.commit().await.map_err(TransactionError::Connection)?;
+        Ok(done)
+    }
+}
+
+impl StreamTrait for Database {
+    type Stream<'a> = Pin<Box<dyn Stream<Item = Result<QueryResult, DbErr>> + Send + 'a>>;
+
+    fn get_database_backend(&self) -> DatabaseBackend {
+        self.get_database_backend()
+    }
+
+    fn stream_raw<'a>(&'a self, statement: Statement) -> BoxFuture<'a, Result<Self::Stream<'a>, DbErr>> {
+        self.be_unsure();
+        Box::pin(async move {
+            self.look_at(&statement.sql)?;
+            Ok(match &self.inner {
+                Inner::Pool(pool) => Box::pin(pool.stream_raw(statement).await?) as Self::Stream<'a>,
+                Inner::Transaction(transaction) => Box::pin(transaction.stream_raw(statement).await?),
+            })
+        })
+    }
+}

@@ -1,0 +1,184 @@
+//! Taking over while the old tool, or another runner, is at it.
+
+use std::time::Duration;
+
+use onerow::{Error, prelude::*};
+use onerow_testing::Backend;
+use sea_orm::{SqliteTransactionMode, TransactionOptions, TransactionTrait};
+use tokio::{
+    sync::Notify,
+    time::{sleep, timeout},
+};
+
+use super::{APPLIES_2, makes_and_multiplies, sqlx, three};
+use crate::support::{has_table, number};
+
+#[tokio::test]
+async fn on_postgres_the_old_tool_is_let_to_end_what_it_is_at() {
+    if !Backend::Postgres.is_wanted() {
+        return;
+    }
+    let db = Backend::Postgres.empty_database().await;
+    sqlx(&db, &[1]).await;
+    let old_tool = db.connect().await;
+    let transaction = old_tool.begin().await.unwrap();
+    transaction
+        .execute_unprepared("INSERT INTO _sqlx_migrations VALUES (2, 'b', '2026-01-02', TRUE)")
+        .await
+        .unwrap();
+    let commit = async {
+        sleep(Duration::from_millis(500)).await;
+        transaction.commit().await.unwrap();
+    };
+
+    let registry = three();
+    let (adoption, ()) = tokio::join!(registry.adopt(&db).into_future(), commit);
+
+    assert_eq!(adoption.unwrap().version, 1);
+}
+
+#[tokio::test]
+async fn on_postgres_an_old_tool_that_does_not_end_is_not_waited_for_longer_than_told() {
+    if !Backend::Postgres.is_wanted() {
+        return;
+    }
+    let db = Backend::Postgres.empty_database().await;
+    sqlx(&db, &[1]).await;
+    let old_tool = db.connect().await;
+    let transaction = old_tool.begin().await.unwrap();
+    transaction.execute_unprepared("DELETE FROM _sqlx_migrations").await.unwrap();
+
+    let error = three().adopt(&db).wait_timeout(Duration::from_millis(300)).await.unwrap_err();
+
+    assert!(matches!(error, Error::HistoryBusy { .. }), "{error:?}");
+    assert!(!has_table(&db, "schema_migration").await);
+}
+
+#[tokio::test]
+async fn on_postgres_a_migration_that_the_old_tool_has_begun_is_not_run_again() {
+    if !Backend::Postgres.is_wanted() {
+        return;
+    }
+    let db = Backend::Postgres.empty_database().await;
+    sqlx(&db, &[1]).await;
+    db.sql("INSERT INTO a VALUES (1)").await;
+    let old_tool = db.connect().await;
+    // As sqlx does: the migration, and the row of its table behind that.
+    let transaction = old_tool.begin().await.unwrap();
+    transaction.execute_unprepared("UPDATE a SET id = id * 100").await.unwrap();
+
+    let adoption = makes_and_multiplies().adopt(&db).wait_timeout(Duration::from_millis(300)).await;
+    transaction.execute_unprepared(APPLIES_2).await.unwrap();
+    transaction.commit().await.unwrap();
+    let run = makes_and_multiplies().up(&db).await;
+
+    assert_eq!(number(&*db, "SELECT id FROM a").await, 100, "it ran twice: {adoption:?}, {run:?}");
+}
+
+#[tokio::test]
+async fn on_postgres_an_old_table_that_may_not_be_read_at_the_moment_is_waited_for() {
+    if !Backend::Postgres.is_wanted() {
+        return;
+    }
+    let db = Backend::Postgres.empty_database().await;
+    sqlx(&db, &[1]).await;
+    let other = db.connect().await;
+    let transaction = other.begin().await.unwrap();
+    transaction.execute_unprepared("LOCK TABLE _sqlx_migrations IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    let release = async {
+        sleep(Duration::from_secs(3)).await;
+        transaction.commit().await.unwrap();
+    };
+    let registry = three();
+    let (adoption, ()) = tokio::join!(registry.adopt(&db).into_future(), release);
+    assert!(adoption.is_ok(), "{adoption:?}");
+}
+
+#[tokio::test]
+async fn on_postgres_a_dry_run_does_not_block() {
+    if !Backend::Postgres.is_wanted() {
+        return;
+    }
+    let db = Backend::Postgres.empty_database().await;
+    sqlx(&db, &[1]).await;
+    let other = db.connect().await;
+    let transaction = other.begin().await.unwrap();
+    transaction.execute_unprepared("LOCK TABLE _sqlx_migrations IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    let registry = three();
+    let dry_run = registry.adopt(&db).dry_run().wait_timeout(Duration::from_millis(300)).into_future();
+    let outcome = timeout(Duration::from_secs(8), dry_run).await;
+    transaction.rollback().await.unwrap();
+    assert!(outcome.is_ok(), "it blocks for as long as the lock is held");
+}
+
+#[tokio::test]
+async fn on_postgres_a_wait_for_the_old_tool_is_called_so() {
+    if !Backend::Postgres.is_wanted() {
+        return;
+    }
+    let db = Backend::Postgres.empty_database().await;
+    sqlx(&db, &[1]).await;
+    let old_tool = db.connect().await;
+    let transaction = old_tool.begin().await.unwrap();
+    transaction.execute_unprepared(APPLIES_2).await.unwrap();
+    let error = three().adopt(&db).wait_timeout(Duration::from_millis(300)).await.unwrap_err();
+    transaction.rollback().await.unwrap();
+    assert!(error.to_string().contains("_sqlx_migrations"), "{error}");
+}
+
+#[tokio::test]
+async fn on_sqlite_an_adopted_database_is_not_refused_since_it_is_locked() {
+    if !Backend::Sqlite.is_wanted() {
+        return;
+    }
+    let db = Backend::Sqlite.empty_database().await;
+    sqlx(&db, &[1]).await;
+    three().adopt(&db).await.unwrap();
+    let writer = db.connect().await;
+    let exclusive = Some(SqliteTransactionMode::Exclusive);
+    let options = TransactionOptions { sqlite_transaction_mode: exclusive, ..Default::default() };
+    let transaction = writer.begin_with_options(options).await.unwrap();
+    let release = async {
+        // Longer than the busy timeout of one statement, and shorter than that of two.
+        sleep(Duration::from_secs(7)).await;
+        transaction.rollback().await.unwrap();
+    };
+    let registry = three();
+    let (run, ()) = tokio::join!(registry.up(&db).into_future(), release);
+    assert_eq!(run.unwrap().initial, 0);
+}
+
+/// Says that it has begun, and ends when it is told to.
+struct Outside(&'static Notify, &'static Notify);
+
+#[async_trait]
+impl MigrationTrait for Outside {
+    async fn migrate(&self, _: &Database) -> Result<(), DbErr> {
+        self.0.notify_one();
+        self.1.notified().await;
+        Ok(())
+    }
+
+    fn transactional(&self) -> bool {
+        false
+    }
+}
+
+#[tokio::test]
+async fn on_sqlite_the_row_is_not_set_while_a_migration_runs() {
+    if !Backend::Sqlite.is_wanted() {
+        return;
+    }
+    let db = Backend::Sqlite.empty_database().await;
+    let (begun, go_on): (&Notify, &Notify) = (Box::leak(Box::default()), Box::leak(Box::default()));
+    let registry = Registry::new(vec![Box::new(Outside(begun, go_on))]);
+    let other = db.connect().await;
+    let baseline = async {
+        begun.notified().await;
+        let outcome = registry.baseline(&other, 0).wait_timeout(Duration::from_millis(300)).await;
+        go_on.notify_one();
+        outcome
+    };
+    let (run, baseline) = tokio::join!(registry.up(&db).into_future(), baseline);
+    assert!(matches!(baseline, Err(Error::WaitTimeout { .. })), "{baseline:?}, and the run says {run:?}");
+}

@@ -1,0 +1,86 @@
+//! What a run writes through to the disk, counted by the server.
+
+use onerow::{Progress, prelude::*};
+use onerow_testing::{Backend, PostgresServer};
+
+use crate::support::{Sql, logged, number, registry};
+
+/// A server that counts its flushes: they are real, and none of them is the server's own idea.
+fn server() -> PostgresServer {
+    let settings =
+        [("fsync", "on"), ("track_wal_io_timing", "on"), ("wal_writer_delay", "10s"), ("autovacuum", "off")];
+    PostgresServer::start_with(&settings).unwrap()
+}
+
+async fn flushes(db: &Database) -> i64 {
+    // A session reports what it did when it ends, or is idle for a second; those of a run have ended.
+    tokio::time::sleep(std::time::Duration::from_millis(1500)).await;
+    number(db, "SELECT wal_sync FROM pg_stat_wal").await
+}
+
+#[tokio::test]
+async fn the_log_is_flushed_no_more_often_for_a_hundred_migrations_than_for_ten() {
+    if !Backend::Postgres.is_wanted() {
+        return;
+    }
+    let server = server();
+    let db = Database::connect(server.url("postgres")).await.unwrap();
+    logged(1).up(&db).await.unwrap();
+
+    let before = flushes(&db).await;
+    logged(11).up(&db).await.unwrap();
+    let ten = flushes(&db).await - before;
+    logged(111).up(&db).await.unwrap();
+    let hundred = flushes(&db).await - before - ten;
+    assert!(ten >= 1, "nothing was flushed, or nothing counted");
+    assert!(hundred <= ten + 5, "{ten} flushes for 10 migrations, {hundred} for 100");
+}
+
+#[tokio::test]
+async fn what_came_before_a_failure_or_a_migration_outside_a_transaction_is_on_disk() {
+    if !Backend::Postgres.is_wanted() {
+        return;
+    }
+    let server = server();
+    for last in [Sql::new(["SELECT nothing"]), Sql::new(["SELECT nothing"]).outside_transaction()] {
+        let db = Database::connect(server.url("postgres")).await.unwrap();
+        db.execute_unprepared("DROP SCHEMA public CASCADE; CREATE SCHEMA public").await.unwrap();
+        let migrations =
+            (0..5).map(|number| Sql::new([]).statement(format!("CREATE TABLE t{number} (id INTEGER)")));
+        let error = registry(migrations.chain([last])).up(&db).await.unwrap_err();
+        assert!(matches!(error, onerow::Error::MigrationFailed { version: Some(4), .. }), "{error:?}");
+        drop(db);
+
+        // What is not on disk is lost.
+        server.kill_immediately().unwrap();
+        server.restart().unwrap();
+        let db = Database::connect(server.url("postgres")).await.unwrap();
+        assert_eq!(number(&db, "SELECT version FROM schema_migration").await, 4);
+    }
+}
+
+/// Ends the server at once when it is told of this migration, and notes all that were told as applied.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_told_as_applied_is_there_after_a_crash_of_the_server() {
+    if !Backend::Postgres.is_wanted() {
+        return;
+    }
+    let server = server();
+    let db = Database::connect(server.url("postgres")).await.unwrap();
+    let told = std::sync::Mutex::new(Vec::new());
+    let tell = |step: &Progress| match step {
+        Progress::Applied(applied) => told.lock().unwrap().push(applied.version),
+        Progress::Started { version: 30, .. } => server.kill_immediately().unwrap(),
+        _ => (),
+    };
+    logged(60).up(&db).on_progress(tell).await.unwrap_err();
+    drop(db);
+    server.restart().unwrap();
+
+    let db = Database::connect(server.url("postgres")).await.unwrap();
+    let is_there = "SELECT count(*) FROM pg_class WHERE relname = 'schema_migration'";
+    let version = if number(&db, is_there).await == 0 { -1 } else { crate::support::version(&db).await };
+    let told = told.into_inner().unwrap();
+    assert!(told.iter().all(|applied| i64::from(*applied) <= version), "{told:?}, and it is at {version}");
+    assert!(version < 29, "nothing was lost, so nothing is shown");
+}
