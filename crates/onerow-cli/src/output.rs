@@ -18,7 +18,7 @@ use comfy_table::{ContentArrangement, Table, presets};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
-use super::{commands::Printing, document, failure::Failure};
+use super::{command_error::CommandError, commands::Printing, document, next_step::next_step};
 use onerow::{Adoption, Error, MigrationStatus, Progress, Report, Status, databases::Location, module_name};
 
 /// How to print results.
@@ -164,7 +164,7 @@ impl Output {
     pub(super) fn ended_at_once(&self, exit_code: u8) {
         let Reached { running, applied } = self.reached();
         self.finish();
-        print_failure(self.format, &Failure::EndedAtOnce { running, applied, exit_code });
+        print_failure(self.format, &CommandError::EndedAtOnce { running, applied, exit_code });
     }
 
     /// In JSON it is a part of the result.
@@ -342,18 +342,18 @@ fn summary(status: &Status) -> String {
 }
 
 /// Prints why a command ended without being done.
-pub(super) fn print_failure(format: Format, failure: &Failure) {
-    match (format, failure) {
+pub(super) fn print_failure(format: Format, error: &CommandError) {
+    match (format, error) {
         // The result has told it.
-        (_, Failure::NotCurrent(_)) => (),
-        (Format::Json, _) => to_stderr(&json(&document::Failed::from(failure))),
-        (Format::Text, _) => print(&failure.to_string(), &failure.causes(), &failure.next_step()),
+        (_, CommandError::NotCurrent(_)) => (),
+        (Format::Json, _) => to_stderr(&json(&document::Failed::from(error))),
+        (Format::Text, _) => print(&error.to_string(), &error.causes(), &error.next_step()),
     }
 }
 
 /// Prints an error with its causes and the next step to stderr.
 pub fn print_error(error: &Error) {
-    print(&error.to_string(), &error.causes(), &error.next_step());
+    print(&error.to_string(), &error.causes(), &next_step(error));
 }
 
 pub(super) fn failed(message: &str) -> ExitCode {

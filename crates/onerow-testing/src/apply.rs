@@ -98,7 +98,7 @@ pub(super) async fn apply(registry: &Registry, db: &Database, version: i32) -> R
 #[non_exhaustive]
 pub enum ApplyError {
     /// A migration failed, or the database could not be reached.
-    #[error("{}{}{}", without_next_step(error), sql(statement.as_deref()), hint(error))]
+    #[error("{}{}{}", error.explain(), sql(statement.as_deref()), hint(error))]
     Failed {
         /// The SQL that the database refused, if that is what failed and it was heard of: see
         /// [`on_failed_statement`](onerow::Up::on_failed_statement).
@@ -143,19 +143,13 @@ impl fmt::Debug for ApplyError {
     }
 }
 
-/// What to type next after a failed deployment is of no use in a test.
-fn without_next_step(error: &Error) -> String {
-    error.explain().to_string()
-}
-
 /// Whether the database refused a statement, and not the migration itself gave up.
 fn is_refused(error: &Error) -> bool {
-    let Error::MigrationFailed { failure, .. } = error else { return false };
-    match failure {
-        Failure::Migrate(error) | Failure::Validate(error) => {
+    match error.failure() {
+        Some(Failure::Migrate(error) | Failure::Validate(error)) => {
             matches!(error, DbErr::Exec(_) | DbErr::Query(_))
         }
-        Failure::Blocked { .. } | Failure::Panicked(_) | Failure::OldTable { .. } => true,
+        Some(Failure::Blocked { .. } | Failure::Panicked(_) | Failure::OldTable { .. }) => true,
         _ => false,
     }
 }

@@ -12,7 +12,6 @@
 //! What a migration takes from elsewhere (the clock, a file, a variable) is as it was when the template was built.
 
 use std::{
-    any::Any,
     env, fs,
     hash::{DefaultHasher, Hash, Hasher},
     os::unix::fs::MetadataExt,
@@ -27,7 +26,7 @@ use super::{
     apply::ApplyError,
     place::{Lock, Place},
 };
-use onerow::{MigrationTrait, Registry, SeaOrmMigration, SqlMigration};
+use onerow::{Registry, __private::identity};
 
 /// For how long a template is kept, where the server or the directory outlives the tests.
 pub(super) const KEPT: Duration = Duration::from_hours(24);
@@ -98,18 +97,6 @@ fn names(registry: &Registry, version: i32) -> Vec<String> {
         Some(format!("{}{applied:016x}", Program::this().build))
     };
     (0..=version).map_while(name).collect()
-}
-
-/// The same for the same migration, all over the program; `None` if it cannot be told from another.
-fn identity(migration: &dyn MigrationTrait) -> Option<u64> {
-    let any = migration as &dyn Any;
-    if let Some(former) = any.downcast_ref::<SeaOrmMigration>() {
-        return former.origin().map(hash);
-    }
-    if let Some(script) = any.downcast_ref::<SqlMigration>() {
-        return Some(hash(&script.identity()));
-    }
-    (size_of_val(migration) == 0).then(|| hash(&any.type_id()))
 }
 
 /// A database with the migrations up to this version applied, copied from a template where that can be.

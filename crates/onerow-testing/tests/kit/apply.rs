@@ -78,8 +78,8 @@ impl MigrationTrait for Fails {
         }
     }
 
-    fn transactional(&self) -> bool {
-        !matches!(self.0, Way::Values)
+    fn mode(&self) -> Mode {
+        if matches!(self.0, Way::Values) { Mode::Outside } else { Mode::Transaction }
     }
 }
 
@@ -92,8 +92,8 @@ impl MigrationTrait for GivesUp {
         Err(DbErr::Migration("two members share an address".into()))
     }
 
-    fn transactional(&self) -> bool {
-        false
+    fn mode(&self) -> Mode {
+        Mode::Outside
     }
 }
 
@@ -139,8 +139,8 @@ on_every_backend! {
             let text = format!("{error:?}");
             assert!(text.starts_with("migration m0000 failed"), "{text}");
             assert!(text.contains("nowhere") && text.ends_with(&format!("\n  SQL: {sql}")), "{text}");
-            let ApplyError::Failed { error: Error::MigrationFailed { failure, .. }, .. } = error else { panic!() };
-            assert!(matches!(failure, Failure::Migrate(_)));
+            let ApplyError::Failed { error, .. } = error else { panic!("{text}") };
+            assert!(matches!(error.failure(), Some(Failure::Migrate(_))), "{text}");
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use onerow::{Error, prelude::*};
+use onerow::{ErrorKind, prelude::*};
 use onerow_testing::{Backend, TestDatabase, on_every_backend};
 
 use crate::programs::Program;
@@ -15,7 +15,7 @@ async fn exists(url: &str) -> bool {
             found.disconnect().await.unwrap();
             true
         }
-        Err(Error::NoSuchDatabase { .. }) => false,
+        Err(error) if error.kind() == ErrorKind::NoSuchDatabase => false,
         Err(error) => panic!("{}", error.explain()),
     }
 }

@@ -12,7 +12,7 @@ const APP: &str = "
     END $$";
 
 fn registry(sql: &'static str) -> Registry {
-    Registry::new(vec![Box::new(SqlMigration::new("1_app", "app", sql, true))])
+    Registry::new(vec![Box::new(SqlMigration::new("1_app", "app", sql, Mode::Transaction))])
 }
 
 #[tokio::test(flavor = "multi_thread")]

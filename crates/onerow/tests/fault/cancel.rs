@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use onerow::{Error, prelude::async_trait};
+use onerow::{ErrorKind, prelude::async_trait};
 use tokio::time::{Instant, sleep};
 
 use crate::{
@@ -52,8 +52,8 @@ impl Scenario for Cancel {
             version = state::check(&place, subject).await;
             let told = match &ending.outcome {
                 Ok(report) => Some(report.version),
-                Err(Error::Cancelled { version }) => *version,
-                _ => panic!("it was told to stop, and failed otherwise\n{}", ending.explain()),
+                Err(error) if error.kind() == ErrorKind::Cancelled => error.version(),
+                Err(_) => panic!("it was told to stop, and failed otherwise\n{}", ending.explain()),
             };
             assert_eq!(told, Some(version), "what it tells, and what the database holds");
             round.count(ending.outcome.is_err(), version);

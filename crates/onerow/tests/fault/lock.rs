@@ -95,19 +95,14 @@ async fn gives_up(place: &Place, holder: Holder, lock_timeout: Duration) {
     let ending = up.end().await;
     let version = state::check(place, SUBJECT).await;
     ending.assert_truthful(version);
-    match &ending.outcome {
-        Err(Error::MigrationFailed {
-            migration,
-            failure: Failure::Blocked { tries: 2, blockers, .. },
-            ..
-        }) => {
-            // On SQLite, whose commit is what is in the way, the last of those that it would have committed.
-            assert!(*migration > version, "{}", ending.explain());
-            let named = blockers.iter().any(|blocker| blocker.pid.to_string() == holder.pid);
-            assert!(named || holder.pid.is_empty(), "{}", ending.explain());
-        }
-        _ => panic!("it was to give up, blocked\n{}", ending.explain()),
-    }
+    let error = ending.outcome.as_ref().err();
+    let Some(Failure::Blocked { tries: 2, blockers, .. }) = error.and_then(Error::failure) else {
+        panic!("it was to give up, blocked\n{}", ending.explain())
+    };
+    // On SQLite, whose commit is what is in the way, it is the last of those that it would have committed.
+    assert!(error.and_then(Error::migration) > Some(version), "{}", ending.explain());
+    let named = blockers.iter().any(|blocker| blocker.pid.to_string() == holder.pid);
+    assert!(named || holder.pid.is_empty(), "{}", ending.explain());
     holder.let_go().await;
 }
 

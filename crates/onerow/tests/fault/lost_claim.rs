@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use onerow::{Error, Failure, prelude::async_trait};
+use onerow::{Failure, prelude::async_trait};
 use tokio::time::{Instant, sleep};
 
 use crate::{
@@ -87,7 +87,7 @@ impl Scenario for LostClaim {
 fn has_noticed(holder: &Ending) -> bool {
     match &holder.outcome {
         Ok(_) => false,
-        Err(Error::MigrationFailed { failure: Failure::ClaimLost(_), .. }) => true,
+        Err(error) if matches!(error.failure(), Some(Failure::ClaimLost(_))) => true,
         Err(error) => panic!("it does not say that it lost the row\n{}", error.explain()),
     }
 }

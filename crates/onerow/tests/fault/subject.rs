@@ -127,18 +127,19 @@ struct Step {
 
 #[async_trait]
 impl MigrationTrait for Step {
-    fn transactional(&self) -> bool {
-        match self.diary() {
+    fn mode(&self) -> Mode {
+        let transactional = match self.diary() {
             Some(diary) => diary.transactional,
             None => Some(self.number) != self.subject.index_at,
-        }
+        };
+        if transactional { Mode::Transaction } else { Mode::Outside }
     }
 
     async fn migrate(&self, db: &Database) -> Result<(), DbErr> {
         if let Some(diary) = self.diary() {
             return diary.write(db).await;
         }
-        if !self.transactional() {
+        if self.mode() == Mode::Outside {
             return create_index(db, INDEX, "wide", "note").await;
         }
         for statement in self.subject.statements(self.number) {

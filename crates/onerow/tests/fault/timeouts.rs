@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
-use onerow::{Error, prelude::async_trait};
+use onerow::{Error, ErrorKind, prelude::async_trait};
 use tokio::time::sleep;
 
 use crate::{
@@ -142,7 +142,7 @@ impl Case {
         let errors: Vec<&Error> = endings.iter().filter_map(|ending| ending.outcome.as_ref().err()).collect();
         for error in &errors {
             let text = error.explain().to_string();
-            let is_its_own = matches!(error, Error::MigrationFailed { .. });
+            let is_its_own = error.kind() == ErrorKind::MigrationFailed;
             assert!(
                 self.setting == STATEMENT && is_its_own && text.contains("statement timeout"),
                 "{} is {:?}, and may strike a migration's statement alone, which is to name it\n{text}",

@@ -10,11 +10,12 @@ use std::{
 };
 
 use nix::unistd::{Uid, User};
-use onerow::{Error, prelude::*};
+use onerow::{ErrorKind, prelude::*};
+use onerow_cli::next_step;
 use onerow_testing::{Backend, PostgresServer};
 use tempfile::TempDir;
 
-use crate::support::{Sql, logged, number, registry, try_number};
+use crate::support::{Sql, assert_rolled_back, logged, number, registry, try_number};
 
 /// pgbouncer before a server of our own.
 struct Proxy {
@@ -87,8 +88,8 @@ fn with_index() -> Registry {
             create_index(db, "items_task", "items", "task").await
         }
 
-        fn transactional(&self) -> bool {
-            false
+        fn mode(&self) -> Mode {
+            Mode::Outside
         }
     }
 
@@ -148,10 +149,7 @@ async fn a_migration_that_fails_behind_a_proxy_leaves_nothing() {
     let app = proxy.database().await;
     let broken = Sql::new(["CREATE TABLE items (id INTEGER)", "SELECT nothing"]);
     let error = registry([broken]).up(&app).await.unwrap_err();
-    assert!(
-        matches!(error, onerow::Error::MigrationFailed { version: Some(-1), rolled_back: true, .. }),
-        "{error:?}"
-    );
+    assert_rolled_back(&error, 0, -1);
     let direct = Database::connect(proxy.server.url("postgres")).await.unwrap();
     assert!(!direct.schema().has_table("items").await.unwrap());
 }
@@ -165,8 +163,9 @@ async fn a_migration_outside_a_transaction_is_refused_by_a_pooler_that_has_one_c
     let db = proxy.database().await;
     let error =
         registry([Sql::default(), Sql::new(["VACUUM"]).outside_transaction()]).up(&db).await.unwrap_err();
-    assert!(matches!(error, Error::OneConnection { migration: 1, version: 0 }), "{error:?}");
-    assert!(error.next_step().contains("default_pool_size"), "{error:?}");
+    let found = (error.kind(), error.migration(), error.version());
+    assert_eq!(found, (ErrorKind::OneConnection, Some(1), Some(0)), "{error:?}");
+    assert!(next_step(&error).contains("default_pool_size"), "{error:?}");
     assert_eq!(registry([Sql::default(), Sql::new(["SELECT 1"])]).up(&db).await.unwrap().version, 1);
 }
 

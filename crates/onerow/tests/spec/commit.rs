@@ -5,12 +5,12 @@ use std::{
     time::Duration,
 };
 
-use onerow::{Error, Failure, Progress, Report, prelude::*};
+use onerow::{Error, ErrorKind, Failure, Progress, Report, prelude::*};
 use onerow_testing::{Backend, TestDatabase, on_every_backend};
 use sea_orm::DatabaseTransaction;
 use tokio::time::{sleep, timeout};
 
-use crate::support::{Sql, has_table, number, registry, version};
+use crate::support::{Sql, assert_failed, assert_rolled_back, has_table, number, registry, version};
 
 fn base() -> Sql {
     Sql::new(["CREATE TABLE items (id INTEGER PRIMARY KEY)"])
@@ -29,7 +29,7 @@ on_every_backend! {
     async fn a_migration_that_deletes_the_row_is_not_committed(db: TestDatabase) {
         let registry = registry([base(), more().statement("DELETE FROM schema_migration".into()), more()]);
         let error = up(&registry, &db).await.unwrap_err();
-        assert!(matches!(error, Error::MigrationFailed { migration: 1, version: Some(0), .. }), "{error:?}");
+        assert_failed(&error, 1, 0);
         assert_eq!(version(&*db).await, 0);
         assert!(!has_table(&db, "more").await);
     }
@@ -39,7 +39,7 @@ on_every_backend! {
             let moves = more().statement(format!("UPDATE schema_migration SET version = {wrong}"));
             let registry = registry([base(), moves, Sql::new([]).outside_transaction()]);
             let error = up(&registry, &db).await.unwrap_err();
-            assert!(matches!(error, Error::MigrationFailed { migration: 1, version: Some(0), .. }), "{error:?}");
+            assert_failed(&error, 1, 0);
             assert_eq!(version(&*db).await, 0);
             assert!(!has_table(&db, "more").await);
         }
@@ -48,10 +48,8 @@ on_every_backend! {
     async fn what_came_before_a_migration_that_drops_the_table_stays(db: TestDatabase) {
         let registry = registry([base(), more().statement("DROP TABLE schema_migration".into())]);
         let error = up(&registry, &db).await.unwrap_err();
-        let Error::MigrationFailed { migration: 1, version: Some(0), rolled_back: true, failure } = &error else {
-            panic!("{error:?}")
-        };
-        assert!(matches!(failure, Failure::Commit(_)), "{failure:?}");
+        assert_rolled_back(&error, 1, 0);
+        assert!(matches!(error.failure(), Some(Failure::Commit(_))), "{error:?}");
         assert!(has_table(&db, "items").await && !has_table(&db, "more").await);
     }
 
@@ -85,10 +83,8 @@ async fn a_move_that_sqlite_refuses_keeps_what_came_before() {
     let db = Backend::Sqlite.empty_database().await;
     let registry = registry([base(), more().statement("PRAGMA query_only = ON".into())]);
     let error = up(&registry, &db).await.unwrap_err();
-    let Error::MigrationFailed { migration: 1, version: Some(0), rolled_back: true, failure } = &error else {
-        panic!("{error:?}")
-    };
-    assert!(matches!(failure, Failure::Commit(_)), "{failure:?}");
+    assert_rolled_back(&error, 1, 0);
+    assert!(matches!(error.failure(), Some(Failure::Commit(_))), "{error:?}");
     assert!(has_table(&db, "items").await && !has_table(&db, "more").await);
 }
 
@@ -109,10 +105,8 @@ fn refused() -> Sql {
 async fn a_commit_that_is_refused_leaves_nothing_and_nobody() {
     let Some(db) = postgres().await else { return };
     let error = up(&registry([base(), refused(), more()]), &db).await.unwrap_err();
-    let Error::MigrationFailed { migration: 1, version: Some(0), rolled_back: true, failure } = &error else {
-        panic!("{error:?}")
-    };
-    assert!(matches!(failure, Failure::Commit(_)), "{failure:?}");
+    assert_rolled_back(&error, 1, 0);
+    assert!(matches!(error.failure(), Some(Failure::Commit(_))), "{error:?}");
     assert!(!has_table(&db, "children").await && !has_table(&db, "more").await);
     let sessions = "SELECT count(*) FROM pg_stat_activity
                     WHERE datname = current_database() AND application_name LIKE 'onerow%'";
@@ -132,7 +126,8 @@ async fn what_another_runner_applied_after_a_refused_commit_is_not_told_as_ones_
     };
     let registry = registry([base(), refused().statement("SELECT pg_sleep(1)".into())]);
     let (outcome, ()) = tokio::join!(up(&registry, &db), overtake);
-    assert!(matches!(outcome, Err(Error::MigrationFailed { migration: 1, .. })), "{outcome:?}");
+    let error = outcome.unwrap_err();
+    assert_eq!((error.kind(), error.migration()), (ErrorKind::MigrationFailed, Some(1)), "{error:?}");
     assert!(!has_table(&db, "children").await);
 }
 
@@ -144,7 +139,7 @@ async fn a_trigger_that_keeps_the_version_is_found_out() {
         "CREATE TRIGGER guard BEFORE UPDATE ON schema_migration FOR EACH ROW EXECUTE FUNCTION guard()",
     ]);
     let error = up(&registry([base(), guard, more()]), &db).await.unwrap_err();
-    assert!(matches!(error, Error::MigrationFailed { migration: 1, version: Some(0), .. }), "{error:?}");
+    assert_failed(&error, 1, 0);
     assert!(!has_table(&db, "more").await);
 }
 
@@ -165,7 +160,8 @@ async fn a_runner_does_not_block_on_a_lock_of_the_version_table() {
     let run = registry.up(&db).lock_timeout(Duration::ZERO).wait_timeout(Duration::from_millis(500));
     let run = run.on_progress(tell);
     let outcome = timeout(Duration::from_secs(20), run.into_future()).await.expect("it blocks");
-    assert!(matches!(outcome, Err(Error::WaitTimeout { version: Some(0), .. })), "{outcome:?}");
+    let error = outcome.unwrap_err();
+    assert_eq!((error.kind(), error.version()), (ErrorKind::WaitTimeout, Some(0)), "{error:?}");
     locked.rollback().await.unwrap();
 }
 
@@ -190,7 +186,8 @@ async fn nor_does_it_between_two_migrations_and_what_it_has_committed_counts() {
     };
     let both = async { tokio::join!(run.into_future(), lock).0 };
     let outcome = timeout(Duration::from_secs(20), both).await.expect("it blocks");
-    assert!(matches!(outcome, Err(Error::WaitTimeout { version: Some(1), .. })), "{outcome:?}");
+    let error = outcome.unwrap_err();
+    assert_eq!((error.kind(), error.version()), (ErrorKind::WaitTimeout, Some(1)), "{error:?}");
     assert_eq!(applied.into_inner().unwrap(), [1]);
     locked.rollback().await.unwrap();
 }
@@ -203,9 +200,7 @@ async fn who_ended_its_transaction_does_not_block_on_the_row_of_the_next_runner(
     let ends = EndsAndIsOvertaken(other, Arc::clone(&held));
     let registry = Registry::new(vec![Box::new(base()), Box::new(ends)]);
     let error = up(&registry, &db).await.unwrap_err();
-    let Error::MigrationFailed { failure: Failure::EndedTransaction, .. } = &error else {
-        panic!("{error:?}")
-    };
+    assert!(matches!(error.failure(), Some(Failure::EndedTransaction)), "{error:?}");
     drop(held);
 }
 
@@ -259,7 +254,7 @@ impl MigrationTrait for LosesTheClaim {
         self.0.execute_unprepared(end).await.map(drop)
     }
 
-    fn transactional(&self) -> bool {
-        false
+    fn mode(&self) -> Mode {
+        Mode::Outside
     }
 }

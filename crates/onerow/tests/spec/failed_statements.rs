@@ -7,11 +7,11 @@ use onerow_testing::{Backend, TestDatabase, on_every_backend};
 use sea_orm::{Statement, StreamTrait, TransactionError};
 use tokio::time::timeout;
 
-use crate::support::{Sql, has_table, registry, version};
+use crate::support::{Sql, assert_failed, assert_rolled_back, has_table, registry, version};
 
 /// What a run of a script says, of its cause.
 async fn complaint_of(db: &Database, sql: String) -> String {
-    let script = SqlMigration::new("7_todos", "todos", sql.leak(), true);
+    let script = SqlMigration::new("7_todos", "todos", sql.leak(), Mode::Transaction);
     let error = Registry::new(vec![Box::new(script)]).up(db).await.unwrap_err();
     assert!(error.to_string().contains("was rolled back"), "{error}");
     let text = error.explain().to_string();
@@ -61,7 +61,7 @@ on_every_backend! {
 
     async fn what_a_script_of_one_statement_violates_is_told_with_that_statement(db: TestDatabase) {
         let made = Sql::new(["CREATE TABLE t (a INTEGER PRIMARY KEY)", "INSERT INTO t VALUES (1)"]);
-        let script = SqlMigration::new("7_todos", "todos", "-- more\nINSERT INTO t\nVALUES (1);\n", true);
+        let script = SqlMigration::new("7_todos", "todos", "-- more\nINSERT INTO t\nVALUES (1);\n", Mode::Transaction);
         let error = Registry::new(vec![Box::new(made), Box::new(script)]).up(&db).await.unwrap_err();
         let complaint = error.explain().to_string();
         let place = "\n    in the script of 7_todos, in the statement that begins in line 2\n    2 | INSERT INTO t\n  to retry";
@@ -78,7 +78,7 @@ on_every_backend! {
                        INSERT INTO log VALUES (7);
                    END;
                    INSERT INTO t VALUES (2);";
-        let script = SqlMigration::new("1_a", "a", sql, true);
+        let script = SqlMigration::new("1_a", "a", sql, Mode::Transaction);
         Registry::new(vec![Box::new(script)]).up(&db).await.unwrap();
         assert_eq!(crate::support::number(&*db, "SELECT sum(a) FROM log").await, 9);
     }
@@ -106,9 +106,9 @@ on_every_backend! {
     }
 
     async fn a_transaction_within_that_fails_is_undone_and_the_migration_goes_on(db: TestDatabase) {
-        for transactional in [true, false] {
-            let registry = Registry::new(vec![Box::new(GoesOn(transactional))]);
-            let registry = registry.table(format!("of_{transactional}"));
+        for mode in [Mode::Transaction, Mode::Outside] {
+            let registry = Registry::new(vec![Box::new(GoesOn(mode))]);
+            let registry = registry.with_table(format!("of_{mode:?}"));
             assert_eq!(registry.up(&db).await.unwrap().version, 0);
             assert_eq!(crate::support::number(&*db, "SELECT sum(a) FROM t").await, 2);
         }
@@ -117,7 +117,7 @@ on_every_backend! {
     async fn the_driver_s_error_stays_what_it_was(db: TestDatabase) {
         let twice = Sql::new(["CREATE TABLE t (a INTEGER PRIMARY KEY)", "INSERT INTO t VALUES (1)", "INSERT INTO t VALUES (1)"]);
         let error = registry([twice]).up(&db).await.unwrap_err();
-        let Error::MigrationFailed { failure: Failure::Migrate(error), .. } = error else { panic!("{error:?}") };
+        let Some(Failure::Migrate(error)) = error.failure() else { panic!("{error:?}") };
         assert!(matches!(error.sql_err(), Some(sea_orm::SqlErr::UniqueConstraintViolation(_))), "{error:?}");
     }
 }
@@ -134,7 +134,7 @@ impl MigrationTrait for Built {
     }
 }
 
-struct GoesOn(bool);
+struct GoesOn(Mode);
 
 #[async_trait]
 impl MigrationTrait for GoesOn {
@@ -154,7 +154,7 @@ impl MigrationTrait for GoesOn {
         Ok(())
     }
 
-    fn transactional(&self) -> bool {
+    fn mode(&self) -> Mode {
         self.0
     }
 }
@@ -195,7 +195,7 @@ enum Past {
     SchemaManager,
 }
 
-struct Evades(Past, bool);
+struct Evades(Past, Mode);
 
 #[async_trait]
 impl MigrationTrait for Evades {
@@ -217,7 +217,7 @@ impl MigrationTrait for Evades {
         }
     }
 
-    fn transactional(&self) -> bool {
+    fn mode(&self) -> Mode {
         self.1
     }
 }
@@ -250,7 +250,7 @@ async fn on_postgresql_a_copy_from_or_to_the_client_fails_at_once_however_it_is_
             let error = soon_fails(&db, Box::new(Sends(way, sql))).await;
             let text = error.explain().to_string();
             assert!(text.contains(&format!("{says} is not possible here")), "{way:?}: {text}");
-            assert!(matches!(error, Error::MigrationFailed { rolled_back: true, .. }), "{way:?}: {error:?}");
+            assert_rolled_back(&error, 0, -1);
             is_as_before(&db).await;
         }
     }
@@ -261,21 +261,16 @@ async fn on_postgresql_a_copy_that_goes_past_the_handle_fails_at_once_too() {
     if !Backend::Postgres.is_wanted() {
         return;
     }
-    for (past, transactional) in [
-        (Past::Nested, true),
-        (Past::Nested, false),
-        (Past::Callback, true),
-        (Past::Callback, false),
-        (Past::SchemaManager, true),
-        (Past::SchemaManager, false),
-    ] {
-        let db = Backend::Postgres.empty_database().await;
-        let error = soon_fails(&db, Box::new(Evades(past, transactional))).await;
-        let text = error.explain().to_string();
-        assert!(text.contains("COPY FROM stdin is not possible here"), "{past:?}: {text}");
-        assert!(matches!(error, Error::MigrationFailed { version: Some(-1), .. }), "{past:?}: {error:?}");
-        if transactional {
-            is_as_before(&db).await;
+    for past in [Past::Nested, Past::Callback, Past::SchemaManager] {
+        for mode in [Mode::Transaction, Mode::Outside] {
+            let db = Backend::Postgres.empty_database().await;
+            let error = soon_fails(&db, Box::new(Evades(past, mode))).await;
+            let text = error.explain().to_string();
+            assert!(text.contains("COPY FROM stdin is not possible here"), "{past:?}: {text}");
+            assert_failed(&error, 0, -1);
+            if mode == Mode::Transaction {
+                is_as_before(&db).await;
+            }
         }
     }
 }
@@ -310,7 +305,7 @@ async fn on_postgresql_what_pg_dump_prints_is_applied() {
     let db = Backend::Postgres.empty_database().await;
     let sql = "--\n-- PostgreSQL database dump\n--\n\n\\restrict 5lQ3fX\n\nSET client_encoding = 'UTF8';\n
                CREATE TABLE public.t (a text DEFAULT '\n\\restrict 1\n');\n\n\\unrestrict 5lQ3fX\n\n";
-    let script = SqlMigration::new("0_dump", "dump", sql, true);
+    let script = SqlMigration::new("0_dump", "dump", sql, Mode::Transaction);
     Registry::new(vec![Box::new(script)]).up(&db).await.unwrap();
     assert!(has_table(&db, "t").await);
 }

@@ -3,7 +3,7 @@
 use onerow::{Progress, prelude::*};
 use onerow_testing::{Backend, PostgresServer};
 
-use crate::support::{Sql, logged, number, registry};
+use crate::support::{Sql, assert_failed, logged, number, registry};
 
 /// A server that counts its flushes: they are real, and none of them is the server's own idea.
 fn server() -> PostgresServer {
@@ -48,7 +48,7 @@ async fn what_came_before_a_failure_or_a_migration_outside_a_transaction_is_on_d
         let migrations =
             (0..5).map(|number| Sql::new([]).statement(format!("CREATE TABLE t{number} (id INTEGER)")));
         let error = registry(migrations.chain([last])).up(&db).await.unwrap_err();
-        assert!(matches!(error, onerow::Error::MigrationFailed { version: Some(4), .. }), "{error:?}");
+        assert_failed(&error, 5, 4);
         drop(db);
 
         // What is not on disk is lost.

@@ -5,10 +5,10 @@ use std::{
     time::Duration,
 };
 
-use onerow::{Error, Failure, Progress, prelude::*};
+use onerow::{Failure, Progress, prelude::*};
 use onerow_testing::{Backend, TestDatabase, on_every_backend};
 
-use crate::support::{Sql, has_table, registry, version};
+use crate::support::{Sql, assert_rolled_back, has_table, registry, version};
 
 const SHORT: Duration = Duration::from_millis(200);
 
@@ -63,8 +63,8 @@ on_every_backend! {
         let registry = registry([items(), change()]);
         let error = registry.up(&other).lock_timeout(SHORT).max_tries(2).await.unwrap_err();
 
-        let Error::MigrationFailed { version: Some(0), rolled_back: true, failure, .. } = &error else { panic!("{error:?}") };
-        let Failure::Blocked { tries: 2, blockers, .. } = failure else { panic!("{failure:?}") };
+        assert_rolled_back(&error, 1, 0);
+        let Some(Failure::Blocked { tries: 2, blockers, .. }) = error.failure() else { panic!("{error:?}") };
         if db.get_database_backend() == DatabaseBackend::Postgres {
             assert!(error.explain().to_string().contains(&format!("pid {}", blockers[0].pid)), "{}", error.explain());
         }

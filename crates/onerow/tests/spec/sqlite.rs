@@ -8,11 +8,11 @@ use std::{
     time::Duration,
 };
 
-use onerow::{Error, Failure, Progress, prelude::*};
+use onerow::{ErrorKind, Failure, Progress, prelude::*};
 use onerow_testing::{Backend, TestDatabase};
 use sea_orm::{ConnectOptions, Statement, sqlx::sqlite::SqliteJournalMode};
 
-use crate::support::{Sql, has_table, logged, number, registry, text, version};
+use crate::support::{Sql, assert_failed, assert_rolled_back, has_table, logged, number, registry, text, version};
 
 fn parents_and_children() -> Sql {
     Sql::new([
@@ -74,10 +74,9 @@ async fn a_migration_that_leaves_a_child_without_its_parent_is_rolled_back() {
     let db = Backend::Sqlite.empty_database().await;
     let careless = Sql::new(["DELETE FROM parents WHERE id = 1"]);
     let error = registry([parents_and_children(), careless]).up(&db).await.unwrap_err();
-    let Error::MigrationFailed { migration: 1, version: Some(0), failure, .. } = error else {
-        panic!("{error:?}")
-    };
-    assert!(matches!(&failure, Failure::ForeignKeys { rows: 2, table } if table == "children"), "{failure}");
+    assert_failed(&error, 1, 0);
+    let Some(Failure::ForeignKeys { rows: 2, table }) = error.failure() else { panic!("{error:?}") };
+    assert_eq!(table, "children");
     assert_eq!(number(&*db, "SELECT count(*) FROM parents").await, 2);
 }
 
@@ -106,7 +105,7 @@ async fn a_url_that_gives_each_connection_a_database_of_its_own_is_refused() {
         "sqlite:file::memory:",
     ] {
         let error = Database::connect(url).await.unwrap_err();
-        assert!(matches!(error, Error::InvalidUrl { .. }), "{url}: {error:?}");
+        assert_eq!(error.kind(), ErrorKind::InvalidUrl, "{url}: {error:?}");
     }
 }
 
@@ -163,11 +162,10 @@ async fn a_database_that_is_full_names_the_migration_that_filled_it() {
         .up(&db)
         .await
         .unwrap_err();
-    let Error::MigrationFailed { migration: 2, version: Some(found), .. } = &error else {
-        panic!("{error:?}")
-    };
+    let found = error.version().unwrap();
+    assert_failed(&error, 2, found);
     assert!(error.explain().to_string().contains("database or disk is full"), "{}", error.explain());
-    assert!(db.schema().has_table("small").await.unwrap() == (*found == 1), "{error}");
+    assert!(db.schema().has_table("small").await.unwrap() == (found == 1), "{error}");
 }
 
 #[tokio::test]
@@ -216,7 +214,7 @@ async fn a_migration_outside_a_transaction_is_ended_when_the_run_is_told_to_stop
     let stop = tokio::time::sleep(Duration::from_millis(300));
     let run = tokio::time::timeout(Duration::from_secs(30), registry.up(&db).cancel_on(stop).into_future());
     let error = run.await.expect("it waits for the statement").unwrap_err();
-    assert!(matches!(error, Error::Cancelled { version: Some(-1) }), "{error:?}");
+    assert_eq!((error.kind(), error.version()), (ErrorKind::Cancelled, Some(-1)), "{error:?}");
     // A statement that went on would keep its read lock, and no commit would get past that.
     db.execute_unprepared("CREATE TABLE free (id INTEGER)").await.unwrap();
 }
@@ -266,7 +264,7 @@ async fn a_pool_each_of_whose_connections_has_a_database_of_its_own_is_refused()
         options.max_connections(3);
         let db = Database::from(sea_orm::Database::connect(options).await.unwrap());
         let error = logged(1).up(&db).await.unwrap_err();
-        assert!(matches!(error, Error::InvalidUrl { .. }), "{url}: {error:?}");
+        assert_eq!(error.kind(), ErrorKind::InvalidUrl, "{url}: {error:?}");
     }
     let db = Database::from(sea_orm::Database::connect("sqlite::memory:").await.unwrap());
     assert_eq!(logged(1).up(&db).await.unwrap().version, 0);
@@ -399,10 +397,7 @@ async fn a_pragma_that_has_no_effect_in_a_transaction_fails_the_migration() {
     ] {
         let db = Backend::Sqlite.empty_database().await;
         let error = registry([parents_and_children(), Sql::new([idle])]).up(&db).await.unwrap_err();
-        assert!(
-            matches!(error, Error::MigrationFailed { version: Some(0), rolled_back: true, .. }),
-            "{error:?}"
-        );
+        assert_rolled_back(&error, 1, 0);
         assert!(error.explain().to_string().contains("has no effect"), "{}", error.explain());
         assert!(!has_table(&db, "t").await);
     }
@@ -439,7 +434,7 @@ async fn a_connection_without_a_journal_is_refused_before_anything_is_changed() 
     };
     let without = Database::connect(with(SqliteJournalMode::Off)).await.unwrap();
     let error = logged(2).up(&without).await.unwrap_err();
-    assert!(matches!(error, Error::NoJournal), "{error:?}");
+    assert_eq!(error.kind(), ErrorKind::NoJournal, "{error:?}");
     assert!(!has_table(&db, "schema_migration").await);
     let memory = Database::connect(with(SqliteJournalMode::Memory)).await.unwrap();
     assert_eq!(logged(2).up(&memory).await.unwrap().version, 1);
@@ -580,10 +575,9 @@ async fn a_child_without_its_parent_is_found_however_it_came_about() {
             // In the transaction that made the tables, and in one that found them.
             registry.up(&db).to(first - 1).await.unwrap();
             let error = registry.up(&db).await.expect_err(careless);
-            let Error::MigrationFailed { migration: 2, version: Some(1), failure, .. } = error else {
-                panic!("{careless}: {error:?}")
-            };
-            assert!(matches!(failure, Failure::ForeignKeys { .. }), "{careless}: {failure:?}");
+            assert_failed(&error, 2, 1);
+            let found = matches!(error.failure(), Some(Failure::ForeignKeys { .. }));
+            assert!(found, "{careless}: {error:?}");
             assert_eq!(
                 number(&*db, "SELECT count(*) FROM children JOIN parents ON parents.id = parent_id").await,
                 3
@@ -627,10 +621,8 @@ async fn a_child_without_its_parent_is_found_behind_a_statement_that_failed() {
             Box::new(Swallows { nested }),
         ]);
         let error = registry.up(&db).await.unwrap_err();
-        let found = matches!(
-            error,
-            Error::MigrationFailed { migration: 2, failure: Failure::ForeignKeys { rows: 3, .. }, .. }
-        );
+        assert_failed(&error, 2, 1);
+        let found = matches!(error.failure(), Some(Failure::ForeignKeys { rows: 3, .. }));
         assert!(found, "{error:?}");
     }
 }
@@ -656,10 +648,8 @@ async fn of_children_that_had_no_parent_before_only_more_of_them_stop_a_migratio
     // There was one left; there would be two.
     let worse = Sql::new(["INSERT INTO children VALUES (33, 3)"]);
     let error = registry(migrations.into_iter().chain([worse])).up(&db).await.unwrap_err();
-    let Error::MigrationFailed { migration: 5, version: Some(4), failure, .. } = error else {
-        panic!("{error:?}")
-    };
-    assert!(matches!(failure, Failure::ForeignKeys { rows: 1, .. }), "{failure}");
+    assert_failed(&error, 5, 4);
+    assert!(matches!(error.failure(), Some(Failure::ForeignKeys { rows: 1, .. })), "{error:?}");
 }
 
 #[tokio::test]
@@ -688,7 +678,7 @@ async fn rows_that_had_no_parent_before_may_move_with_their_table() {
             .unwrap();
         let worse = Sql::new(["INSERT INTO children VALUES (32, 3)", moves]);
         let error = registry([parents_and_children(), worse]).up(&db).await.expect_err(moves);
-        let found = matches!(error, Error::MigrationFailed { failure: Failure::ForeignKeys { .. }, .. });
+        let found = matches!(error.failure(), Some(Failure::ForeignKeys { .. }));
         assert!(found, "{moves}: {error:?}");
     }
 }
@@ -755,7 +745,7 @@ async fn a_migration_outside_a_transaction_that_a_reader_locks_out_for_good_may_
     let (reader, app) = beside_a_reader(&db).await;
     let outside = Sql::new(["DELETE FROM parents WHERE id = 77"]).outside_transaction();
     let error = registry([parents_and_children(), outside]).up(&app).max_tries(2).await.unwrap_err();
-    assert!(matches!(error, Error::MigrationFailed { rolled_back: false, .. }), "{error:?}");
+    assert_failed(&error, 1, 0);
     assert!(error.to_string().contains("half done"), "{error}");
     reader.rollback().await.unwrap();
 }

@@ -5,7 +5,7 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use onerow::prelude::*;
+use onerow::{Error, ErrorKind, prelude::*};
 use onerow_testing::TestDatabase;
 use sea_orm::Statement;
 
@@ -65,8 +65,8 @@ impl MigrationTrait for Sql {
         Ok(())
     }
 
-    fn transactional(&self) -> bool {
-        !self.outside_transaction
+    fn mode(&self) -> Mode {
+        if self.outside_transaction { Mode::Outside } else { Mode::Transaction }
     }
 }
 
@@ -86,6 +86,21 @@ pub fn logged(count: usize) -> Registry {
         migration.migrate.push(format!("INSERT INTO log VALUES ({number})"));
         migration
     }))
+}
+
+/// Sees that this migration failed, and at which version the database is said to be.
+#[track_caller]
+pub fn assert_failed(error: &Error, migration: i32, version: i32) {
+    let found = (error.kind(), error.migration(), error.version());
+    let expected = (ErrorKind::MigrationFailed, Some(migration), Some(version));
+    assert_eq!(found, expected, "{error:?}");
+}
+
+/// The same, and that it is said to be undone.
+#[track_caller]
+pub fn assert_rolled_back(error: &Error, migration: i32, version: i32) {
+    assert_failed(error, migration, version);
+    assert!(error.to_string().contains(" and was rolled back"), "{error}");
 }
 
 /// The first column of the first row.

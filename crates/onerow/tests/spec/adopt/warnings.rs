@@ -1,10 +1,11 @@
 //! What is told of a database that is taken over all the same, and tables that are not read at all.
 
-use onerow::{AdoptionWarning, Error, Failure, SqlMigration, Tool, prelude::*};
+use onerow::{AdoptionWarning, ErrorKind, Failure, SqlMigration, Tool, prelude::*};
+use onerow_cli::next_step;
 use onerow_testing::{Backend, TestDatabase, on_every_backend};
 
 use super::{Makes, SQLX, registry, sqlx, three};
-use crate::support::{has_table, version};
+use crate::support::{assert_failed, has_table, version};
 
 const A: &str = "CREATE TABLE a (id INTEGER);\n";
 const B: &str = "CREATE TABLE b (id INTEGER);\n";
@@ -17,7 +18,7 @@ const SHA384: [&str; 2] = [
 
 /// Two scripts.
 fn scripts(a: &'static str, b: &'static str) -> Registry {
-    let script = |name, sql| Box::new(SqlMigration::new(name, "", sql, true)) as Box<dyn MigrationTrait>;
+    let script = |name, sql| Box::new(SqlMigration::new(name, "", sql, Mode::Transaction)) as Box<dyn MigrationTrait>;
     Registry::new(vec![script("1_a.sql", a), script("2_b.sql", b)])
 }
 
@@ -40,7 +41,7 @@ async fn applied(db: &TestDatabase) {
 fn naming(table: &'static str) -> Registry {
     let sql: &'static str =
         format!("CREATE TABLE a (id INTEGER); DELETE FROM {table} WHERE version = 1").leak();
-    Registry::new(vec![Box::new(SqlMigration::new("1_a", "", sql, true))])
+    Registry::new(vec![Box::new(SqlMigration::new("1_a", "", sql, Mode::Transaction))])
 }
 
 on_every_backend! {
@@ -77,21 +78,22 @@ on_every_backend! {
             ("__diesel_schema_migrations", "diesel"),
         ] {
             let error = naming(table).up(&db).await.unwrap_err();
-            let Error::MigrationFailed { failure: Failure::OldTable { .. }, version: Some(-1), .. } = &error else {
-                panic!("{error:?}")
-            };
+            assert_failed(&error, 0, -1);
+            assert!(matches!(error.failure(), Some(Failure::OldTable { .. })), "{error:?}");
             let text = error.explain().to_string();
             assert!(text.contains(&format!("it needs the table {table} of {tool}, which only a database has")), "{text}");
-            assert!(text.contains("take the statement out of the script"), "{text}");
+            let next_step = next_step(&error);
+            assert!(next_step.starts_with("take the statement out of the script"), "{next_step}");
+            assert!(next_step.contains(&format!("to_regclass('{table}')")), "{next_step}");
             assert!(!has_table(&db, "a").await);
         }
     }
 
     async fn an_old_table_of_another_name_is_known_by_the_registry(db: TestDatabase) {
-        let error = naming("our_history").history(Tool::Sqlx, "our_history").up(&db).await.unwrap_err();
+        let error = naming("our_history").adopting_from(Tool::Sqlx, "our_history").up(&db).await.unwrap_err();
         assert!(error.explain().to_string().contains("the table our_history of sqlx"), "{}", error.explain());
         let error = naming("somebody_elses").up(&db).await.unwrap_err();
-        assert!(matches!(error, Error::MigrationFailed { failure: Failure::Migrate(_), .. }), "{error:?}");
+        assert!(matches!(error.failure(), Some(Failure::Migrate(_))), "{error:?}");
     }
 }
 
@@ -172,7 +174,7 @@ async fn on_postgres_a_table_that_would_run_its_owners_code_is_not_read() {
         let role = if what == "row-level security" { "role=pg_monitor" } else { "role=postgres" };
         let app = Database::connect(super::with_options(&db, role)).await.unwrap();
         for error in [of_sea_orm().up(&app).await.unwrap_err(), of_sea_orm().adopt(&app).await.unwrap_err()] {
-            assert_eq!(error.kind(), "unsafe_history", "{what}: {error:?}");
+            assert_eq!(error.kind(), ErrorKind::UnsafeHistory, "{what}: {error:?}");
             assert!(error.to_string().contains("nothing was changed"), "{error}");
         }
         assert_eq!(db.rows("SELECT is_called FROM sprung").await, ["false"], "{what}");
@@ -189,7 +191,7 @@ async fn on_postgres_a_table_of_another_role_is_read_where_that_runs_nothing() {
     db.sql(SEAQL).await;
     db.sql("ALTER TABLE seaql_migrations OWNER TO pg_monitor").await;
     assert_eq!(three().up(&db).await.unwrap().version, 2);
-    let other = of_sea_orm().table("other_migration");
+    let other = of_sea_orm().with_table("other_migration");
     assert_eq!(other.adopt(&db).await.unwrap().version, 0);
     assert_eq!(version(&*db).await, 2);
 }
