@@ -1,4 +1,5 @@
-//! The README and the guides in `docs/`: what a reader types off them works, and prints what they show.
+//! The README and the guides in `docs/`: if a reader types in what they show, it works and prints
+//! what they show.
 
 use std::{
     fs::{self, File},
@@ -16,7 +17,7 @@ fn page(name: &str) -> String {
     fs::read_to_string(Path::new(REPOSITORY).join(name)).unwrap()
 }
 
-/// Somebody with cargo, and with what `cargo install` installs.
+/// A reader who has cargo, and the program that `cargo install` installs.
 fn reader(dir: &Path) -> Reader {
     let programs = built("onerow").parent().unwrap();
     let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap());
@@ -26,19 +27,20 @@ fn reader(dir: &Path) -> Reader {
         &[
             ("PATH", &path),
             ("CARGO_TARGET_DIR", target.to_str().unwrap()),
-            // The dependencies of this workspace, as it builds them.
+            // As this workspace builds its dependencies, so that they are not built a second time.
             ("CARGO_PROFILE_DEV_DEBUG", "line-tables-only"),
         ],
     )
 }
 
-/// A directory to begin in, and the turn to build there.
+/// A directory to begin in, and the lock that lets one test build at a time.
 struct Start {
     dir: TempDir,
     _turn: File,
 }
 
-/// An empty directory, and in it `shop`, which `cargo new` made, with the versions of this repository.
+/// A directory that holds only `shop`, as `cargo new` makes it, with this repository's versions of
+/// the dependencies.
 fn shop() -> Start {
     let turn = turn();
     let dir = tempfile::tempdir().unwrap();
@@ -56,12 +58,12 @@ fn the_readme_leads_from_nothing_to_a_migrated_database_with_a_tested_migration(
     let server = PostgresServer::start().unwrap();
     let shop = shop();
     let readme = page("README.md");
-    // In this repository, and already there.
-    assert!(readme.contains("$ cargo install --path onerow\n"));
+    // A reader runs this in a checkout. Here the program is built already.
+    assert!(readme.contains("$ cargo install --path crates/onerow-cli\n"));
     let url = server.url("shop");
     let address = format!("127.0.0.1:{}", server.port());
     let mut reader = reader(shop.dir.path())
-        .meaning("cargo install --path onerow", "true")
+        .meaning("cargo install --path crates/onerow-cli", "true")
         .meaning("cargo new shop", "true")
         .meaning("postgres://postgres:secret@localhost:5432/shop", &url)
         .meaning("localhost:5432", &address);
@@ -78,14 +80,19 @@ fn the_guide_can_be_followed() {
     reader.follow(&page("docs/guide.md"));
 }
 
-/// An empty workspace for a crate `migration`, with the versions of this repository.
+/// An empty workspace for a crate `migration`, with this repository's versions of the
+/// dependencies.
 fn workspace() -> Start {
     let turn = turn();
-    // Not below this repository: expect-test takes the outermost workspace for the one that is tested.
+    // Not below this repository, because expect-test takes the outermost workspace for the one
+    // under test.
     let dir = tempfile::tempdir().unwrap();
     let manifest = format!(
         "[workspace]\nmembers = [\"migration\"]\nresolver = \"3\"\n\n\
-         [patch.crates-io]\nonerow = {{ path = \"{REPOSITORY}/onerow\" }}\n"
+         [patch.crates-io]\n\
+         onerow = {{ path = \"{REPOSITORY}/crates/onerow\" }}\n\
+         onerow-cli = {{ path = \"{REPOSITORY}/crates/onerow-cli\" }}\n\
+         onerow-testing = {{ path = \"{REPOSITORY}/crates/onerow-testing\" }}\n"
     );
     fs::write(dir.path().join("Cargo.toml"), manifest).unwrap();
     fs::copy(Path::new(REPOSITORY).join("Cargo.lock"), dir.path().join("Cargo.lock")).unwrap();
@@ -125,7 +132,7 @@ fn what_a_page_quotes_stands_in_the_repository() {
             quoted += 1;
         }
     }
-    assert_eq!(quoted, 5);
+    assert_eq!(quoted, 7);
 }
 
 #[test]
@@ -138,7 +145,7 @@ fn the_guide_has_a_way_out_of_every_error() {
             kinds.split("=> \"").skip(1).map(|kind| kind.split('"').next().unwrap()).collect();
         assert!(kinds.len() > 5);
         for kind in kinds {
-            // The result of `check` itself, which has its own exit codes.
+            // This is the result of `check`, which has exit codes of its own.
             assert!(kind == "not_current" || guide.contains(&format!("`{kind}`")), "{kind}");
         }
     }

@@ -66,7 +66,7 @@ impl Section for Apply {
         page.list(&failures(&self.runs));
         page.plot(
             "apply",
-            "Time of applying, over the limit's",
+            "Time of applying, relative to the bare connection",
             plot::lines(&Kind::ALL.map(|kind| self.lines(kind)))?,
         );
         page.comparison("PostgreSQL: round trips for each migration", &self.round_trips(), Unit::Count);
@@ -87,31 +87,31 @@ impl Section for Apply {
             counts(&self.runs).into_iter().filter_map(|count| flushes(Kind::Postgres, count)).collect();
         vec![
             Goal::at_most(
-                "applying the most, PostgreSQL, time over a message for each",
+                "applying the most, PostgreSQL: time relative to one message for each",
                 1.1,
                 Unit::Ratio,
                 ratio(Kind::Postgres),
             ),
             Goal::at_most(
-                "applying the most, SQLite, time over one transaction",
+                "applying the most, SQLite: time relative to one transaction for all",
                 1.3,
                 Unit::Ratio,
                 ratio(Kind::Sqlite),
             ),
             Goal::at_most(
-                "applying 100, SQLite, flushes",
+                "applying 100, SQLite: flushes",
                 20.0,
                 Unit::Count,
                 flushes(Kind::Sqlite, 100).map(|flushes| flushes as f64),
             ),
             Goal::at_most(
-                "round trips for each migration, PostgreSQL",
+                "applying, PostgreSQL: round trips for each migration",
                 4.0,
                 Unit::Count,
                 self.round_trips_each(Subject::ONEROW),
             ),
             Goal {
-                what: "flushes of PostgreSQL's log, from few migrations to many".into(),
+                what: "applying, PostgreSQL: flushes of the log, from few migrations to many".into(),
                 wanted: "no growth with their number".into(),
                 found: log.first().zip(log.last()).map(|(few, many)| Found {
                     text: log.iter().map(i64::to_string).collect::<Vec<_>>().join(", "),
@@ -179,8 +179,8 @@ impl Apply {
             title: format!("Applying, {kind}"),
             x: "migrations",
             y: match kind {
-                Kind::Postgres => "time over a message for each",
-                Kind::Sqlite => "time over one transaction",
+                Kind::Postgres => "time relative to one message for each",
+                Kind::Sqlite => "time relative to one transaction",
             },
             series: series.collect(),
         }

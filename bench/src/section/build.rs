@@ -109,7 +109,7 @@ impl Section for Build {
         let ours = self.of(Tool::Onerow, Features::Both);
         let theirs = self.of(Tool::SeaOrmMigration, Features::Defaults);
         vec![Goal {
-            what: "crates, no more than sea-orm-migration with default features, both drivers".into(),
+            what: "crates with both drivers, no more than sea-orm-migration has with default features".into(),
             wanted: theirs.map_or_else(String::new, |theirs| format!("at most {}", theirs.crates)),
             found: ours.zip(theirs).map(|(ours, theirs)| Found {
                 text: ours.crates.to_string(),

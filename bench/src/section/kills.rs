@@ -82,7 +82,7 @@ impl Section for Kills {
         let ours = Kind::ALL.map(|kind| self.finished(kind, Tool::Onerow));
         let (finished, all) = ours.iter().fold((0, 0), |sum, of| (sum.0 + of.0, sum.1 + of.1));
         vec![Goal {
-            what: "killed runs that the next one finishes, on both".into(),
+            what: "killed runs that the next run finishes, on both databases".into(),
             wanted: "all".into(),
             found: (all > 0)
                 .then(|| Found { text: format!("{finished} of {all}"), is_reached: finished == all }),
@@ -105,7 +105,10 @@ impl Kills {
         for kind in Kind::ALL {
             for tool in Tool::MIGRATORS {
                 if let Some(error) = self.of(kind, tool).find_map(|kill| kill.broken.as_ref()) {
-                    sentences.push(format!("{kind}: after {}, for instance, `{error}`", tool.name()));
+                    sentences.push(format!(
+                        "{kind}: after a killed run of {}, for instance `{error}`",
+                        tool.name()
+                    ));
                 }
             }
         }

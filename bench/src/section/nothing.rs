@@ -78,7 +78,7 @@ impl Section for Nothing {
         };
         vec![
             Goal {
-                what: "nothing to do, PostgreSQL, at any number of migrations".into(),
+                what: "nothing to do, PostgreSQL: at any number of migrations".into(),
                 wanted: "1 statement, 1 round trip".into(),
                 found: most.map(|(statements, round_trips)| Found {
                     text: format!("{statements} and {round_trips}"),
@@ -86,13 +86,13 @@ impl Section for Nothing {
                 }),
             },
             Goal::at_most(
-                "nothing to do, PostgreSQL, time without connecting over the bare connection's, at its worst number",
+                "nothing to do, PostgreSQL: time without connecting, relative to the bare connection, at worst",
                 1.2,
                 Unit::Ratio,
                 worst(Kind::Postgres),
             ),
             Goal::at_most(
-                "nothing to do, SQLite, time with connecting over the bare connection's, at its worst number",
+                "nothing to do, SQLite: time with connecting, relative to the bare connection, at worst",
                 1.2,
                 Unit::Ratio,
                 worst(Kind::Sqlite),

@@ -86,7 +86,11 @@ impl Section for Replicas {
         }
         page.list(&self.errors());
         let most = self.sizes().last().copied().unwrap_or(0);
-        page.comparison(&format!("time of {most} at once over one alone"), &self.ratios(most), Unit::Ratio);
+        page.comparison(
+            &format!("time of {most} at once, relative to one alone"),
+            &self.ratios(most),
+            Unit::Ratio,
+        );
         let panels = Kind::ALL.map(|kind| self.bars(kind, most));
         page.plot("replicas", "How many of the processes that start at once succeed", plot::bars(&panels)?);
         Ok(page)
@@ -103,8 +107,8 @@ impl Section for Replicas {
             let of = |tool| self.seconds(kind, State::Current, tool, most);
             Some(of(Tool::Onerow)?.median / of(Tool::Limit)?.median)
         };
-        let alone = "the most replicas at once, all ready, over one alone";
-        let bare = "the most replicas at once on a current database, over as many bare connections";
+        let alone = "the most replicas at once, until all are ready, relative to one alone";
+        let bare = "the most replicas at once on a current database, relative to as many bare connections";
         vec![
             Goal::at_most(format!("{alone}, PostgreSQL"), 1.5, Unit::Ratio, worst(Kind::Postgres)),
             Goal::at_most(format!("{alone}, SQLite"), 1.5, Unit::Ratio, worst(Kind::Sqlite)),
@@ -175,7 +179,7 @@ impl Replicas {
         });
         let times = Comparison { columns, rows: rows.collect() };
         page.comparison(
-            &format!("{kind}, {state}: until the last is ready, where all were"),
+            &format!("{kind}, {state}: until the last is ready, if all succeed"),
             &times,
             Unit::Seconds,
         );
@@ -191,8 +195,10 @@ impl Replicas {
                 errors.dedup();
                 if let Some(error) = errors.first() {
                     let name = tool.name();
-                    sentences
-                        .push(format!("{kind}: {name} fails with `{error}`, among {} errors", errors.len()));
+                    let different = errors.len();
+                    sentences.push(format!(
+                        "{kind}: {name} fails, for instance with `{error}` (different errors: {different})"
+                    ));
                 }
             }
         }

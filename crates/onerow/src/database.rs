@@ -19,8 +19,9 @@ use sea_orm::{
 use sea_orm_migration::SchemaManager;
 
 use crate::{
-    Error,
     backend::{self, Doubt, pragma},
+    driver,
+    error::{Error, ErrorKind},
     place::{Place, Position},
 };
 use onerow_sql::psql;
@@ -87,8 +88,8 @@ impl Database {
     /// `sqlite::memory:`; the scheme's driver must be compiled in, by the feature `postgres` or `sqlite`.
     ///
     /// # Errors
-    /// [`Error::InvalidUrl`], [`Error::UnknownScheme`], [`Error::DriverMissing`], and, of the server's answer,
-    /// [`Error::ServerUnreachable`], [`Error::AuthenticationFailed`], [`Error::NoSuchDatabase`] or [`Error::Connect`].
+    /// [`ErrorKind::InvalidUrl`], [`ErrorKind::UnknownScheme`], [`ErrorKind::DriverMissing`], and, of the server's answer,
+    /// [`ErrorKind::ServerUnreachable`], [`ErrorKind::AuthenticationFailed`], [`ErrorKind::NoSuchDatabase`] or [`ErrorKind::Connect`].
     /// None of them holds the password.
     ///
     /// ```
@@ -108,8 +109,8 @@ impl Database {
     /// of the pool afterwards is an error.
     pub async fn disconnect(&self) -> Result<(), Error> {
         match &self.inner {
-            Inner::Pool(pool) => pool.close_by_ref().await.map_err(Error::database),
-            Inner::Transaction(_) => Err(Error::NotAPool),
+            Inner::Pool(pool) => pool.close_by_ref().await.map_err(Error::cannot_reach),
+            Inner::Transaction(_) => Err(not_a_pool()),
         }
     }
 
@@ -175,11 +176,11 @@ impl Database {
     /// SeaORM's own pool, for what asks for one.
     ///
     /// # Errors
-    /// [`Error::NotAPool`] for the transaction that a migration is handed.
+    /// [`ErrorKind::NotAPool`] for the transaction that a migration is handed.
     pub fn connection(&self) -> Result<&DatabaseConnection, Error> {
         match &self.inner {
             Inner::Pool(pool) => Ok(pool),
-            Inner::Transaction(_) => Err(Error::NotAPool),
+            Inner::Transaction(_) => Err(not_a_pool()),
         }
     }
 
@@ -234,7 +235,7 @@ impl Database {
             return error;
         }
         let number = self.listener.sent.load(Ordering::Relaxed);
-        backend::placed(error, |position: Option<Position>| Place::in_code(number, sql, position))
+        driver::placed(error, |position: Option<Position>| Place::in_code(number, sql, position))
     }
 
     /// Gives back what [`from_transaction`](Self::from_transaction) wrapped.
@@ -244,6 +245,11 @@ impl Database {
             Inner::Pool(_) => unreachable!("only what from_transaction made comes here"),
         }
     }
+}
+
+fn not_a_pool() -> Error {
+    let message = "this handle is the transaction of a running migration, not the pool";
+    Error::new(ErrorKind::NotAPool, message)
 }
 
 /// Adopts a pool that SeaORM opened; a run of migrations connects with the same options.

@@ -49,49 +49,44 @@
 mod adopt;
 mod backend;
 mod database;
+mod driver;
 mod error;
+mod failure;
 mod index;
 mod migration;
 mod place;
+pub mod prelude;
 mod progress;
 mod registry;
 mod run;
 mod sql;
 mod table;
+mod tool;
 mod up;
 mod version;
 mod watch;
 
 pub use adopt::{
     Adopt, Adopted, Adoption, AdoptionWarning, Baseline, HistoryProblem, HistoryProblems, SeaOrmMigration,
-    Tool,
 };
-pub use backend::{databases, words};
+pub use backend::databases;
 pub use database::Database;
-pub use error::{Error, Failure};
-pub use index::create_index;
-pub use migration::{MigrationTrait, module_name};
+pub use driver::words;
+pub use error::{Error, ErrorKind};
+pub use failure::Failure;
+pub use index::{CreateIndex, create_index};
+pub use migration::{MigrationTrait, Mode, module_name};
 pub use progress::{Applied, Progress, ServerSession};
 pub use registry::{MigrationStatus, Registry, Status};
 pub use sql::SqlMigration;
 pub use table::is_version_table;
+pub use tool::Tool;
 pub use up::{Report, Up};
-
-/// What a migration needs: `use onerow::prelude::*;`, and `prelude::{schema::*, *}` with the column helpers.
-pub mod prelude {
-    pub use crate::{Database, MigrationTrait, Registry, create_index};
-    pub use async_trait::async_trait;
-    pub use sea_orm::{self, ConnectionTrait, DatabaseBackend, DbErr, DeriveIden, TransactionTrait};
-    pub use sea_orm_migration::{
-        SchemaManager,
-        prelude::sea_query::{self, *},
-        schema,
-    };
-}
 
 /// Not an interface: what the expansions of [`registry!`] and [`embed_migrations!`] call.
 #[doc(hidden)]
 pub mod __private {
+    pub use crate::migration::identity;
     pub use crate::registry::{check_names, continued};
     pub use crate::sql::{Script, embedded};
     pub use onerow_macros::embed_migrations;

@@ -2,7 +2,13 @@
 
 use sea_orm::DatabaseConnection;
 
-use crate::{Adopt, Baseline, Database, Error, MigrationTrait, Tool, Up, migration, table::Table, version};
+use crate::{
+    Adopt, Baseline, Database, MigrationTrait, Tool, Up,
+    error::{Error, ErrorKind},
+    migration::module_name,
+    table::Table,
+    version,
+};
 
 /// The migrations of an app: the index of each is its version.
 ///
@@ -33,7 +39,7 @@ impl Registry {
     /// Never change it once a database has the table: the version would be looked for in another, and not be there.
     ///
     /// # Errors
-    /// What uses the registry gives [`Error::InvalidTable`] for a name that is empty or longer than 63 bytes.
+    /// What uses the registry gives [`ErrorKind::InvalidTable`] for a name that is empty or longer than 63 bytes.
     ///
     /// ```
     /// # use onerow::prelude::*;
@@ -41,13 +47,13 @@ impl Registry {
     /// # async fn main() -> Result<(), onerow::Error> {
     /// # let (app, sessions) = (Registry::new(vec![]), Registry::new(vec![]));
     /// let db = Database::connect("sqlite::memory:").await?;
-    /// sessions.table("session_migration").up(&db).await?;
+    /// sessions.with_table("session_migration").up(&db).await?;
     /// app.up(&db).await?;
     /// # Ok(())
     /// # }
     /// ```
     #[must_use]
-    pub fn table(self, name: impl Into<String>) -> Self {
+    pub fn with_table(self, name: impl Into<String>) -> Self {
         Self { table: self.table.named(name.into()), ..self }
     }
 
@@ -57,9 +63,9 @@ impl Registry {
     /// name: `session.schema_migration`.
     ///
     /// # Errors
-    /// What uses the registry gives [`Error::InvalidTable`], as for the table's name.
+    /// What uses the registry gives [`ErrorKind::InvalidTable`], as for the table's name.
     #[must_use]
-    pub fn schema(self, name: impl Into<String>) -> Self {
+    pub fn in_schema(self, name: impl Into<String>) -> Self {
         Self { table: self.table.in_schema(name.into()), ..self }
     }
 
@@ -82,7 +88,7 @@ impl Registry {
     pub async fn status(&self, db: &Database) -> Result<Status, Error> {
         let (pool, table) = self.on(db)?;
         let version =
-            version::read(pool, &table).await?.found().version().ok_or_else(Error::being_written)?;
+            version::read(pool, &table).await?.found().version().ok_or_else(version::being_written)?;
         let migrations = (0..).zip(&self.migrations);
         let migrations = migrations.map(|(number, migration)| MigrationStatus {
             version: number,
@@ -114,7 +120,7 @@ impl Registry {
     /// [`adopt`](Self::adopt) reads it, and [`up`](Self::up) refuses to apply what is listed there. Of quart-db, whose migrations have
     /// numbers and no names, `up` knows only where this says so.
     #[must_use]
-    pub fn history(self, tool: Tool, table: &str) -> Self {
+    pub fn adopting_from(self, tool: Tool, table: &str) -> Self {
         Self { history: Some((tool, Table::parse(table))), ..self }
     }
 
@@ -131,7 +137,12 @@ impl Registry {
     pub(crate) fn on<'a>(&self, db: &'a Database) -> Result<(&'a DatabaseConnection, Table), Error> {
         let pool = db.connection()?;
         if let Some((found, expected)) = self.misnumbered {
-            return Err(Error::Misnumbered { found, expected });
+            let message = format!(
+                "the registry goes on with {} where {} is next; nothing was changed",
+                module_name(found),
+                module_name(expected)
+            );
+            return Err(Error::new(ErrorKind::Misnumbered, message));
         }
         self.table.check()?;
         Ok((pool, self.table.clone().on(pool.get_database_backend())))
@@ -169,7 +180,8 @@ impl Registry {
         self.migrations.iter().any(|migration| !migration.replaces().is_empty())
     }
 
-    pub(crate) fn migrations(&self) -> impl Iterator<Item = (i32, &dyn MigrationTrait)> {
+    /// The migrations, each with its version.
+    pub fn migrations(&self) -> impl Iterator<Item = (i32, &dyn MigrationTrait)> {
         (0..).zip(self.migrations.iter().map(AsRef::as_ref))
     }
 
@@ -222,7 +234,7 @@ impl MigrationStatus {
     /// The module's name: `m0007`.
     #[must_use]
     pub fn name(&self) -> String {
-        migration::module_name(self.version)
+        module_name(self.version)
     }
 }
 
@@ -254,7 +266,7 @@ impl MigrationStatus {
 /// ```
 ///
 /// How many those are is not known to the compiler: where the first module has not the next number, what uses the registry
-/// gives [`Error::Misnumbered`].
+/// gives [`ErrorKind::Misnumbered`].
 #[macro_export]
 macro_rules! registry {
     (..$base:expr $(, $module:ident)* $(,)?) => {{

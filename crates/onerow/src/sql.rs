@@ -4,7 +4,8 @@ use async_trait::async_trait;
 use sea_orm::{DatabaseBackend, DbErr};
 
 use crate::{
-    Database, MigrationTrait, Registry, backend,
+    Database, MigrationTrait, Registry, driver,
+    migration::{Mode, hash},
     place::{Place, Spot},
 };
 use onerow_sql::{Dialect, Kind, psql, statements, tokens};
@@ -21,25 +22,19 @@ pub struct SqlMigration {
     description: &'static str,
     file: Option<&'static str>,
     sql: &'static str,
-    transactional: bool,
+    mode: Mode,
 }
 
 impl SqlMigration {
-    /// A migration that runs this script, in a transaction if `transactional`; see
-    /// [`MigrationTrait::transactional`] for what it means to do without.
+    /// A migration that runs this script; see [`Mode`] for what it means to run outside a transaction.
     ///
     /// `name` is what the tool calls it that it was written for, and so what it
     /// [`replaces`](MigrationTrait::replaces): `20220101000001_create_users`, `V1__create_users`. A byte order mark at the beginning of
     /// the script is left out, which PostgreSQL would take for a part of the first word.
     #[must_use]
-    pub fn new(
-        name: &'static str,
-        description: &'static str,
-        sql: &'static str,
-        transactional: bool,
-    ) -> Self {
+    pub fn new(name: &'static str, description: &'static str, sql: &'static str, mode: Mode) -> Self {
         let sql = sql.strip_prefix('\u{feff}').unwrap_or(sql);
-        Self { name, description, file: None, sql, transactional }
+        Self { name, description, file: None, sql, mode }
     }
 
     /// What an error calls the script.
@@ -53,7 +48,7 @@ impl SqlMigration {
             DbErr::Custom(format!("{what}\nin {}, line {line}", self.script()))
         })?;
         db.send(&sql).await.map(drop).map_err(|error| {
-            backend::placed(error, |position| {
+            driver::placed(error, |position| {
                 let offset = position.and_then(|position| position.offset_in(&sql));
                 let only = || match &statements(&sql, Dialect::Postgres)[..] {
                     [only] => Spot::Statement(only.clone()),
@@ -70,27 +65,17 @@ impl SqlMigration {
                 let offset = misplaced(db, &self.sql[range.clone()], &error).await;
                 let spot =
                     offset.map_or(Spot::Statement(range.clone()), |offset| Spot::At(range.start + offset));
-                return Err(backend::placed(error, |_| Place::in_script(&self.script(), self.sql, spot)));
+                return Err(driver::placed(error, |_| Place::in_script(&self.script(), self.sql, spot)));
             }
         }
         Ok(())
-    }
-
-    pub(crate) fn sql(&self) -> &'static str {
-        self.sql
-    }
-
-    /// The same for the same migration, all over the program.
-    #[doc(hidden)]
-    pub fn identity(&self) -> impl std::hash::Hash {
-        (self.name, self.sql, self.transactional)
     }
 }
 
 /// Where the token is that SQLite stumbles over, by trying how much of the statement it takes: what
 /// it does not take it refuses in the same words, however long it goes on. `EXPLAIN` does nothing.
 async fn misplaced(db: &Database, statement: &str, error: &DbErr) -> Option<usize> {
-    let words = backend::words(error);
+    let words = driver::words(error);
     let tokens: Vec<_> =
         tokens(statement, Dialect::Sqlite).filter(|token| token.kind != Kind::Comment).collect();
     // Behind a semicolon, as in the body of a trigger, there would be a further statement, without
@@ -103,7 +88,7 @@ async fn misplaced(db: &Database, statement: &str, error: &DbErr) -> Option<usiz
         let middle = usize::midpoint(taken, refused);
         let end = tokens[middle].start + tokens[middle].text.len();
         match db.probe(&format!("EXPLAIN {}", &statement[..end])).await {
-            Err(error) if backend::words(&error) == words => refused = middle,
+            Err(error) if driver::words(&error) == words => refused = middle,
             _ => taken = middle + 1,
         }
     }
@@ -125,12 +110,20 @@ impl MigrationTrait for SqlMigration {
         }
     }
 
-    fn transactional(&self) -> bool {
-        self.transactional
+    fn mode(&self) -> Mode {
+        self.mode
     }
 
     fn replaces(&self) -> Vec<&str> {
         vec![self.name]
+    }
+
+    fn script(&self) -> Option<&str> {
+        Some(self.sql)
+    }
+
+    fn identity(&self) -> Option<u64> {
+        Some(hash(&(self.name, self.sql, self.mode == Mode::Transaction)))
     }
 }
 
@@ -152,7 +145,8 @@ pub struct Script {
 #[must_use]
 pub fn embedded(scripts: &[Script]) -> Registry {
     let boxed = |&Script { name, description, file, sql, transactional }: &Script| {
-        let migration = SqlMigration::new(name, description, sql, transactional);
+        let mode = if transactional { Mode::Transaction } else { Mode::Outside };
+        let migration = SqlMigration::new(name, description, sql, mode);
         Box::new(SqlMigration { file: Some(file), ..migration }) as Box<dyn MigrationTrait>
     };
     Registry::new(scripts.iter().map(boxed).collect())

@@ -4,7 +4,7 @@ use std::{fmt, fmt::Write};
 
 use sea_orm::DatabaseBackend;
 
-use crate::Error;
+use crate::error::{Error, ErrorKind};
 
 /// The seed's.
 const NAME: &str = "schema_migration";
@@ -66,7 +66,11 @@ impl Table {
         } else {
             return Ok(());
         };
-        Err(Error::InvalidTable { table: self.to_string(), reason })
+        let message = format!(
+            "{:?} cannot be the table of a registry: {reason}; nothing was changed",
+            self.to_string()
+        );
+        Err(Error::new(ErrorKind::InvalidTable, message).of_table(self))
     }
 
     /// As it is called on this database. SQLite has no schemas, so there it becomes a part of the name.

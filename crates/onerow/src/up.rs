@@ -7,7 +7,7 @@ use tokio::time::timeout;
 use crate::{
     Applied, Database, Error, Progress, Registry,
     database::Listener,
-    run,
+    run::{self, errors},
     version::{self, Found},
 };
 
@@ -76,7 +76,7 @@ impl<'a> Up<'a> {
     /// Stops at this version instead of the last.
     ///
     /// # Errors
-    /// The run gives [`Error::TargetBeyondLatest`] or [`Error::TargetBelowVersion`], having changed nothing.
+    /// The run gives [`ErrorKind::TargetBeyondLatest`](crate::ErrorKind::TargetBeyondLatest) or [`ErrorKind::TargetBelowVersion`](crate::ErrorKind::TargetBelowVersion), having changed nothing.
     pub fn to(mut self, version: i32) -> Self {
         self.target = Some(version);
         self
@@ -123,7 +123,7 @@ impl<'a> Up<'a> {
     /// Stops when this future is done: the statement in flight is cancelled on the server, the migration rolled back.
     ///
     /// # Errors
-    /// The run then gives [`Error::Cancelled`] with the version that the database holds.
+    /// The run then gives [`ErrorKind::Cancelled`](crate::ErrorKind::Cancelled) with the version that the database holds.
     pub fn cancel_on(mut self, signal: impl Future<Output = ()> + Send + 'a) -> Self {
         self.cancel = Some(Box::pin(signal));
         self
@@ -134,7 +134,7 @@ impl<'a> Up<'a> {
         let mut signal = self.cancel.take().unwrap_or_else(|| Box::pin(std::future::pending()));
         let begun = tokio::select! {
             begun = self.begin() => begun?,
-            () = &mut signal => return Err(Error::Cancelled { version: version_soon(registry, db).await }),
+            () = &mut signal => return Err(errors::cancelled(version_soon(registry, db).await)),
         };
         match begun {
             Begun::Done(report) => Ok(report),
@@ -147,21 +147,21 @@ impl<'a> Up<'a> {
         let latest = self.registry.latest();
         let target = self.target.unwrap_or(latest);
         if target > latest {
-            return Err(Error::TargetBeyondLatest { target, latest });
+            return Err(errors::target_beyond_latest(target, latest));
         }
         // The whole cost of a run with nothing to do.
         let read = || version::read(pool, &table);
         let found = run::once_let_in(&self.options, pool, read).await?.believed()?;
         match found {
-            Found::Version(version) if version > latest => return Err(Error::Ahead { version, latest }),
+            Found::Version(version) if version > latest => return Err(errors::ahead(version, latest)),
             Found::Version(version) if version > target => {
-                return Err(Error::TargetBelowVersion { target, version });
+                return Err(errors::target_below_version(target, version));
             }
             Found::Version(version) if version == target => {
                 return Ok(Begun::Done(Report { initial: version, version, applied: Vec::new() }));
             }
             Found::NoTable | Found::NoRow if target < version::NONE => {
-                return Err(Error::TargetBelowVersion { target, version: version::NONE });
+                return Err(errors::target_below_version(target, version::NONE));
             }
             _ => (),
         }

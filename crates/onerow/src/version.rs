@@ -3,8 +3,8 @@
 use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr};
 
 use crate::{
-    Error,
-    backend::{self, Fault, Mistrust, Session, Settings, foreign},
+    backend::{self, Fault, Mistrust, Session, Settings, permission_denied},
+    error::{Error, ErrorKind, still_at},
     table::Table,
 };
 
@@ -72,7 +72,7 @@ pub(crate) async fn read(pool: &DatabaseConnection, table: &Table) -> Result<Rea
             let found = match backend.fault(&source) {
                 Fault::NoTable => Found::NoTable,
                 Fault::Held => Found::Held,
-                Fault::NoColumn => return Err(Error::ForeignTable { table: table.to_string(), source }),
+                Fault::NoColumn => return Err(foreign(table, source)),
                 fault => return Err(explain(fault, "read the version", None, table, source)),
             };
             return Ok(Reading { found, mistrust: None });
@@ -102,22 +102,48 @@ pub(crate) async fn examine(session: &Session, called: &Table) -> Result<Table, 
 }
 
 fn mistrusted(table: &Table, mistrust: Mistrust) -> Error {
-    let table = table.to_string();
-    match mistrust {
-        Mistrust::Hidden => Error::RowHidden { table },
-        Mistrust::Foreign { owner, has, .. } => Error::UntrustedTable { table, owner, has },
-    }
+    let Mistrust::Foreign { owner, has, .. } = mistrust else { return hidden(table) };
+    let has = has.as_deref().unwrap_or("belongs neither to this user nor to the database's owner");
+    let message = format!(
+        "the table {table}, of the role {owner}, {has}, and could run that role's code; nothing was changed"
+    );
+    Error::new(ErrorKind::UntrustedTable, message).of_table(table)
+}
+
+pub(crate) fn hidden(table: &Table) -> Error {
+    let message =
+        format!("row-level security hides the version row of {table} from this user; nothing was changed");
+    Error::new(ErrorKind::RowHidden, message).of_table(table)
+}
+
+fn foreign(table: &Table, source: DbErr) -> Error {
+    let message =
+        format!("the table {table} is not onerow's: it has no column \"version\"; nothing was changed");
+    Error::new(ErrorKind::ForeignTable, message).of_table(table).because(source)
+}
+
+pub(crate) fn several_rows(table: &Table, rows: usize) -> Error {
+    let message = format!("{table} holds {rows} rows instead of one; nothing was changed");
+    Error::new(ErrorKind::SeveralRows, message).of_table(table)
+}
+
+pub(crate) fn not_a_version(table: &Table, found: &str) -> Error {
+    let message = format!("{table} holds {found}, which is not a version; nothing was changed");
+    Error::new(ErrorKind::InvalidVersion, message).of_table(table)
+}
+
+pub(crate) fn being_written() -> Error {
+    let source = DbErr::Custom("another process is writing a large change".into());
+    Error::cannot("read the version", None, source)
 }
 
 fn parse(rows: &[Option<String>], table: &Table) -> Result<Found, Error> {
-    let table = table.to_string();
     let [row] = rows else {
-        let several = Error::SeveralRows { table, rows: rows.len() };
-        return if rows.is_empty() { Ok(Found::NoRow) } else { Err(several) };
+        return if rows.is_empty() { Ok(Found::NoRow) } else { Err(several_rows(table, rows.len())) };
     };
     match row.as_deref().map(str::parse) {
         Some(Ok(version)) if version >= NONE => Ok(Found::Version(version)),
-        _ => Err(Error::InvalidVersion { table, found: row.clone().unwrap_or_else(|| "NULL".into()) }),
+        _ => Err(not_a_version(table, row.as_deref().unwrap_or("NULL"))),
     }
 }
 
@@ -176,7 +202,8 @@ pub(crate) async fn jump(
     from: i32,
     to: i32,
 ) -> Result<bool, DbErr> {
-    let is_there = foreign::qualified(transaction.get_database_backend(), &format!("version = {from}"));
+    let is_there =
+        backend::foreign::qualified(transaction.get_database_backend(), &format!("version = {from}"));
     let update = format!("UPDATE {} SET version = {to} WHERE {is_there}", table.sql());
     Ok(transaction.execute_unprepared(&update).await?.rows_affected() == 1)
 }
@@ -190,9 +217,17 @@ pub(crate) fn explain(
     source: DbErr,
 ) -> Error {
     match fault {
-        Fault::ReadOnly => Error::ReadOnly { version, source },
-        Fault::Denied => Error::PermissionDenied { operation: operation.into(), version, source },
-        Fault::NotNull => Error::MissingRow { table: table.to_string(), source },
-        _ => Error::Database { operation: operation.into(), version, source },
+        Fault::ReadOnly => {
+            let message = format!("the database is read-only{}; nothing more was changed", still_at(version));
+            Error::new(ErrorKind::ReadOnly, message).at(version).because(source)
+        }
+        Fault::Denied => permission_denied(operation, version, source),
+        Fault::NotNull => {
+            let message = format!(
+                "{table} has no row, and a row with only a version cannot be added; nothing was changed"
+            );
+            Error::new(ErrorKind::MissingRow, message).of_table(table).because(source)
+        }
+        _ => Error::cannot(operation, version, source),
     }
 }

@@ -14,6 +14,7 @@ use tokio::{
 use crate::{
     Database, Error, Progress, ServerSession,
     backend::{self, Activity, Session},
+    driver,
 };
 
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -74,7 +75,7 @@ impl<'a> Monitor<'a> {
             sleep(INTERVAL).await;
             match self.look(label, pid).await {
                 Ok(activity) if unanswered.lasts(Some(0), activity.as_ref()) < SILENCE => (),
-                Ok(_) => return backend::silence(SILENCE),
+                Ok(_) => return driver::silence(SILENCE),
                 Err(silence) => return silence,
             }
         }
@@ -102,7 +103,7 @@ impl<'a> Monitor<'a> {
                 Err(silence) => return silence,
             };
             if unanswered.lasts(what.db.statement_in_flight(), activity.as_ref()) >= patience {
-                return backend::silence(patience);
+                return driver::silence(patience);
             }
             let Activity { blockers: now, phase, .. } = activity.unwrap_or_default();
             if !now.is_empty() {
@@ -127,7 +128,7 @@ impl<'a> Monitor<'a> {
             (Ok(answer), _) => Ok(answer),
             // A pooler lets in more than it serves at a time.
             (Err(_), true) => Ok(None),
-            (Err(_), false) => Err(backend::silence(SILENCE * 2)),
+            (Err(_), false) => Err(driver::silence(SILENCE * 2)),
         }
     }
 

@@ -1,7 +1,9 @@
-//! A page of documentation, typed off: its files written, its commands run, what they print held against what it shows.
+//! Follows a page of documentation: writes its files, runs its commands, and compares what they
+//! print with what the page shows.
 //!
-//! A block in `rust` or `toml` is a file, named by a comment in its first line. A block in `console` has commands, behind `$ `,
-//! and what they print; `…` in that stands for anything. Blocks in `text`, `json` and the like are not for typing.
+//! A `rust` or `toml` block is a file; the comment in its first line names it. A `console` block
+//! holds commands, each after `$ `, and below each what it prints. `…` in that stands for any text.
+//! Nobody types in a block in `text`, `json`, `sh` or `rust,quoted`.
 
 use std::{
     fs,
@@ -16,19 +18,19 @@ const END: &str = "<end of output, exit code";
 pub struct Reader {
     shell: Child,
     output: BufReader<ChildStdout>,
-    /// What the page says, and what it stands for here.
+    /// Pairs of a text on the page and the text that replaces it here.
     meaning: Vec<(String, String)>,
-    /// Where the shell is.
+    /// The shell's working directory.
     dir: PathBuf,
 }
 
 impl Reader {
-    /// In this directory, with these variables.
+    /// A shell in this directory, with these variables.
     pub fn new(dir: &Path, variables: &[(&str, &str)]) -> Self {
         let mut shell = Command::new("bash")
             .current_dir(dir)
             .envs(variables.iter().copied())
-            // As `cargo test` sets them for us, they are not what a reader has.
+            // `cargo test` sets them for us. A reader does not have them.
             .env_remove("CARGO_MANIFEST_DIR")
             .env_remove("DATABASE_URL")
             .stdin(Stdio::piped())
@@ -39,7 +41,8 @@ impl Reader {
         Self { shell, output, meaning: Vec::new(), dir: dir.to_owned() }
     }
 
-    /// Takes one text of the page for another, in commands; in what they print, it is the other way round.
+    /// Replaces a text of the page in commands, and puts the page's text back into what they
+    /// print.
     pub fn meaning(mut self, page: &str, here: &str) -> Self {
         self.meaning.push((page.to_owned(), here.to_owned()));
         self
@@ -47,7 +50,7 @@ impl Reader {
 
     /// Does what the page says, in order.
     pub fn follow(&mut self, page: &str) {
-        // Of what stands between fences, every second is code.
+        // Every second piece between fences is code.
         for fenced in page.split("\n```").skip(1).step_by(2) {
             let (language, text) = fenced.split_once('\n').unwrap();
             match language {
@@ -69,11 +72,11 @@ impl Reader {
     }
 
     fn type_off(&mut self, block: &str) {
-        // Each command, with what it prints below.
+        // An entry is a command, and below it what it prints.
         for entry in format!("\n{block}").split("\n$ ").skip(1) {
             let (command, expected) = entry.split_once('\n').unwrap_or((entry, ""));
             let (printed, code) = self.run(command);
-            // Of a command that is to fail, the page says so.
+            // The page marks a command that is to fail.
             let as_told = (code == 0) != command.ends_with("# red");
             assert!(
                 as_told && matches(&printed, expected.trim_end()),
@@ -82,12 +85,12 @@ impl Reader {
         }
     }
 
-    /// Runs a command; gives what it printed, as the page would, and its exit code.
+    /// Runs a command; returns what it printed, in the page's words, and its exit code.
     pub fn run(&mut self, command: &str) -> (String, i32) {
         let command =
             self.meaning.iter().fold(command.to_owned(), |text, (page, here)| text.replace(page, here));
         let shell = self.shell.stdin.as_mut().unwrap();
-        // Standard input is the script itself, which no command may read.
+        // The shell's standard input is the script itself, so no command may read it.
         writeln!(shell, "{{ {command}\n}} 2>&1 </dev/null; code=$?; echo; echo \"{END} $code>$PWD\"")
             .unwrap();
         let mut printed = String::new();
@@ -116,7 +119,7 @@ impl Drop for Reader {
     }
 }
 
-/// Whether the text is the pattern, in which `…` stands for anything.
+/// Whether the text matches the pattern, in which `…` stands for any text.
 fn matches(text: &str, pattern: &str) -> bool {
     let mut pieces = pattern.split('…');
     let Some(mut rest) = pieces.next().and_then(|first| text.strip_prefix(first)) else { return false };

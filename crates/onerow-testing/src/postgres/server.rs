@@ -363,7 +363,7 @@ mod tests {
     /// This test program again, at the test below and no other.
     fn start_in_another_process() -> (std::process::Child, i32, PathBuf) {
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--ignored", "--exact", "--nocapture", "testing::postgres::server::tests::start_and_hang"])
+            .args(["--ignored", "--exact", "--nocapture", "postgres::server::tests::start_and_hang"])
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();

@@ -2,8 +2,14 @@
 
 use std::{fmt, pin::Pin, time::Duration};
 
-use super::{Adopted, Adoption, AdoptionWarning, Source, Tool};
-use crate::{Database, Error, Progress, Registry, run::Run, table::Table, up::Options};
+use super::{Adopted, Adoption, AdoptionWarning, Source};
+use crate::{
+    Database, Error, Progress, Registry,
+    run::{Run, errors::target_beyond_latest},
+    table::Table,
+    tool::Tool,
+    up::Options,
+};
 
 type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
@@ -18,8 +24,8 @@ type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// [`up`](Registry::up) refuses to run it again, and another `adopt` counts it.
 ///
 /// # Errors
-/// [`Error::NoHistory`], [`Error::SeveralHistories`], [`Error::ForeignHistory`], [`Error::HistoryElsewhere`], [`Error::NoTool`],
-/// [`Error::HistoryMismatch`] with all that does not fit, and [`Error::HistoryBusy`]. None of them has changed anything.
+/// [`ErrorKind::NoHistory`](crate::ErrorKind::NoHistory), [`ErrorKind::SeveralHistories`](crate::ErrorKind::SeveralHistories), [`ErrorKind::ForeignHistory`](crate::ErrorKind::ForeignHistory), [`ErrorKind::HistoryElsewhere`](crate::ErrorKind::HistoryElsewhere), [`ErrorKind::NoTool`](crate::ErrorKind::NoTool),
+/// [`ErrorKind::HistoryMismatch`](crate::ErrorKind::HistoryMismatch) with all that does not fit, and [`ErrorKind::HistoryBusy`](crate::ErrorKind::HistoryBusy). None of them has changed anything.
 ///
 /// ```
 /// # use onerow::{Tool, prelude::*};
@@ -77,7 +83,7 @@ impl<'a> Adopt<'a> {
         self
     }
 
-    /// Does nothing where there is no history, as in a new database, instead of [`Error::NoHistory`].
+    /// Does nothing where there is no history, as in a new database, instead of [`ErrorKind::NoHistory`](crate::ErrorKind::NoHistory).
     pub fn if_any(mut self) -> Self {
         self.if_any = true;
         self
@@ -107,8 +113,8 @@ impl<'a> Adopt<'a> {
 /// It says that the migrations up to a version are applied, and applies none: whether that is true is for who says it to know.
 ///
 /// # Errors
-/// [`Error::TargetBeyondLatest`] for a version that the registry does not have, [`Error::AlreadyVersioned`] where migrations
-/// of the registry were applied, and [`Error::BesideHistory`] where there is the table of another tool.
+/// [`ErrorKind::TargetBeyondLatest`](crate::ErrorKind::TargetBeyondLatest) for a version that the registry does not have, [`ErrorKind::AlreadyVersioned`](crate::ErrorKind::AlreadyVersioned) where migrations
+/// of the registry were applied, and [`ErrorKind::BesideHistory`](crate::ErrorKind::BesideHistory) where there is the table of another tool.
 #[must_use = "nothing happens until it is awaited"]
 pub struct Baseline<'a> {
     registry: &'a Registry,
@@ -206,7 +212,7 @@ impl<'a> IntoFuture for Baseline<'a> {
         Box::pin(async move {
             let latest = registry.latest();
             if !(0..=latest).contains(&version) {
-                return Err(Error::TargetBeyondLatest { target: version, latest });
+                return Err(target_beyond_latest(version, latest));
             }
             let source = Source::Baseline { version, beside_other_tools };
             take_over(registry, db, options, &source, dry_run).await

@@ -2,11 +2,17 @@
 
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, Statement, TransactionTrait};
 
-use super::{AdoptionWarning, HistoryProblem, Tool, sea_orm_migration::makes_identities, tool::Column};
+use super::{
+    AdoptionWarning, HistoryProblem,
+    error::{foreign_history, history_elsewhere, no_history, no_tool, several_histories, unsafe_history},
+    sea_orm_migration::makes_identities,
+};
 use crate::{
-    Error, Registry,
+    Registry,
     backend::{Fault, Session, foreign},
+    error::{Error, ErrorKind},
     table::Table,
+    tool::{Column, Tool},
     version,
 };
 
@@ -64,11 +70,11 @@ impl Reader<'_> {
             found.retain(|history| !history.entries.is_empty());
         }
         if found.len() > 1 {
-            let tables = found.iter().map(|history| (history.tool, history.table.to_string())).collect();
-            return Err(Error::SeveralHistories { tables }.into());
+            let tables = found.iter().map(|history| (history.tool, &history.table));
+            return Err(several_histories(tables).into());
         }
-        let looked_for = || self.candidates().map(|(_, table)| table.to_string()).collect();
-        found.pop().ok_or_else(|| Error::NoHistory { looked_for: looked_for() }.into())
+        let looked_for = || self.candidates().map(|(_, table)| table.to_string()).collect::<Vec<_>>();
+        found.pop().ok_or_else(|| no_history(&looked_for()).into())
     }
 
     /// The histories that there are, at the places where the tools keep them.
@@ -117,7 +123,7 @@ impl Reader<'_> {
         let fits = |tool: &Tool| tool.missing(&columns).is_none();
         match Tool::ALL.into_iter().find(fits) {
             Some(tool) => self.read_with(tool, table, &columns).await,
-            None => Err(Error::NoTool { table: table.to_string() }.into()),
+            None => Err(no_tool(&table).into()),
         }
     }
 
@@ -129,7 +135,7 @@ impl Reader<'_> {
                 return Ok((table, columns));
             }
         }
-        Err(Error::NoHistory { looked_for: vec![table.to_string()] }.into())
+        Err(no_history(&[table.to_string()]).into())
     }
 
     async fn columns(&self, table: &Table) -> Result<Vec<String>, Refusal> {
@@ -148,8 +154,7 @@ impl Reader<'_> {
 
     async fn read_with(&self, tool: Tool, table: Table, columns: &[String]) -> Result<History, Refusal> {
         if let Some(column) = tool.missing(columns) {
-            let (table, column) = (table.to_string(), column.to_owned());
-            return Err(Error::ForeignHistory { tool, table, column }.into());
+            return Err(foreign_history(tool, &table, column).into());
         }
         self.check_schema(tool, &table).await?;
         self.check_safety(tool, &table).await?;
@@ -176,13 +181,10 @@ impl Reader<'_> {
         };
         let rows = self.select(&table, &format!("SELECT {select} FROM {}", table.sql())).await?;
         let [row] = rows.as_slice() else {
-            let (table, rows) = (table.to_string(), rows.len());
-            return Err(Error::SeveralRows { table, rows }.into());
+            return Err(version::several_rows(&table, rows.len()).into());
         };
-        let number = |index: usize| {
-            let (table, found) = (table.to_string(), row[index].clone());
-            found.parse::<i32>().map_err(|_| Error::InvalidVersion { table, found })
-        };
+        let number =
+            |index: usize| row[index].parse::<i32>().map_err(|_| version::not_a_version(&table, &row[index]));
         let (foreground, background) = (number(0)?, number(1)?);
         let entries = applied_by_number(foreground, self.registry.latest());
         let pending = background < foreground;
@@ -201,8 +203,7 @@ impl Reader<'_> {
             schemas.await.map_err(|error| self.refused("look for the schema of", table, error))?;
         match there.zip(here) {
             Some((there, here)) if there != here => {
-                let table = table.clone().in_schema(there).to_string();
-                Err(Error::HistoryElsewhere { tool, table, schema: here }.into())
+                Err(history_elsewhere(tool, &table.clone().in_schema(there), &here).into())
             }
             _ => Ok(()),
         }
@@ -212,7 +213,7 @@ impl Reader<'_> {
     async fn check_safety(&self, tool: Tool, table: &Table) -> Result<(), Refusal> {
         let danger = foreign::danger(self.transaction, table).await;
         match danger.map_err(|error| self.refused("look at the table", table, error))? {
-            Some(reason) => Err(Error::UnsafeHistory { tool, table: table.to_string(), reason }.into()),
+            Some(reason) => Err(unsafe_history(tool, table, &reason).into()),
             None => Ok(()),
         }
     }
@@ -304,7 +305,7 @@ fn has(columns: &[String], name: &str) -> bool {
 /// Whether the table only has the name of a history that this registry might have.
 fn is_somebody_elses(error: &Error) -> bool {
     matches!(
-        error,
-        Error::ForeignHistory { .. } | Error::HistoryElsewhere { .. } | Error::PermissionDenied { .. }
+        error.kind(),
+        ErrorKind::ForeignHistory | ErrorKind::HistoryElsewhere | ErrorKind::PermissionDenied
     )
 }

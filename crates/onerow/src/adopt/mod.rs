@@ -7,32 +7,31 @@
 //! | `history` | what a tool has applied, read from its table |
 //! | `prefix` | [`HistoryProblem`]: whether that is what a registry begins with |
 //! | `warning` | [`AdoptionWarning`]: what to look at all the same |
-//! | `tool` | [`Tool`]: which table each keeps, and how it names migrations |
 //! | `sea_orm_migration` | [`SeaOrmMigration`]: sea-orm-migration's migrations, unchanged |
 //!
 //! Setting the row is a run's: `run/adopting.rs`.
 
 mod builders;
+mod error;
 mod history;
 mod prefix;
 mod sea_orm_migration;
 mod source;
-mod tool;
 mod warning;
 
 pub use self::{
     builders::{Adopt, Baseline},
     prefix::{HistoryProblem, HistoryProblems},
     sea_orm_migration::SeaOrmMigration,
-    tool::Tool,
     warning::AdoptionWarning,
 };
 pub(crate) use self::{
+    error::{already_versioned, history_busy},
     history::{Reader, Refusal},
     source::{Plan, Source, refuse_unadopted},
 };
 
-use crate::migration;
+use crate::{migration, tool::Tool};
 
 /// What [`Adopt`] and [`Baseline`] did, or would do.
 #[derive(Debug, Clone, PartialEq, Eq)]

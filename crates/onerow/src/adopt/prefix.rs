@@ -5,10 +5,8 @@ use std::{
     fmt,
 };
 
-use super::{
-    Tool,
-    history::{Entry, History},
-};
+use super::history::{Entry, History};
+use crate::tool::Tool;
 use crate::{Registry, migration, version::NONE};
 
 /// Why what another tool has applied is not where a registry begins.
@@ -136,7 +134,7 @@ impl fmt::Display for HistoryProblem {
     }
 }
 
-/// All that does not fit, of [`Error::HistoryMismatch`](crate::Error::HistoryMismatch).
+/// All that does not fit, of [`ErrorKind::HistoryMismatch`](crate::ErrorKind::HistoryMismatch).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HistoryProblems(pub Vec<HistoryProblem>);
 

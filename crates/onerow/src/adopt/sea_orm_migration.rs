@@ -10,7 +10,10 @@ use sea_orm_migration::{
     schema::pk_auto,
 };
 
-use crate::{Database, MigrationTrait, Registry};
+use crate::{
+    Database, MigrationTrait, Registry,
+    migration::{Mode, hash},
+};
 
 /// A migration that was written for sea-orm-migration: its `up` is run, its `down` never.
 ///
@@ -30,13 +33,6 @@ impl SeaOrmMigration {
     pub fn new(former: Box<dyn Former>) -> Self {
         Self { former, origin: None }
     }
-
-    /// The same for the same migration, all over the program; `None` if it cannot be told from others.
-    #[doc(hidden)]
-    #[must_use]
-    pub fn origin(&self) -> Option<&(TypeId, usize)> {
-        self.origin.as_ref()
-    }
 }
 
 #[async_trait]
@@ -51,12 +47,16 @@ impl MigrationTrait for SeaOrmMigration {
         self.former.up(&db.schema()).await
     }
 
-    fn transactional(&self) -> bool {
-        self.former.use_transaction() != Some(false)
+    fn mode(&self) -> Mode {
+        if self.former.use_transaction() == Some(false) { Mode::Outside } else { Mode::Transaction }
     }
 
     fn replaces(&self) -> Vec<&str> {
         vec![self.former.name()]
+    }
+
+    fn identity(&self) -> Option<u64> {
+        self.origin.as_ref().map(hash)
     }
 }
 

@@ -1,11 +1,17 @@
 //! Where the version of a database comes from that was migrated without onerow until now.
 
 use super::{
-    AdoptionWarning, HistoryProblem, HistoryProblems, Tool,
+    AdoptionWarning, HistoryProblem,
+    error::{beside_history, history_mismatch, unadopted},
     history::{History, Reader, Refusal},
     prefix, warning,
 };
-use crate::{Error, table::Table, version::NONE};
+use crate::{
+    error::{Error, ErrorKind},
+    table::Table,
+    tool::Tool,
+    version::NONE,
+};
 
 /// Where the version comes from.
 pub(crate) enum Source {
@@ -35,7 +41,9 @@ impl Source {
         match self {
             Self::History { if_any, .. } => match self.history(reader).await {
                 Ok(history) => self.plan(&history, reader).await,
-                Err(Refusal::Error(Error::NoHistory { .. })) if *if_any => Ok(Plan::stay(NONE)),
+                Err(Refusal::Error(error)) if *if_any && error.kind() == ErrorKind::NoHistory => {
+                    Ok(Plan::stay(NONE))
+                }
                 Err(error) => Err(error),
             },
             Self::Baseline { version, beside_other_tools } => {
@@ -75,9 +83,7 @@ impl Source {
                 warnings.extend(reader.serial_keys(history).await?);
                 Ok(Plan { version, tool: Some((tool, table)), warnings })
             }
-            Err(problems) => {
-                Err(Error::HistoryMismatch { tool, table, problems: HistoryProblems(problems) }.into())
-            }
+            Err(problems) => Err(history_mismatch(tool, &history.table, problems).into()),
         }
     }
 }
@@ -93,14 +99,13 @@ fn counted_alike(version: i32, history: &History, own: &Table) -> Result<i32, Ve
 
 fn refuse_beside(histories: &[History]) -> Result<(), Error> {
     let Some(history) = histories.iter().find(|history| !history.entries.is_empty()) else { return Ok(()) };
-    let (table, applied) = (history.table.to_string(), history.entries.len());
-    Err(Error::BesideHistory { tool: history.tool, table, applied })
+    Err(beside_history(history.tool, &history.table, history.entries.len()))
 }
 
 /// Refuses what is pending, and was applied by another tool: it would be applied a second time.
 pub(crate) async fn refuse_unadopted(reader: &Reader<'_>, version: i32) -> Result<(), Refusal> {
     let histories = reader.find_all(true).await?;
-    let unadopted = |history: &&History| prefix::is_pending_applied(reader.registry, version, history);
-    let Some(history) = histories.iter().find(unadopted) else { return Ok(()) };
-    Err(Error::Unadopted { tool: history.tool, table: history.table.to_string(), version }.into())
+    let is_unadopted = |history: &&History| prefix::is_pending_applied(reader.registry, version, history);
+    let Some(history) = histories.iter().find(is_unadopted) else { return Ok(()) };
+    Err(unadopted(history.tool, &history.table, version).into())
 }

@@ -1,7 +1,6 @@
 //! What to look at in a database that was taken over.
 
 use std::{
-    any::Any,
     fmt::{self, Write},
     hash::{Hash, Hasher},
 };
@@ -9,11 +8,9 @@ use std::{
 use sha2::{Digest, Sha384};
 use siphasher::sip::SipHasher13;
 
-use super::{
-    Tool,
-    history::{Entry, History},
-};
-use crate::{MigrationTrait, Registry, SqlMigration, migration};
+use super::history::{Entry, History};
+use crate::tool::Tool;
+use crate::{Registry, migration};
 
 /// What does not keep [`Adopt`](crate::Adopt) from taking a database over, and is worth a look.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,11 +76,10 @@ pub(super) fn edited(registry: &Registry, history: &History, version: i32) -> Ve
     let tool = history.tool;
     let scripts = registry.migrations().filter(|(number, _)| *number <= version);
     let edited = scripts.filter_map(|(migration, script)| {
-        let script = (script as &dyn Any).downcast_ref::<SqlMigration>()?;
-        let name = *script.replaces().first()?;
+        let (text, name) = (script.script()?, *script.replaces().first()?);
         let key = tool.key(name)?;
         let entry = history.entries.iter().find(|entry| entry.key == key)?;
-        let is_edited = !is_of(tool, entry, script.sql())?;
+        let is_edited = !is_of(tool, entry, text)?;
         is_edited.then(|| AdoptionWarning::Edited { migration, name: name.into(), tool })
     });
     edited.collect()
@@ -99,7 +95,7 @@ fn is_of(tool: Tool, entry: &Entry, script: &str) -> Option<bool> {
     Some(forms(script).iter().any(is_same))
 }
 
-/// The script, with either kind of line ends, with and without the byte order mark that [`SqlMigration`] leaves out, and without
+/// The script, with either kind of line ends, with and without the byte order mark that [`SqlMigration`](crate::SqlMigration) leaves out, and without
 /// what sqlx's documentation suggests for its setting `ignored-chars`.
 fn forms(script: &str) -> [String; 5] {
     let unix = script.replace("\r\n", "\n");

@@ -9,8 +9,6 @@
 pub mod databases;
 pub(crate) mod foreign;
 mod ledger;
-#[cfg(any(feature = "postgres", feature = "sqlite"))]
-mod placed;
 #[cfg(feature = "postgres")]
 mod postgres;
 pub(crate) mod pragma;
@@ -35,8 +33,10 @@ use sea_orm::{
 use tokio::time::timeout;
 
 use crate::{
-    Error, Failure, ServerSession,
-    place::{Place, Position},
+    error::{Error, ErrorKind, still_at},
+    failure::Failure,
+    index::CreateIndex,
+    progress::ServerSession,
     table::Table,
 };
 use ledger::Ledger;
@@ -294,13 +294,7 @@ pub(crate) trait Backend: Send + Sync {
     async fn prepare_worker(&self, worker: &Session) -> Result<(), DbErr>;
 
     /// See [`create_index`](crate::create_index).
-    async fn create_index(
-        &self,
-        pool: &DatabaseConnection,
-        name: &str,
-        table: &str,
-        columns: &str,
-    ) -> Result<(), DbErr>;
+    async fn create_index(&self, pool: &DatabaseConnection, index: &CreateIndex<'_>) -> Result<(), DbErr>;
 
     /// The columns of a table; none if there is no such table.
     async fn columns(&self, transaction: &DatabaseTransaction, table: &Table) -> Result<Vec<String>, DbErr>;
@@ -410,23 +404,6 @@ pub(crate) trait Backend: Send + Sync {
     async fn terminate(&self, monitor: &Session, run: &str) -> Result<(), DbErr>;
 }
 
-/// The error of a connection that is there and says nothing.
-pub(crate) fn silence(waited: Duration) -> DbErr {
-    let words = format!("the server has not answered for {} s", waited.as_secs());
-    #[cfg(any(feature = "postgres", feature = "sqlite"))]
-    return driver::timed_out(words);
-    #[cfg(not(any(feature = "postgres", feature = "sqlite")))]
-    DbErr::Custom(words)
-}
-
-/// Whether an error is one of [`silence`].
-pub(crate) fn is_silence(error: &DbErr) -> bool {
-    #[cfg(any(feature = "postgres", feature = "sqlite"))]
-    return driver::has_timed_out(error);
-    #[cfg(not(any(feature = "postgres", feature = "sqlite")))]
-    false
-}
-
 /// Rolls back, whatever SeaORM takes for the number of nested transactions. Where it fails the connection is lost, and the server
 /// rolls back by itself.
 pub(crate) async fn abandon(transaction: DatabaseTransaction) {
@@ -444,7 +421,7 @@ pub(crate) fn of(pool: &DatabaseConnection) -> Result<&'static dyn Backend, Erro
         DatabaseBackend::Postgres => Ok(&postgres::Postgres),
         #[cfg(feature = "sqlite")]
         DatabaseBackend::Sqlite => Ok(&sqlite::Sqlite),
-        other => Err(Error::UnknownScheme { scheme: format!("{other:?}") }),
+        other => Err(url::unknown(&format!("{other:?}"))),
     }
 }
 
@@ -460,108 +437,27 @@ pub(crate) async fn connect(options: ConnectOptions) -> Result<DatabaseConnectio
 
 /// The error of a connection that could not be opened.
 fn connect_error(fault: Fault, server: String, source: DbErr) -> Error {
-    match fault {
-        Fault::Unreachable => Error::ServerUnreachable { server, source },
-        Fault::Authentication => Error::AuthenticationFailed { server, source },
-        Fault::NoDatabase => Error::NoSuchDatabase { server, source },
-        Fault::Crowded => Error::TooManyConnections { server, source },
-        _ => Error::Connect { server, source },
-    }
-}
-
-/// The server's own words in an error, without what SeaORM and sqlx put before and behind them.
-#[must_use]
-pub fn words(error: &DbErr) -> String {
-    #[cfg(any(feature = "postgres", feature = "sqlite"))]
-    if let Some(error) = driver::error_of(error) {
-        return driver::words(error);
-    }
-    match error {
-        DbErr::Custom(text) | DbErr::Migration(text) => text.clone(),
-        other => other.to_string(),
-    }
-}
-
-/// The same, and where the statement stands, if that is known.
-pub(crate) fn words_and_place(error: &DbErr) -> String {
-    #[cfg(any(feature = "postgres", feature = "sqlite"))]
-    if let Some(place) = placed::place(error) {
-        return place.after(&words(error));
-    }
-    words(error)
-}
-
-/// Whether the server waits for the rows of a `COPY … FROM stdin`: the driver has given up, and the
-/// session answers nothing more, not even a rollback.
-pub(crate) fn waits_for_rows(error: &DbErr) -> bool {
-    #[cfg(any(feature = "postgres", feature = "sqlite"))]
-    return driver::error_of(error).is_some_and(driver::waits_for_rows);
-    #[cfg(not(any(feature = "postgres", feature = "sqlite")))]
-    false
-}
-
-/// An error of the driver's with its place, which is made of where the server says that it is.
-pub(crate) fn placed(error: DbErr, place: impl FnOnce(Option<Position>) -> Place) -> DbErr {
-    #[cfg(any(feature = "postgres", feature = "sqlite"))]
-    return placed::placed(error, place);
-    #[cfg(not(any(feature = "postgres", feature = "sqlite")))]
-    error
-}
-
-#[cfg(any(feature = "postgres", feature = "sqlite"))]
-mod driver {
-    use std::{borrow::Cow, io, sync::Arc};
-
-    use sea_orm::{
-        DbErr, RuntimeErr,
-        sqlx::{self, error::DatabaseError},
+    let error = match fault {
+        Fault::Unreachable => {
+            Error::new(ErrorKind::ServerUnreachable, format!("no server answers at {server}"))
+        }
+        Fault::Authentication => Error::new(
+            ErrorKind::AuthenticationFailed,
+            format!("{server} rejected the user name or password"),
+        ),
+        Fault::NoDatabase => Error::new(ErrorKind::NoSuchDatabase, format!("there is no database {server}")),
+        Fault::Crowded => return crowded(&server, source),
+        _ => Error::new(ErrorKind::Connect, format!("cannot connect to {server}")),
     };
+    error.because(source)
+}
 
-    pub(super) fn query_error(error: sqlx::Error) -> DbErr {
-        DbErr::Query(RuntimeErr::SqlxError(Arc::new(error)))
-    }
+pub(crate) fn crowded(server: &str, source: DbErr) -> Error {
+    let message = format!("{server} has no connection to give");
+    Error::new(ErrorKind::TooManyConnections, message).because(source)
+}
 
-    pub(super) fn timed_out(words: String) -> DbErr {
-        query_error(sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, words)))
-    }
-
-    pub(super) fn has_timed_out(error: &DbErr) -> bool {
-        matches!(error_of(error), Some(sqlx::Error::Io(error)) if error.kind() == io::ErrorKind::TimedOut)
-    }
-
-    /// The driver's error inside SeaORM's.
-    pub(super) fn error_of(error: &DbErr) -> Option<&sqlx::Error> {
-        match error {
-            DbErr::Conn(RuntimeErr::SqlxError(error))
-            | DbErr::Exec(RuntimeErr::SqlxError(error))
-            | DbErr::Query(RuntimeErr::SqlxError(error)) => Some(error),
-            _ => None,
-        }
-    }
-
-    pub(super) fn waits_for_rows(error: &sqlx::Error) -> bool {
-        matches!(error, sqlx::Error::Protocol(text) if text.contains("message: CopyInResponse"))
-    }
-
-    pub(super) fn words(error: &sqlx::Error) -> String {
-        if waits_for_rows(error) {
-            return onerow_sql::psql::FROM.into();
-        }
-        let Some(refusal) = error.as_database_error() else {
-            return error.to_string();
-        };
-        let mut words = refusal.message().to_owned();
-        #[cfg(feature = "postgres")]
-        if let Some(refusal) = refusal.try_downcast_ref::<sqlx::postgres::PgDatabaseError>() {
-            for (name, text) in [("detail", refusal.detail()), ("hint", refusal.hint())] {
-                words.extend(text.map(|text| format!("; {name}: {text}")));
-            }
-        }
-        words
-    }
-
-    /// The code of a server's refusal.
-    pub(super) fn code(error: &sqlx::Error) -> Option<Cow<'_, str>> {
-        error.as_database_error().and_then(DatabaseError::code)
-    }
+pub(crate) fn permission_denied(operation: &str, version: Option<i32>, source: DbErr) -> Error {
+    let message = format!("no right to {operation}{}; nothing more was changed", still_at(version));
+    Error::new(ErrorKind::PermissionDenied, message).at(version).because(source)
 }

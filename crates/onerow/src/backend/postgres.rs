@@ -25,12 +25,13 @@ use tracing::{instrument::WithSubscriber, subscriber::NoSubscriber};
 
 use super::{
     Activity, Backend, CLOSE, Fault, Mistrust, Move, Session, Settings, Start, VersionRow, abandon,
-    connect_error,
-    driver::{code, error_of, query_error},
-    url,
+    connect_error, url,
 };
+use crate::driver::{code, error_of, query_error};
 use crate::{
-    Error, Failure, ServerSession,
+    Error, ErrorKind, Failure, ServerSession,
+    driver::words,
+    index::CreateIndex,
     table::{Table, quoted},
     version,
 };
@@ -65,7 +66,7 @@ impl Backend for Postgres {
         let pool = SqlxPostgresConnector::connect(options)
             .with_subscriber(NoSubscriber::default())
             .await
-            .map_err(|error| Error::InvalidUrl { reason: super::words(&error) })?;
+            .map_err(|error| url::invalid(&words(&error)))?;
         let connections = pool.get_postgres_connection_pool();
         let parsed = PgConnectOptions::clone(&connections.connect_options());
         connections.set_connect_options(url::without_brackets(parsed));
@@ -73,7 +74,7 @@ impl Backend for Postgres {
             let mut first = match first_connection(connections).await {
                 Ok(first) => first,
                 // It lets in whoever comes later. How long to wait for that is the run's to say.
-                Err(Error::TooManyConnections { .. }) => return Ok(pool),
+                Err(error) if error.kind() == ErrorKind::TooManyConnections => return Ok(pool),
                 Err(error) => return Err(error),
             };
             // One that is dropped goes back in a task of its own: whoever asks the pool next, `up` say, is faster, finds it
@@ -216,13 +217,8 @@ impl Backend for Postgres {
         Ok(())
     }
 
-    async fn create_index(
-        &self,
-        pool: &DatabaseConnection,
-        name: &str,
-        table: &str,
-        columns: &str,
-    ) -> Result<(), DbErr> {
+    async fn create_index(&self, pool: &DatabaseConnection, index: &CreateIndex<'_>) -> Result<(), DbErr> {
+        let (name, table) = (index.name, index.table);
         // An index is in the schema of its table, whatever the search path.
         let look = format!(
             "SELECT CASE WHEN i.indisvalid THEN 'valid' ELSE pg_catalog.format('%I.%I', n.nspname, c.relname) END
@@ -243,7 +239,8 @@ impl Backend for Postgres {
         }
         // Its waits lock nobody out, and to cut one off leaves an invalid index.
         pool.execute_unprepared(WITHOUT_LOCK_TIMEOUT).await?;
-        let create = format!("CREATE INDEX CONCURRENTLY {name} ON {table} ({columns})");
+        let definition = index.definition(true);
+        let create = format!("CREATE {} CONCURRENTLY {name} ON {table} {definition}", index.kind());
         pool.execute_unprepared(&create).await?;
         match self.fetch_texts(pool, &look).await?.pop().flatten() {
             Some(found) if found == "valid" => Ok(()),
@@ -370,7 +367,7 @@ impl Backend for Postgres {
             Ok(done) if done.rows_affected() == 3 => Ok(Some(claim)),
             // Rolled back on the connection's way to the pool, which takes no round trip of its own.
             Ok(_) => Ok(None),
-            Err(error) if super::words(&error).contains(ENDED) => {
+            Err(error) if words(&error).contains(ENDED) => {
                 abandon(claim).await;
                 Err(Failure::EndedTransaction)
             }
@@ -770,7 +767,7 @@ fn reset(session: &Session, mark: &str) -> String {
 async fn start(pool: &PgPool) -> Result<(u32, Start), Error> {
     let mut connection = first_connection(pool).await?;
     let server_version = connection.server_version_num().unwrap_or(0);
-    let start = start_of(&mut connection).await.map_err(|error| Error::database(query_error(error)))?;
+    let start = start_of(&mut connection).await.map_err(|error| Error::cannot_reach(query_error(error)))?;
     connection.return_to_pool().await;
     Ok((server_version, start))
 }

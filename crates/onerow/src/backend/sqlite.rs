@@ -27,13 +27,16 @@ use tracing::{instrument::WithSubscriber, subscriber::NoSubscriber};
 use super::{
     Activity, Backend, Doubt, Fault, Mistrust, Move, Session, Settings, Settled, Start, VersionRow, abandon,
     connect_error,
-    driver::{code, error_of, query_error},
     ledger::{Facts, Ledger, Orphans, Seen, more, more_elsewhere},
     url,
 };
-use crate::{Error, Failure, ServerSession, table::Table};
+use crate::driver::{code, error_of, query_error};
+use crate::{Error, ErrorKind, Failure, ServerSession, driver::words, index::CreateIndex, table::Table};
 
 pub(super) struct Sqlite;
+
+const NO_JOURNAL: &str = "journal_mode is OFF for this connection, so SQLite could not roll back a migration \
+    that fails; nothing was changed";
 
 /// A transaction takes 4 fsyncs, whether of one small migration or of a hundred; one longer than this the app's own
 /// writers would notice.
@@ -186,7 +189,7 @@ impl Backend for Sqlite {
         _: &str,
         interrupt: Arc<AtomicBool>,
     ) -> Result<Session, Error> {
-        let failed = |error| Error::database(query_error(error));
+        let failed = |error| Error::cannot_reach(query_error(error));
         let pool = pool.get_sqlite_connection_pool();
         let options = SqliteConnectOptions::clone(&pool.connect_options());
         let pool = pool.options().clone();
@@ -211,14 +214,14 @@ impl Backend for Sqlite {
     }
 
     async fn admit(&self, session: &Session) -> Result<(), Error> {
-        let failed = |error| Error::database(query_error(error));
+        let failed = |error| Error::cannot_reach(query_error(error));
         let pool = session.pool.get_sqlite_connection_pool();
         let look =
             "SELECT journal_mode, file FROM pragma_journal_mode, pragma_database_list WHERE name = 'main'";
         let (journal, file): (String, Option<String>) =
             sqlx::query_as(look).fetch_one(pool).await.map_err(failed)?;
         if journal == "off" {
-            return Err(Error::NoJournal);
+            return Err(Error::new(ErrorKind::NoJournal, NO_JOURNAL));
         }
         if file.is_some_and(|file| !file.is_empty()) || is_shared(pool).await.map_err(failed)? {
             return Ok(());
@@ -230,14 +233,9 @@ impl Backend for Sqlite {
         Ok(())
     }
 
-    async fn create_index(
-        &self,
-        pool: &DatabaseConnection,
-        name: &str,
-        table: &str,
-        columns: &str,
-    ) -> Result<(), DbErr> {
-        let create = format!("CREATE INDEX IF NOT EXISTS {name} ON {table} ({columns})");
+    async fn create_index(&self, pool: &DatabaseConnection, index: &CreateIndex<'_>) -> Result<(), DbErr> {
+        let (name, table, definition) = (index.name, index.table, index.definition(false));
+        let create = format!("CREATE {} IF NOT EXISTS {name} ON {table} {definition}", index.kind());
         pool.execute_unprepared(&create).await.map(drop)
     }
 
@@ -442,7 +440,7 @@ async fn stage_if(refusal: &str, claim: &DatabaseTransaction, moved: &Move<'_>) 
 }
 
 fn ended_or_refused(error: DbErr) -> Failure {
-    let words = super::words(&error);
+    let words = words(&error);
     let ended = words.starts_with("no such savepoint") || words.starts_with("integer overflow");
     if ended { Failure::EndedTransaction } else { Failure::Commit(error) }
 }
@@ -593,7 +591,7 @@ async fn orphans(claim: &DatabaseTransaction, children: &BTreeSet<String>) -> (O
     for child in children {
         match orphans_of(claim, child).await {
             Ok(orphans) => found.0.extend(orphans),
-            Err(error) if super::words(&error).starts_with("foreign key mismatch") => {
+            Err(error) if words(&error).starts_with("foreign key mismatch") => {
                 found.1.insert(child.clone());
             }
             // There was no such table yet.
@@ -693,7 +691,7 @@ async fn is_shared(pool: &SqlitePool) -> Result<bool, sqlx::Error> {
 
 fn private() -> Error {
     let reason = "each connection to it would get an empty database of its own";
-    Error::InvalidUrl { reason: reason.into() }
+    url::invalid(reason)
 }
 
 /// The error, or that there is no such folder.

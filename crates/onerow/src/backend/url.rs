@@ -7,7 +7,7 @@ use sea_orm::sqlx::{self, postgres::PgConnectOptions};
 #[cfg(feature = "postgres")]
 use tracing::subscriber::{NoSubscriber, with_default};
 
-use crate::Error;
+use crate::error::{Error, ErrorKind};
 
 /// What a URL begins with, of the backends that are compiled in.
 pub(super) enum Scheme {
@@ -27,14 +27,12 @@ pub(super) fn scheme(url: &str) -> Result<Scheme, Error> {
         #[cfg(feature = "postgres")]
         "postgres" | "postgresql" => Ok(Scheme::Postgres),
         #[cfg(not(feature = "postgres"))]
-        scheme @ ("postgres" | "postgresql") => {
-            Err(Error::DriverMissing { scheme: scheme.into(), feature: "postgres" })
-        }
+        scheme @ ("postgres" | "postgresql") => Err(without_driver(scheme, "postgres")),
         #[cfg(feature = "sqlite")]
         "sqlite" => Ok(Scheme::Sqlite),
         #[cfg(not(feature = "sqlite"))]
-        scheme @ "sqlite" => Err(Error::DriverMissing { scheme: scheme.into(), feature: "sqlite" }),
-        scheme => Err(Error::UnknownScheme { scheme: scheme.into() }),
+        scheme @ "sqlite" => Err(without_driver(scheme, "sqlite")),
+        scheme => Err(unknown(scheme)),
     }
 }
 
@@ -42,8 +40,20 @@ fn is_word(scheme: &str) -> bool {
     scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'))
 }
 
-fn invalid(reason: &str) -> Error {
-    Error::InvalidUrl { reason: reason.into() }
+pub(super) fn invalid(reason: &str) -> Error {
+    Error::new(ErrorKind::InvalidUrl, format!("the database URL does not parse: {reason}"))
+}
+
+pub(super) fn unknown(scheme: &str) -> Error {
+    Error::new(ErrorKind::UnknownScheme, format!("unknown database scheme \"{scheme}\""))
+}
+
+#[cfg(not(all(feature = "postgres", feature = "sqlite")))]
+fn without_driver(scheme: &str, feature: &str) -> Error {
+    let message = format!(
+        "the driver for \"{scheme}\" is not compiled in: it takes the cargo feature \"{feature}\" of onerow"
+    );
+    Error::new(ErrorKind::DriverMissing, message)
 }
 
 /// Parses a URL of PostgreSQL; an address of IPv6 stands in it in brackets, which the driver takes

@@ -6,9 +6,9 @@ use sea_orm::{DatabaseTransaction, DbErr};
 
 use super::Run;
 use crate::{
-    Error,
-    adopt::{Plan, Reader, Refusal, Source, refuse_unadopted},
+    adopt::{Plan, Reader, Refusal, Source, already_versioned, refuse_unadopted},
     backend::{Fault, Settings},
+    error::{Error, ErrorKind},
     version::{self, Found, NONE},
 };
 
@@ -53,7 +53,7 @@ impl Run<'_> {
     async fn look(&self, version: i32, source: &Source) -> Result<Plan, Refusal> {
         match source {
             Source::Baseline { version: wanted, .. } if version > NONE && version != *wanted => {
-                return Err(Error::AlreadyVersioned { version }.into());
+                return Err(already_versioned(version).into());
             }
             Source::Baseline { .. } if version > NONE => return Ok(Plan::stay(version)),
             _ => (),
@@ -157,10 +157,10 @@ impl Run<'_> {
 
 fn is_without_history(error: &Error) -> bool {
     matches!(
-        error,
-        Error::NoHistory { .. }
-            | Error::SeveralHistories { .. }
-            | Error::ForeignHistory { .. }
-            | Error::HistoryElsewhere { .. }
+        error.kind(),
+        ErrorKind::NoHistory
+            | ErrorKind::SeveralHistories
+            | ErrorKind::ForeignHistory
+            | ErrorKind::HistoryElsewhere
     )
 }

@@ -6,7 +6,7 @@ use sea_orm::DatabaseTransaction;
 use tokio::time::{Instant, sleep};
 
 use super::{
-    Outcome, Rejected, Run,
+    Outcome, Rejected, Run, errors,
     waiting::{POLL, pauses},
 };
 use crate::{
@@ -164,7 +164,7 @@ impl Run<'_> {
                 Err(_) => break,
             }
         }
-        Err(Error::CommitInDoubt { migration: last, source: error.clone() })
+        Err(errors::commit_in_doubt(last, error.clone()))
     }
 
     /// To read the row would be a guess, for the server may still be at the commit; to claim it waits for that.

@@ -9,6 +9,7 @@
 //! | `adopting` | the row of a database that was migrated without onerow until now |
 
 mod adopting;
+pub(crate) mod errors;
 mod inside;
 mod outside;
 mod perform;
@@ -24,8 +25,9 @@ use tokio::{
 
 use crate::{
     Applied, Error, Failure, MigrationTrait, Progress, Registry, Report, ServerSession,
-    backend::{self, Fault, Session, Settings},
-    migration,
+    backend::{Fault, Session, Settings},
+    driver,
+    migration::{self, Mode},
     table::Table,
     up::{BoxFuture, Options},
     version::{self, Found},
@@ -215,19 +217,19 @@ impl<'a> Run<'a> {
             Some(version) if version != self.version => self.moved_to(version),
             // It may be read, and not be locked.
             _ if self.session.backend.hides_rows(&self.session.pool, &self.table).await => {
-                Err(Error::RowHidden { table: self.table.to_string() })
+                Err(version::hidden(&self.table))
             }
-            _ => Err(Error::InvalidVersion {
-                table: self.called.to_string(),
-                found: format!("{}, as something else than a number", self.version),
-            }),
+            _ => {
+                let found = format!("{}, as something else than a number", self.version);
+                Err(version::not_a_version(&self.called, &found))
+            }
         }
     }
 
     fn moved_to(&mut self, version: i32) -> Result<(), Error> {
         let latest = self.registry.latest();
         if version > latest {
-            return Err(Error::Ahead { version, latest });
+            return Err(errors::ahead(version, latest));
         }
         self.applied.retain(|applied| applied.version <= version);
         self.unflushed.retain(|applied| applied.version <= version);
@@ -236,21 +238,21 @@ impl<'a> Run<'a> {
     }
 
     async fn failed(&mut self, rejected: Rejected) -> Error {
-        self.is_cut_off = rejected.failure.refusal().is_some_and(backend::is_silence);
+        self.is_cut_off = rejected.failure.refusal().is_some_and(driver::is_silence);
         self.flush().await;
         let _ = self.renew().await;
         let Rejected { migration, failure, .. } = rejected;
         let failure = self.of_old_table(failure);
         let version = self.version_now().await;
         let rolled_back = self.is_transactional(migration) && !matches!(failure, Failure::EndedTransaction);
-        Error::MigrationFailed { migration, version, rolled_back, failure }
+        errors::migration_failed(migration, version, rolled_back, failure)
     }
 
     /// Says whose table it is, if a script fails of the old tool's.
     fn of_old_table(&self, failure: Failure) -> Failure {
         match failure {
             Failure::Migrate(source) if self.session.fault(&source) == Fault::NoTable => {
-                match self.registry.old_table_in(&backend::words(&source)) {
+                match self.registry.old_table_in(&driver::words(&source)) {
                     Some((tool, table)) => Failure::OldTable { tool, table: table.to_string(), source },
                     None => Failure::Migrate(source),
                 }
@@ -271,7 +273,7 @@ impl<'a> Run<'a> {
             version
         };
         let version = timeout(STOP, stopped).await.ok().flatten();
-        Error::Cancelled { version }
+        errors::cancelled(version)
     }
 
     /// Has this run's statements ended, wherever they run, until its connections have come to rest.
@@ -392,7 +394,7 @@ impl<'a> Run<'a> {
     }
 
     fn is_transactional(&self, migration: i32) -> bool {
-        self.registry.get(migration).is_none_or(MigrationTrait::transactional)
+        self.registry.get(migration).is_none_or(|found| found.mode() == Mode::Transaction)
     }
 
     /// Whether the commit of this migration waits for the disk: where another comes right after it, that one's will do.
@@ -427,7 +429,7 @@ impl Rejected {
     }
 
     fn retrying(&self, tries: u32) -> Progress {
-        let reason = self.failure.refusal().map_or_else(|| self.failure.to_string(), backend::words);
+        let reason = self.failure.refusal().map_or_else(|| self.failure.to_string(), driver::words);
         Progress::Retrying { version: self.migration, tries, reason, blockers: self.blockers.clone() }
     }
 }

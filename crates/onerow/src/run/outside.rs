@@ -6,12 +6,13 @@ use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr};
 use tokio::time::{sleep, timeout};
 
 use super::{
-    Outcome, Rejected, Run, once_let_in,
+    Outcome, Rejected, Run, errors, once_let_in,
     waiting::{RETRY, pauses},
 };
 use crate::{
     Applied, Database, Error, Failure,
     backend::{self, Move, Session},
+    driver,
 };
 
 /// How often the connection that holds the row is asked whether it still does.
@@ -127,7 +128,7 @@ impl Run<'_> {
         match (opened, held) {
             (Ok(opened), _) => opened,
             (Err(_), Some(held)) if ask(held).await.is_ok() => Err(self.unserved(number).await),
-            _ => Err(Error::database(backend::silence(SERVED))),
+            _ => Err(Error::cannot_reach(driver::silence(SERVED))),
         }
     }
 
@@ -136,9 +137,9 @@ impl Run<'_> {
         match timeout(SERVED, self.session.backend.is_answered(self.pool)).await {
             Ok(()) => {
                 let source = DbErr::Custom("a second connection was not served in time".into());
-                Error::TooManyConnections { server: "the server".into(), source }
+                backend::crowded("the server", source)
             }
-            Err(_) => Error::OneConnection { migration: number, version: self.version },
+            Err(_) => errors::one_connection(number, self.version),
         }
     }
 
@@ -194,6 +195,6 @@ async fn lost(held: Option<&DatabaseTransaction>) -> DbErr {
 async fn ask(held: &DatabaseTransaction) -> Result<(), DbErr> {
     match timeout(SILENCE, held.execute_unprepared("SELECT 1")).await {
         Ok(answer) => answer.map(drop),
-        Err(_) => Err(backend::silence(SILENCE)),
+        Err(_) => Err(driver::silence(SILENCE)),
     }
 }

@@ -6,7 +6,7 @@ use futures_util::FutureExt;
 use tokio::time::{Instant, timeout};
 
 use super::{CANCEL, Rejected, Run};
-use crate::{Applied, Database, Failure, MigrationTrait, Progress, backend, watch::Watched};
+use crate::{Applied, Database, Failure, MigrationTrait, Progress, driver, watch::Watched};
 
 impl Run<'_> {
     pub(super) async fn perform(
@@ -33,7 +33,7 @@ impl Run<'_> {
         match outcome.unwrap_or_else(|silence| Err(Failure::Migrate(silence))) {
             Ok(()) => Ok(Applied { version: number, description, elapsed: started.elapsed() }),
             Err(failure) => {
-                if failure.refusal().is_some_and(backend::waits_for_rows) {
+                if failure.refusal().is_some_and(driver::waits_for_rows) {
                     self.end_deaf_session().await;
                 }
                 Err(Rejected { migration: number, failure, blockers })

@@ -11,11 +11,14 @@ use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use sea_orm::{DatabaseConnection, DatabaseTransaction, DbErr};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::Run;
+use super::{Run, errors};
 use crate::{
-    Error, Progress, ServerSession,
+    Progress, ServerSession,
+    adopt::history_busy,
     backend::{self, Fault, Session},
-    error, migration,
+    driver,
+    error::{Error, ErrorKind},
+    migration,
     table::Table,
     up::Options,
     version::{self, Found},
@@ -68,9 +71,9 @@ impl<'a> Wait<'a> {
 
     /// The same, for who holds another tool's table.
     pub(super) async fn turn_for_table(&mut self, table: &Table) -> Result<(), Error> {
-        self.turn(ready(None)).await.map_err(|error| match error {
-            Error::WaitTimeout { waited, .. } => Error::HistoryBusy { table: table.to_string(), waited },
-            error => error,
+        self.turn(ready(None)).await.map_err(|error| match error.kind() {
+            ErrorKind::WaitTimeout => history_busy(table, self.started.elapsed()),
+            _ => error,
         })
     }
 
@@ -81,7 +84,7 @@ impl<'a> Wait<'a> {
             return Err(refusal);
         }
         if self.is_to_be_told(waited) {
-            let reason = error::causes(&refusal).pop().unwrap_or_default();
+            let reason = refusal.causes().pop().unwrap_or_default();
             self.options.tell(&Progress::WaitingForConnection { reason, waited });
         }
         sleep(self.pause).await;
@@ -91,7 +94,7 @@ impl<'a> Wait<'a> {
     async fn tell(&mut self, holder: impl Future<Output = Option<ServerSession>>) -> Result<(), Error> {
         let waited = self.started.elapsed();
         if self.is_over(waited) {
-            return Err(Error::WaitTimeout { waited, version: self.version, holder: holder.await });
+            return Err(errors::wait_timeout(waited, self.version, holder.await.as_ref()));
         }
         if self.is_to_be_told(waited) {
             self.options.tell(&Progress::Waiting { holder: holder.await, waited });
@@ -124,7 +127,7 @@ pub(crate) async fn once_let_in<T, F: Future<Output = Result<T, Error>>>(
     let mut wait = Wait::new(options, None);
     loop {
         match connect().await {
-            Err(refusal @ Error::TooManyConnections { .. }) => {
+            Err(refusal) if refusal.kind() == ErrorKind::TooManyConnections => {
                 // What this process has and does not use, another may need to get ahead.
                 backend::of(pool)?.release_idle(pool).await;
                 wait.turn_for_connection(refusal).await?;
@@ -212,7 +215,7 @@ impl Run<'_> {
     async fn no_schema(&self, source: DbErr) -> Error {
         let shown = self.session.backend.fetch_texts(&self.session.pool, "SHOW search_path").await;
         let path = shown.ok().and_then(|mut rows| rows.pop().flatten()).unwrap_or_default();
-        Error::NoSchema { path, table: self.called.to_string(), source }
+        errors::no_schema(&path, &self.called, source)
     }
 
     /// Begins a transaction that holds the row at the version before this migration; `None` if it has moved on.
@@ -285,7 +288,7 @@ impl Run<'_> {
 
 /// A statement of onerow's own, whose answer is not waited for longer than [`ANSWER`].
 pub(super) async fn answered<T>(statement: impl Future<Output = T>) -> Result<T, DbErr> {
-    timeout(ANSWER, statement).await.map_err(|_| backend::silence(ANSWER))
+    timeout(ANSWER, statement).await.map_err(|_| driver::silence(ANSWER))
 }
 
 fn custom(error: &io::Error) -> DbErr {

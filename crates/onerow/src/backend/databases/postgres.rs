@@ -7,14 +7,14 @@ use sea_orm::sqlx::{self, AssertSqlSafe, Connection, Executor, PgConnection, pos
 use tokio::time::timeout;
 
 use super::{Location, Unanswered};
+use crate::driver::{code, query_error};
 use crate::{
-    Error,
     backend::{
-        Fault, connect_error,
-        driver::{code, query_error},
+        Fault, connect_error, permission_denied,
         postgres::{fault, name},
         url,
     },
+    error::{Error, ErrorKind},
 };
 
 /// A server that accepts a connection and says nothing is no server.
@@ -50,13 +50,11 @@ pub(super) async fn answers(url: &str) -> Result<(), Unanswered> {
     };
     let code = code(&error).unwrap_or_default().into_owned();
     let error = refused(&options, error);
-    match (&*code, error) {
-        (_, Error::NoSuchDatabase { .. }) => Ok(()),
+    match (&*code, error.kind()) {
+        (_, ErrorKind::NoSuchDatabase) => Ok(()),
         // It starts up, or all its connections are taken.
-        ("57P03" | "53300", error) | (_, error @ Error::ServerUnreachable { .. }) => {
-            Err(Unanswered::NotYet(error))
-        }
-        (_, error) => Err(Unanswered::Never(error)),
+        ("57P03" | "53300", _) | (_, ErrorKind::ServerUnreachable) => Err(Unanswered::NotYet(error)),
+        _ => Err(Unanswered::Never(error)),
     }
 }
 
@@ -107,16 +105,17 @@ async fn maintain(options: &PgConnectOptions, sql: String) -> Result<Result<(), 
 
 /// Connects to a database that is not the one in question: the first that lets us in.
 async fn maintenance(options: &PgConnectOptions) -> Result<PgConnection, Error> {
-    let mut refusal = None;
+    let mut refusals = Vec::new();
     for database in MAINTENANCE {
         let options = options.clone().database(database);
         let connected = timeout(CONNECT, PgConnection::connect_with(&options)).await;
         match connected.unwrap_or_else(|elapsed| Err(sqlx::Error::Io(elapsed.into()))) {
             Ok(connection) => return Ok(connection),
-            Err(error) => refusal = refusal.or(Some(refused(&options, error))),
+            Err(error) => refusals.push(refused(&options, error)),
         }
     }
-    Err(refusal.unwrap_or(Error::NotAPool))
+    // The first says most: the other is a template.
+    Err(refusals.swap_remove(0))
 }
 
 async fn close(connection: PgConnection, options: &PgConnectOptions) -> Result<(), Error> {
@@ -131,8 +130,8 @@ fn refused(options: &PgConnectOptions, error: sqlx::Error) -> Error {
 fn failed(verb: &str, options: &PgConnectOptions, error: sqlx::Error) -> Error {
     let operation = format!("{verb} the database {}", database(options));
     match fault(&error) {
-        Fault::Denied => Error::PermissionDenied { operation, version: None, source: query_error(error) },
-        _ => Error::Database { operation, version: None, source: query_error(error) },
+        Fault::Denied => permission_denied(&operation, None, query_error(error)),
+        _ => Error::cannot(&operation, None, query_error(error)),
     }
 }
 

@@ -11,10 +11,10 @@ use sea_orm::{
 };
 
 use super::{IN_MEMORY, Location, Unanswered};
+use crate::driver::query_error;
 use crate::{
     Error,
     backend::{
-        driver::query_error,
         sqlite::{LOCK_FILE, Storage},
         url,
     },
@@ -27,7 +27,7 @@ const BESIDE: [&str; 3] = ["-wal", "-shm", "-journal"];
 fn file(url: &str) -> Result<PathBuf, Error> {
     match Storage::of(url) {
         Storage::File => Ok(url::sqlite(url)?.get_filename().to_owned()),
-        _ => Err(Error::InvalidUrl { reason: "a database in memory is neither created nor dropped".into() }),
+        _ => Err(url::invalid("a database in memory is neither created nor dropped")),
     }
 }
 
@@ -126,10 +126,10 @@ fn with(file: &Path, suffix: &str) -> PathBuf {
 }
 
 fn failed(verb: &str, file: &Path, source: DbErr) -> Error {
-    Error::Database { operation: format!("{verb} the database {}", file.display()), version: None, source }
+    Error::cannot(&format!("{verb} the database {}", file.display()), None, source)
 }
 
 fn folder_failed(folder: &Path, error: &io::Error) -> Error {
     let operation = format!("make the folder {}", folder.display());
-    Error::Database { operation, version: None, source: DbErr::Custom(error.to_string()) }
+    Error::cannot(&operation, None, DbErr::Custom(error.to_string()))
 }

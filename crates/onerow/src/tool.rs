@@ -53,7 +53,7 @@ impl Tool {
     /// Of its table, the columns that are read: the key; what to show; the place in the order in which they were applied, the
     /// same for those of the same moment, which is a second for most; whether it succeeded. The SQL is for
     /// [`qualified`](crate::backend::foreign::qualified).
-    pub(super) fn columns(self) -> [Column; 4] {
+    pub(crate) fn columns(self) -> [Column; 4] {
         let column = |name, sql| Column { name, sql };
         match self {
             Self::SeaOrmMigration => [
@@ -89,7 +89,7 @@ impl Tool {
     }
 
     /// The checksum of a script, where it keeps one in a column of this name.
-    pub(super) fn checksum(self, backend: DatabaseBackend) -> Option<&'static str> {
+    pub(crate) fn checksum(self, backend: DatabaseBackend) -> Option<&'static str> {
         match self {
             Self::Sqlx if backend == DatabaseBackend::Postgres => Some("pg_catalog.encode(checksum, 'hex')"),
             Self::Sqlx => Some("hex(checksum)"),
@@ -99,7 +99,7 @@ impl Tool {
     }
 
     /// A column that this tool's table has, and this one has not.
-    pub(super) fn missing(self, columns: &[String]) -> Option<&'static str> {
+    pub(crate) fn missing(self, columns: &[String]) -> Option<&'static str> {
         let has = |name: &str| columns.iter().any(|column| column == name);
         match self {
             Self::QuartDb if has("foreground") && has("background") => None,
@@ -113,7 +113,7 @@ impl Tool {
     }
 
     /// What two names of the same migration have in common; `None` if the tool names none so.
-    pub(super) fn key(self, name: &str) -> Option<String> {
+    pub(crate) fn key(self, name: &str) -> Option<String> {
         match self {
             Self::SeaOrmMigration => Some(name.to_owned()),
             Self::Sqlx => before_underscore(name).parse::<i64>().ok().map(|version| version.to_string()),
@@ -132,7 +132,7 @@ impl Tool {
     }
 
     /// What a name says beside the key, where that is kept in the table; `None` of a name that is the key alone.
-    pub(super) fn description(self, name: &str) -> Option<String> {
+    pub(crate) fn description(self, name: &str) -> Option<String> {
         let (_, description) = name.split_once('_').filter(|_| self == Self::Sqlx)?;
         let description = description.strip_suffix(".sql").unwrap_or(description);
         Some(description.strip_suffix(".up").unwrap_or(description).replace('_', " "))
@@ -148,10 +148,10 @@ impl fmt::Display for Tool {
 
 /// A column to look for, and what to select of it.
 #[derive(Clone, Copy)]
-pub(super) struct Column {
+pub(crate) struct Column {
     /// Empty where none is needed.
-    pub(super) name: &'static str,
-    pub(super) sql: &'static str,
+    pub(crate) name: &'static str,
+    pub(crate) sql: &'static str,
 }
 
 const ALWAYS: Column = Column { name: "", sql: "'yes'" };

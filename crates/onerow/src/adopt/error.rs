@@ -1,0 +1,108 @@
+//! Why a database was not taken over. None of these has changed anything.
+
+use std::time::Duration;
+
+use super::prefix::{HistoryProblem, HistoryProblems};
+use crate::{
+    error::{Error, ErrorKind, still_at},
+    table::Table,
+    tool::Tool,
+};
+
+fn of_tool(kind: ErrorKind, tool: Tool, table: &Table, message: String) -> Error {
+    Error::new(kind, message).of_tool(tool.name()).of_table(table)
+}
+
+pub(super) fn no_history(looked_for: &[String]) -> Error {
+    let looked_for = looked_for.join(", ");
+    let message = format!("there is no history to adopt: no table {looked_for}; nothing was changed");
+    Error::new(ErrorKind::NoHistory, message)
+}
+
+pub(super) fn several_histories<'a>(tables: impl Iterator<Item = (Tool, &'a Table)>) -> Error {
+    let tables: Vec<_> = tables.map(|(tool, table)| format!("{table} of {tool}")).collect();
+    let message =
+        format!("there are histories of several migrators: {}; nothing was changed", tables.join(", "));
+    Error::new(ErrorKind::SeveralHistories, message)
+}
+
+pub(super) fn foreign_history(tool: Tool, table: &Table, column: &str) -> Error {
+    let message = format!(
+        "the table {table} is not that of {tool}: it has no column \"{column}\"; nothing was changed"
+    );
+    of_tool(ErrorKind::ForeignHistory, tool, table, message)
+}
+
+pub(super) fn history_elsewhere(tool: Tool, table: &Table, schema: &str) -> Error {
+    let message = format!(
+        "the table {table} of {tool} is not in the schema {schema}, as the registry's is; nothing was \
+         changed"
+    );
+    of_tool(ErrorKind::HistoryElsewhere, tool, table, message)
+}
+
+pub(super) fn unsafe_history(tool: Tool, table: &Table, reason: &str) -> Error {
+    let message = format!(
+        "the table {table} of {tool} is not read, as that could run its owner's code: {reason}; nothing \
+         was changed"
+    );
+    of_tool(ErrorKind::UnsafeHistory, tool, table, message)
+}
+
+pub(super) fn no_tool(table: &Table) -> Error {
+    let message =
+        format!("the table {table} is not that of a migrator that onerow knows; nothing was changed");
+    Error::new(ErrorKind::NoTool, message).of_table(table)
+}
+
+pub(super) fn history_mismatch(tool: Tool, table: &Table, problems: Vec<HistoryProblem>) -> Error {
+    let message = format!(
+        "what {tool} has applied, by its table {table}, is not what the registry begins with; nothing \
+         was changed"
+    );
+    let causes = problems.iter().map(ToString::to_string).collect();
+    let error = of_tool(ErrorKind::HistoryMismatch, tool, table, message);
+    error.with_causes(causes).because(HistoryProblems(problems))
+}
+
+pub(crate) fn history_busy(table: &Table, waited: Duration) -> Error {
+    let message = format!("waited {waited:.0?} for who has the table {table} locked; nothing was changed");
+    Error::new(ErrorKind::HistoryBusy, message).of_table(table)
+}
+
+pub(super) fn unadopted(tool: Tool, table: &Table, version: i32) -> Error {
+    let message = format!(
+        "{tool} has applied migrations that are pending here, by its table {table}; nothing was changed{}",
+        still_at(Some(version))
+    );
+    of_tool(ErrorKind::Unadopted, tool, table, message).at(version)
+}
+
+pub(super) fn beside_history(tool: Tool, table: &Table, applied: usize) -> Error {
+    let message = format!(
+        "{tool} has applied {applied} migration(s) to this database, by its table {table}; nothing was \
+         changed"
+    );
+    of_tool(ErrorKind::BesideHistory, tool, table, message)
+}
+
+pub(crate) fn already_versioned(version: i32) -> Error {
+    let message = format!("the database is at version {version} already; nothing was changed");
+    Error::new(ErrorKind::AlreadyVersioned, message).at(version)
+}
+
+impl Error {
+    /// The other tool that it is about, if it is about one.
+    #[must_use]
+    pub fn tool(&self) -> Option<Tool> {
+        let name = self.tool_name()?;
+        Tool::ALL.into_iter().find(|tool| tool.name() == name)
+    }
+
+    /// All that does not fit, for [`ErrorKind::HistoryMismatch`].
+    #[must_use]
+    pub fn problems(&self) -> &[HistoryProblem] {
+        let problems = std::error::Error::source(self).and_then(|source| source.downcast_ref());
+        problems.map_or(&[], |HistoryProblems(problems)| problems)
+    }
+}

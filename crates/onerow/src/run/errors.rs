@@ -1,0 +1,90 @@
+//! What a run ends with, if it does not get to its target.
+
+use std::time::Duration;
+
+use sea_orm::DbErr;
+
+use crate::{
+    error::{Error, ErrorKind, now_at, still_at},
+    failure::Failure,
+    migration::module_name,
+    progress::ServerSession,
+    table::Table,
+};
+
+pub(crate) fn ahead(version: i32, latest: i32) -> Error {
+    let message = format!(
+        "the database is at version {version}, ahead of this build, whose last migration is {latest}; \
+         nothing was changed"
+    );
+    Error::new(ErrorKind::Ahead, message).at(version)
+}
+
+pub(crate) fn target_beyond_latest(target: i32, latest: i32) -> Error {
+    let range = if latest < 0 { "none".into() } else { format!("0 to {latest}") };
+    let message = format!("there is no migration {target}: this build has {range}; nothing was changed");
+    Error::new(ErrorKind::TargetBeyondLatest, message)
+}
+
+pub(crate) fn target_below_version(target: i32, version: i32) -> Error {
+    let message = format!(
+        "the database is at version {version} and cannot go back to {target}: migrations are forward only"
+    );
+    Error::new(ErrorKind::TargetBelowVersion, message).at(version)
+}
+
+/// All that the migration did is undone if `rolled_back`. The version is the one that was read after
+/// the failure.
+pub(super) fn migration_failed(
+    migration: i32,
+    version: Option<i32>,
+    rolled_back: bool,
+    failure: Failure,
+) -> Error {
+    let undone = match failure {
+        _ if rolled_back => " and was rolled back",
+        Failure::EndedTransaction => "",
+        // All that was left was to move the version.
+        Failure::Commit(_) | Failure::Blocked { .. } => " outside a transaction, when its work was done",
+        _ => " outside a transaction, so its work may be half done",
+    };
+    let message = format!("migration {} failed{undone}{}", module_name(migration), now_at(version));
+    Error::new(ErrorKind::MigrationFailed, message).at(version).of_migration(migration).because(failure)
+}
+
+pub(super) fn wait_timeout(waited: Duration, version: Option<i32>, holder: Option<&ServerSession>) -> Error {
+    let holder = holder.map(|holder| format!(", {holder}")).unwrap_or_default();
+    let message = format!("waited {waited:.0?} for another runner{holder}{}", now_at(version));
+    Error::new(ErrorKind::WaitTimeout, message).at(version)
+}
+
+pub(crate) fn cancelled(version: Option<i32>) -> Error {
+    let message = format!("stopped as told, before the next migration was complete{}", still_at(version));
+    Error::new(ErrorKind::Cancelled, message).at(version)
+}
+
+/// The migration needs a second connection, and a pooler serves one.
+pub(super) fn one_connection(migration: i32, version: i32) -> Error {
+    let message = format!(
+        "{} runs outside a transaction and needs two connections at once, and the server, or a pooler \
+         before it, serves one{}",
+        module_name(migration),
+        still_at(Some(version))
+    );
+    Error::new(ErrorKind::OneConnection, message).at(version).of_migration(migration)
+}
+
+pub(super) fn commit_in_doubt(migration: i32, source: DbErr) -> Error {
+    let message = format!(
+        "the connection was lost while {} was committed; the database is at version {migration} or an \
+         earlier one",
+        module_name(migration)
+    );
+    Error::new(ErrorKind::CommitInDoubt, message).of_migration(migration).because(source)
+}
+
+pub(super) fn no_schema(path: &str, table: &Table, source: DbErr) -> Error {
+    let message =
+        format!("no schema of the search path {path} is there to hold {table}; nothing was changed");
+    Error::new(ErrorKind::NoSchema, message).of_table(table).because(source)
+}
