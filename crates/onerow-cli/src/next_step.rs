@@ -25,7 +25,8 @@ pub fn next_step(error: &Error) -> String {
     let (step, table) = match error.failure() {
         Some(Failure::OldTable { table, .. }) => (AT_OLD_TABLE, Some(table.as_str())),
         Some(Failure::Blocked { .. }) => (BLOCKED, None),
-        _ => (after(error), error.table()),
+        _ if error.kind() == ErrorKind::HistoryMismatch => (after_mismatch(error.problems()), None),
+        _ => (after(error.kind()), error.table()),
     };
     with_program(step).replace("{table}", table.unwrap_or_default())
 }
@@ -67,9 +68,8 @@ const AT_OLD_TABLE: &str = "take the statement out of the script, or on PostgreS
     is there, in a DO block by IF pg_catalog.to_regclass('{table}') IS NOT NULL; then run: {program} up";
 const BLOCKED: &str = "wait for those sessions or end them, then run: {program} up";
 
-fn after(error: &Error) -> &'static str {
-    match error.kind() {
-        ErrorKind::HistoryMismatch => after_mismatch(error.problems()),
+fn after(kind: ErrorKind) -> &'static str {
+    match kind {
         ErrorKind::MigrationFailed => "to retry after fixing it: {program} up",
         ErrorKind::WaitTimeout => {
             "see whether that session is alive, end it if not, then run: {program} up"
@@ -86,7 +86,8 @@ fn after(error: &Error) -> &'static str {
         ErrorKind::TargetBeyondLatest => "leave out --to to apply all, or name a version that status lists",
         ErrorKind::TargetBelowVersion => "mend a mistake with a new migration, or restore a backup",
         ErrorKind::Misnumbered => {
-            "rename the modules so that their numbers follow on, or see which migration is missing before them"
+            "rename the modules so that their numbers follow on, or see which migration is missing \
+             before them"
         }
         kind => to_connect(kind).or_else(|| at_the_table(kind)).or_else(|| to_adopt(kind)).unwrap_or(OTHER),
     }
@@ -162,6 +163,7 @@ fn to_adopt(kind: ErrorKind) -> Option<&'static str> {
         }
         ErrorKind::HistoryElsewhere => "if it is the right one, say so: --from-table {table}",
         ErrorKind::UnsafeHistory => "see who made it, and rename or drop what is not the old migrator's",
+        ErrorKind::HistoryMismatch => MISMATCH,
         ErrorKind::HistoryBusy => "stop what runs the old migrator, and try again",
         ErrorKind::BesideHistory => {
             "take that over, having looked with --dry-run: {program} adopt; or, if it is of another app, \
@@ -172,6 +174,9 @@ fn to_adopt(kind: ErrorKind) -> Option<&'static str> {
         _ => return None,
     })
 }
+
+const MISMATCH: &str =
+    "mend the registry, or the database with the old migrator, until both say the same, then adopt";
 
 fn after_mismatch(problems: &[HistoryProblem]) -> &'static str {
     let all = |is_of: fn(&HistoryProblem) -> bool| problems.iter().all(is_of);
@@ -184,6 +189,17 @@ fn after_mismatch(problems: &[HistoryProblem]) -> &'static str {
     } else if all(|problem| matches!(problem, HistoryProblem::Missing { .. })) {
         "apply what is missing with the old migrator, then adopt"
     } else {
-        "mend the registry, or the database with the old migrator, until both say the same, then adopt"
+        MISMATCH
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kind_has_a_next_step_unless_only_the_cause_can_tell() {
+        let others = ErrorKind::ALL.iter().filter(|kind| after(**kind) == OTHER);
+        assert_eq!(others.collect::<Vec<_>>(), [&ErrorKind::Connect, &ErrorKind::Database]);
     }
 }

@@ -1,6 +1,6 @@
 //! One migration at a time.
 
-use onerow::{Error, Failure, prelude::*};
+use onerow::{Failure, prelude::*};
 use onerow_testing::{ApplyError, Backend, on_every_backend};
 
 mod m0000 {

@@ -15,8 +15,7 @@ async fn complaint_of(db: &Database, sql: String) -> String {
     let error = Registry::new(vec![Box::new(script)]).up(db).await.unwrap_err();
     assert!(error.to_string().contains("was rolled back"), "{error}");
     let text = error.explain().to_string();
-    let lines: Vec<_> = text.lines().collect();
-    lines[1..lines.len() - 1].join("\n")
+    text.split_once('\n').unwrap().1.to_owned()
 }
 
 /// A script of 401 lines with a stray comma in line 301.
@@ -64,8 +63,9 @@ on_every_backend! {
         let script = SqlMigration::new("7_todos", "todos", "-- more\nINSERT INTO t\nVALUES (1);\n", Mode::Transaction);
         let error = Registry::new(vec![Box::new(made), Box::new(script)]).up(&db).await.unwrap_err();
         let complaint = error.explain().to_string();
-        let place = "\n    in the script of 7_todos, in the statement that begins in line 2\n    2 | INSERT INTO t\n  to retry";
-        assert!(complaint.contains(place), "{complaint}");
+        let place = "\n    in the script of 7_todos, in the statement that begins in line 2\n    \
+                     2 | INSERT INTO t";
+        assert!(complaint.ends_with(place), "{complaint}");
     }
 
     async fn a_trigger_in_a_script_is_one_statement(db: TestDatabase) {
@@ -88,7 +88,8 @@ on_every_backend! {
         let error = registry([secret]).up(&db).await.unwrap_err();
         let text = error.explain().to_string();
         let line = if db.get_database_backend() == DatabaseBackend::Postgres { ", line 1" } else { "" };
-        assert!(text.contains(&format!("; in statement 3 of the migration (INSERT){line}\n")), "{text}");
+        let place = format!("; in statement 3 of the migration (INSERT){line}");
+        assert!(text.ends_with(&place), "{text}");
         assert!(!format!("{text}{error:?}").contains("secret"), "{error:?}");
     }
 
