@@ -400,3 +400,18 @@ fn a_server_that_is_not_there_is_an_error_with_its_address() {
 
     assert!(complaint.starts_with("error: ") && complaint.contains("127.0.0.1"), "{complaint}");
 }
+
+/// An image has a copy of the program, and no cargo.
+#[test]
+fn the_next_step_names_the_program_as_it_can_be_called() {
+    let script = "export DATABASE_URL=sqlite:///nowhere/at/all.sqlite
+                  migration up; cp \"$(command -v migration)\" shop; ./shop up; CARGO=cargo ./shop up";
+
+    let said = MigrationCli::new().shell(script).stderr;
+
+    let steps: Vec<_> =
+        said.lines().filter_map(|line| Some(line.split_once("create it: ")?.1)).collect();
+    let expected =
+        ["cargo run -p migration -- create", "shop create", "cargo run -p shop -- create"];
+    assert_eq!(steps, expected, "{said}");
+}

@@ -104,8 +104,8 @@ fn to_connect(kind: ErrorKind) -> Option<&'static str> {
         ErrorKind::UnknownScheme => "use a URL that begins with postgres:// or sqlite://",
         ErrorKind::DriverMissing => "add that feature to onerow in Cargo.toml, and build again",
         ErrorKind::ServerUnreachable => {
-            "check host and port, and that the server runs; in the URL, percent-encode special characters of a \
-             password, such as @, / and :"
+            "check host and port, and that the server runs; special characters of a password in the URL, such \
+             as @, / and :, have to be percent-encoded"
         }
         ErrorKind::AuthenticationFailed => {
             "check user name and password in DATABASE_URL, with special characters percent-encoded, and what the \

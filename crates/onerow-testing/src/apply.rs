@@ -98,7 +98,7 @@ pub(super) async fn apply(registry: &Registry, db: &Database, version: i32) -> R
 #[non_exhaustive]
 pub enum ApplyError {
     /// A migration failed, or the database could not be reached.
-    #[error("{}{}{}", error.explain(), sql(statement.as_deref()), hint(error))]
+    #[error("{}{}{}", explained(error), sql(statement.as_deref()), hint(error))]
     Failed {
         /// The SQL that the database refused, if that is what failed and it was heard of: see
         /// [`on_failed_statement`](onerow::Up::on_failed_statement).
@@ -141,6 +141,11 @@ impl fmt::Debug for ApplyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{self}")
     }
+}
+
+/// The error and its causes, as a panic shows them.
+fn explained(error: &Error) -> String {
+    error.explain().to_string().trim_start_matches("error: ").to_owned()
 }
 
 /// Whether the database refused a statement, and not the migration itself gave up.

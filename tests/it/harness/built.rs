@@ -36,7 +36,7 @@ static PROGRAMS: LazyLock<Result<HashMap<String, PathBuf>, String>> = LazyLock::
             "--bin",
             "migration",
             "--package",
-            "onerow",
+            "onerow-cli",
             "--bin",
             "onerow",
             "--package",
