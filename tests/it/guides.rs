@@ -141,7 +141,8 @@ fn the_guide_has_a_way_out_of_every_error() {
     let guide = page("docs/guide.md");
     let source = page("crates/onerow-cli/src/command_error.rs");
     let kinds = source.split("fn kind(&self)").nth(1).unwrap().split("\n    }\n").next().unwrap();
-    let kinds: Vec<_> = kinds.split("=> \"").skip(1).map(|kind| kind.split('"').next().unwrap()).collect();
+    let kinds: Vec<_> =
+        kinds.split("=> \"").skip(1).map(|kind| kind.split('"').next().unwrap()).collect();
     assert!(kinds.len() > 5);
     for kind in kinds.into_iter().chain(ErrorKind::ALL.iter().map(|kind| kind.as_str())) {
         // This is the result of `check`, which has exit codes of its own.

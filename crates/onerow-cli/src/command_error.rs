@@ -75,7 +75,9 @@ impl CommandError {
     /// For machines: what it is, in a word.
     pub(super) fn kind(&self) -> &'static str {
         match self {
-            Self::Error(error) | Self::Unreachable(error) | Self::Managing(error) => error.kind().as_str(),
+            Self::Error(error) | Self::Unreachable(error) | Self::Managing(error) => {
+                error.kind().as_str()
+            }
             Self::Stopped => "cancelled",
             Self::MayNotCreate { .. } => "permission_denied",
             Self::Gone { .. } => "not_created",
@@ -141,7 +143,9 @@ const AS_OWNER: &str = "do it as a user with the right CREATEDB, who owns the da
 fn after_managing(error: &Error) -> String {
     match error.kind() {
         ErrorKind::PermissionDenied => AS_OWNER.into(),
-        ErrorKind::Database | ErrorKind::Connect => "mend what the cause says, and try again".into(),
+        ErrorKind::Database | ErrorKind::Connect => {
+            "mend what the cause says, and try again".into()
+        }
         _ => next_step(error),
     }
 }
@@ -151,13 +155,17 @@ fn with_causes(error: &Error) -> Vec<String> {
 }
 
 fn while_running(version: Option<i32>) -> String {
-    version.map(|version| format!(", while {} was running", module_name(version))).unwrap_or_default()
+    version
+        .map(|version| format!(", while {} was running", module_name(version)))
+        .unwrap_or_default()
 }
 
 fn told_as_applied(applied: Option<(i32, i32)>) -> String {
     match applied {
         None => "this run has applied nothing".into(),
-        Some((first, last)) if first == last => format!("this run has applied {}", module_name(first)),
+        Some((first, last)) if first == last => {
+            format!("this run has applied {}", module_name(first))
+        }
         Some((first, last)) => {
             format!("this run has applied {} to {}", module_name(first), module_name(last))
         }

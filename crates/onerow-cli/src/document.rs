@@ -113,7 +113,8 @@ impl<'a> TakenOver<'a> {
             replaces: &adopted.replaces,
         });
         let warnings = adoption.warnings.iter();
-        let warnings = warnings.map(|warning| Warning { kind: warning.kind(), message: warning.to_string() });
+        let warnings =
+            warnings.map(|warning| Warning { kind: warning.kind(), message: warning.to_string() });
         Self {
             tool: adoption.tool.as_ref().map(|(tool, _)| tool.to_string()),
             table: adoption.tool.as_ref().map(|(_, table)| table.as_str()),

@@ -87,7 +87,8 @@ fn run_program(registry: &Registry, default: Option<&'static str>) -> ExitCode {
     next_step::this_is_the_program();
     let output = Arc::new(Output::new(&cli.printing));
     notices::init_tracing(&cli.printing, &output);
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => return output::failed(&format!("cannot start the runtime: {error}")),
@@ -127,23 +128,31 @@ async fn command(
             if let Some(seconds) = args.wait_for_server {
                 wait(url, seconds, output, signals.as_ref()).await?;
             }
-            output.report(&up(registry, url, &args.limits, args.to, output, signals.as_ref()).await?);
+            output
+                .report(&up(registry, url, &args.limits, args.to, output, signals.as_ref()).await?);
         }
         Command::Status(args) => {
             let status = on(url, async |db| registry.status(db).await).await?;
             output.status(&status, args.all);
         }
-        Command::Version => output.version(on(url, async |db| registry.status(db).await).await?.version),
+        Command::Version => {
+            output.version(on(url, async |db| registry.status(db).await).await?.version)
+        }
         Command::Check => check(registry, url, output).await?,
         Command::Adopt(args) => {
-            let adoption =
-                until(signals.as_ref(), on(url, async |db| adopt(registry, db, args, output).await)).await?;
+            let adoption = until(
+                signals.as_ref(),
+                on(url, async |db| adopt(registry, db, args, output).await),
+            )
+            .await?;
             output.adopted(&adoption, registry.latest(), args.taking_over.dry_run);
         }
         Command::Baseline(args) => {
-            let adoption =
-                until(signals.as_ref(), on(url, async |db| baseline(registry, db, args, output).await))
-                    .await?;
+            let adoption = until(
+                signals.as_ref(),
+                on(url, async |db| baseline(registry, db, args, output).await),
+            )
+            .await?;
             output.adopted(&adoption, registry.latest(), args.taking_over.dry_run);
         }
         Command::Wait(args) => {
@@ -262,7 +271,8 @@ async fn baseline(
     output: &Output,
 ) -> Result<Adoption, Error> {
     let TakingOver { dry_run, wait_timeout } = args.taking_over;
-    let mut baseline = registry.baseline(db, args.version).wait_timeout(Duration::from_secs(wait_timeout));
+    let mut baseline =
+        registry.baseline(db, args.version).wait_timeout(Duration::from_secs(wait_timeout));
     baseline = baseline.on_progress(|step| output.progress(step));
     if args.beside_other_tools {
         baseline = baseline.beside_other_tools();
@@ -286,11 +296,17 @@ async fn check(registry: &Registry, url: &str, output: &Output) -> Result<(), Co
 }
 
 /// Does something on a pool, which it opens and closes.
-async fn on<T>(url: &str, task: impl AsyncFnOnce(&Database) -> Result<T, Error>) -> Result<T, Error> {
+async fn on<T>(
+    url: &str,
+    task: impl AsyncFnOnce(&Database) -> Result<T, Error>,
+) -> Result<T, Error> {
     using(&Database::connect(url).await?, task).await
 }
 
-async fn using<T>(db: &Database, task: impl AsyncFnOnce(&Database) -> Result<T, Error>) -> Result<T, Error> {
+async fn using<T>(
+    db: &Database,
+    task: impl AsyncFnOnce(&Database) -> Result<T, Error>,
+) -> Result<T, Error> {
     let done = task(db).await;
     // A pool that does not come to rest is closed by the exit.
     let _ = tokio::time::timeout(Duration::from_secs(5), db.disconnect()).await;

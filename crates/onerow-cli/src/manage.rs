@@ -19,7 +19,11 @@ const ATTEMPT: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_millis(250);
 
 /// Waits until the server answers; gives for how long that was.
-pub(super) async fn wait(url: &str, limit: Duration, output: &Output) -> Result<Duration, CommandError> {
+pub(super) async fn wait(
+    url: &str,
+    limit: Duration,
+    output: &Output,
+) -> Result<Duration, CommandError> {
     let location = databases::locate(url)?;
     let started = Instant::now();
     let mut told = false;

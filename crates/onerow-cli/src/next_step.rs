@@ -83,13 +83,18 @@ fn after(kind: ErrorKind) -> &'static str {
             "when the server is back, run: {program} up (it finds out what was committed)"
         }
         ErrorKind::Ahead => "deploy the build that applied that version, or a later one",
-        ErrorKind::TargetBeyondLatest => "leave out --to to apply all, or name a version that status lists",
+        ErrorKind::TargetBeyondLatest => {
+            "leave out --to to apply all, or name a version that status lists"
+        }
         ErrorKind::TargetBelowVersion => "mend a mistake with a new migration, or restore a backup",
         ErrorKind::Misnumbered => {
             "rename the modules so that their numbers follow on, or see which migration is missing \
              before them"
         }
-        kind => to_connect(kind).or_else(|| at_the_table(kind)).or_else(|| to_adopt(kind)).unwrap_or(OTHER),
+        kind => to_connect(kind)
+            .or_else(|| at_the_table(kind))
+            .or_else(|| to_adopt(kind))
+            .unwrap_or(OTHER),
     }
 }
 
@@ -111,7 +116,9 @@ fn to_connect(kind: ErrorKind) -> Option<&'static str> {
             "check user name and password in DATABASE_URL, with special characters percent-encoded, and what the \
              server's pg_hba.conf lets in"
         }
-        ErrorKind::NoSuchDatabase => "check the name in DATABASE_URL, or create it: {program} create",
+        ErrorKind::NoSuchDatabase => {
+            "check the name in DATABASE_URL, or create it: {program} create"
+        }
         ErrorKind::TooManyConnections => {
             "try again when others have disconnected, or raise the server's max_connections"
         }
@@ -120,7 +127,9 @@ fn to_connect(kind: ErrorKind) -> Option<&'static str> {
             "take journal_mode = OFF out of the pool's options: WAL is fast and can roll back"
         }
         ErrorKind::ReadOnly => "connect to the primary, or open the file for writing",
-        ErrorKind::PermissionDenied => "grant the right, or run the migrations as the owner of the schema",
+        ErrorKind::PermissionDenied => {
+            "grant the right, or run the migrations as the owner of the schema"
+        }
         _ => return None,
     })
 }
@@ -131,7 +140,9 @@ fn at_the_table(kind: ErrorKind) -> Option<&'static str> {
             "find out who wrote to it: if it is another tool's, keep the version in another table, by \
              Registry::with_table; if not, leave one row in {table}, with the version that is applied"
         }
-        ErrorKind::MissingRow => "insert the row by hand: INSERT INTO {table} (version, …) VALUES (-1, …)",
+        ErrorKind::MissingRow => {
+            "insert the row by hand: INSERT INTO {table} (version, …) VALUES (-1, …)"
+        }
         ErrorKind::ForeignTable => {
             "keep the version in another table, by Registry::with_table, or rename that one"
         }
@@ -162,7 +173,9 @@ fn to_adopt(kind: ErrorKind) -> Option<&'static str> {
             "see whose that table is, and name the right one, by --from and --from-table"
         }
         ErrorKind::HistoryElsewhere => "if it is the right one, say so: --from-table {table}",
-        ErrorKind::UnsafeHistory => "see who made it, and rename or drop what is not the old migrator's",
+        ErrorKind::UnsafeHistory => {
+            "see who made it, and rename or drop what is not the old migrator's"
+        }
         ErrorKind::HistoryMismatch => MISMATCH,
         ErrorKind::HistoryBusy => "stop what runs the old migrator, and try again",
         ErrorKind::BesideHistory => {

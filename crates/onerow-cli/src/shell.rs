@@ -29,7 +29,10 @@ pub(super) fn completions(shell: Shell) {
 
 /// Writes a page for the program and one for each of its commands.
 pub(super) fn manual(dir: &Path, output: &Output) -> Result<(), CommandError> {
-    let failed = |source| CommandError::Files { what: format!("the manual pages in {}", dir.display()), source };
+    let failed = |source| CommandError::Files {
+        what: format!("the manual pages in {}", dir.display()),
+        source,
+    };
     std::fs::create_dir_all(dir).map_err(failed)?;
     clap_mangen::generate_to(command().disable_help_subcommand(true), dir).map_err(failed)?;
     output.written(dir);

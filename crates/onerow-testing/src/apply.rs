@@ -79,10 +79,16 @@ impl<'a> IntoFuture for Apply<'a> {
 }
 
 /// Applies the migrations up to this version; a failure has the SQL with it.
-pub(super) async fn apply(registry: &Registry, db: &Database, version: i32) -> Result<Report, ApplyError> {
+pub(super) async fn apply(
+    registry: &Registry,
+    db: &Database,
+    version: i32,
+) -> Result<Report, ApplyError> {
     let failed = Arc::new(Mutex::new(None));
     let heard = Arc::clone(&failed);
-    let hear = move |sql: &str| *heard.lock().unwrap_or_else(PoisonError::into_inner) = Some(sql.to_owned());
+    let hear = move |sql: &str| {
+        *heard.lock().unwrap_or_else(PoisonError::into_inner) = Some(sql.to_owned())
+    };
     let outcome = registry.up(db).to(version).on_failed_statement(hear).await;
     outcome.map_err(|error| {
         let statement = failed.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -171,5 +177,7 @@ fn hint(error: &Error) -> &'static str {
 }
 
 fn sql(statement: Option<&str>) -> String {
-    statement.map(|sql| format!("\n  SQL: {}", sql.trim().replace('\n', "\n  "))).unwrap_or_default()
+    statement
+        .map(|sql| format!("\n  SQL: {}", sql.trim().replace('\n', "\n  ")))
+        .unwrap_or_default()
 }

@@ -26,7 +26,7 @@ use super::{
     apply::ApplyError,
     place::{Lock, Place},
 };
-use onerow::{Registry, __private::identity};
+use onerow::{__private::identity, Registry};
 
 /// For how long a template is kept, where the server or the directory outlives the tests.
 pub(super) const KEPT: Duration = Duration::from_hours(24);
@@ -127,7 +127,12 @@ where
 }
 
 /// Builds the template of the last name, from the nearest one before it.
-async fn build<M, F>(store: &dyn Store, names: &[String], last: i32, migrate: &M) -> Result<(), ApplyError>
+async fn build<M, F>(
+    store: &dyn Store,
+    names: &[String],
+    last: i32,
+    migrate: &M,
+) -> Result<(), ApplyError>
 where
     M: Fn(Place, i32) -> F,
     F: Future<Output = Result<Place, ApplyError>>,

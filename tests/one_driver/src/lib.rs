@@ -14,7 +14,10 @@ mod tests {
         let error = Database::connect(POSTGRES).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::DriverMissing, "{error:?}");
         let text = error.explain().to_string();
-        assert!(text.contains("not compiled in: it takes the cargo feature \"postgres\""), "{text}");
+        assert!(
+            text.contains("not compiled in: it takes the cargo feature \"postgres\""),
+            "{text}"
+        );
         assert!(!text.contains("s3cret-pass"), "{text}");
     }
 

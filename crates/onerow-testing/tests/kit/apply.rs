@@ -11,9 +11,13 @@ mod m0000 {
     #[async_trait]
     impl MigrationTrait for Migration {
         async fn migrate(&self, db: &Database) -> Result<(), DbErr> {
-            db.execute_unprepared("CREATE TABLE members (id INTEGER PRIMARY KEY, email TEXT NOT NULL)")
-                .await?;
-            db.execute_unprepared("CREATE TABLE audit (id INTEGER PRIMARY KEY, what TEXT)").await.map(drop)
+            db.execute_unprepared(
+                "CREATE TABLE members (id INTEGER PRIMARY KEY, email TEXT NOT NULL)",
+            )
+            .await?;
+            db.execute_unprepared("CREATE TABLE audit (id INTEGER PRIMARY KEY, what TEXT)")
+                .await
+                .map(drop)
         }
     }
 }
@@ -69,7 +73,8 @@ struct Fails(Way);
 impl MigrationTrait for Fails {
     async fn migrate(&self, db: &Database) -> Result<(), DbErr> {
         db.execute_unprepared("CREATE TABLE fine (id INTEGER)").await?;
-        let select = Query::select().column("id").from("nowhere").and_where(Expr::col("id").eq(42)).take();
+        let select =
+            Query::select().column("id").from("nowhere").and_where(Expr::col("id").eq(42)).take();
         match self.0 {
             Way::Unprepared => db.execute_unprepared("DELETE FROM nowhere").await.map(drop),
             Way::Builder => db.query_one(&select).await.map(drop),

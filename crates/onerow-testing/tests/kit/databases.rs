@@ -93,7 +93,9 @@ on_every_backend! {
 /// In a runtime of one thread, which a drop keeps waiting.
 #[tokio::test]
 async fn a_runtime_of_one_thread_is_enough() {
-    for backend in [Backend::Sqlite, Backend::Postgres].into_iter().filter(|backend| backend.is_wanted()) {
+    for backend in
+        [Backend::Sqlite, Backend::Postgres].into_iter().filter(|backend| backend.is_wanted())
+    {
         let (one, other) = tokio::join!(
             backend.database(crate::programs::counted::registry()),
             backend.database(crate::programs::counted::registry())

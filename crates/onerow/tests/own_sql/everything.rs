@@ -53,12 +53,17 @@ fn outside(sql: &'static str) -> Box<dyn MigrationTrait> {
     Box::new(Sql { sql, mode: Mode::Outside })
 }
 
-const ITEMS: &str =
-    "CREATE TABLE items (id serial PRIMARY KEY, task text); INSERT INTO items (task) VALUES ('a'), ('a')";
+const ITEMS: &str = "CREATE TABLE items (id serial PRIMARY KEY, task text); INSERT INTO items (task) VALUES ('a'), ('a')";
 
 pub fn registry() -> Registry {
     let more = inside("CREATE TABLE more (id bigint PRIMARY KEY)");
-    Registry::new(vec![inside(ITEMS), more, Box::new(Index), outside("VACUUM items"), inside(EVERY_KIND)])
+    Registry::new(vec![
+        inside(ITEMS),
+        more,
+        Box::new(Index),
+        outside("VACUUM items"),
+        inside(EVERY_KIND),
+    ])
 }
 
 /// Of what a schema has, for its reader.
@@ -128,7 +133,10 @@ async fn runners_in_each_others_way() {
 
 async fn in_the_way(db: &TestDatabase, registry: Registry) {
     let writer = db.connect().await.begin().await.unwrap();
-    writer.execute_unprepared(&format!("INSERT INTO items (task) VALUES ('b') {NOT_ONEROWS}")).await.unwrap();
+    writer
+        .execute_unprepared(&format!("INSERT INTO items (task) VALUES ('b') {NOT_ONEROWS}"))
+        .await
+        .unwrap();
     let (db, other): (&Database, _) = (db, db.connect().await);
     let run = |db| registry.up(db).lock_timeout(Duration::from_secs(1)).into_future();
     let (first, second, ()) = tokio::join!(run(db), run(&other), async {

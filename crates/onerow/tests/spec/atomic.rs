@@ -37,7 +37,10 @@ async fn is_untouched(db: &TestDatabase) {
 async fn a_corrected_run_finishes(db: &TestDatabase) {
     let report = registry([base(), change()]).up(db).await.unwrap();
     assert_eq!((report.initial, report.version), (0, 1));
-    assert_eq!(number(&**db, "SELECT count(*) FROM items WHERE task = 'changed' AND due IS NULL").await, 1);
+    assert_eq!(
+        number(&**db, "SELECT count(*) FROM items WHERE task = 'changed' AND due IS NULL").await,
+        1
+    );
 }
 
 async fn fails(db: &TestDatabase, second: Sql) -> Error {

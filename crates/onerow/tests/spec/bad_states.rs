@@ -31,7 +31,9 @@ async fn connecting(url: &str) -> Error {
 
 #[tokio::test]
 async fn a_url_that_does_not_parse() {
-    for url in ["", "nonsense", &format!("postgres://u:{PASSWORD}@host:port/x"), "sqlite://x?mode=no"] {
+    for url in
+        ["", "nonsense", &format!("postgres://u:{PASSWORD}@host:port/x"), "sqlite://x?mode=no"]
+    {
         let error = connecting(url).await;
         assert_eq!(error.kind(), ErrorKind::InvalidUrl, "{url}: {error:?}");
     }
@@ -139,7 +141,11 @@ async fn a_read_only_file() {
     assert_eq!(error.kind(), ErrorKind::ReadOnly, "{error:?}");
 
     logged(1).up(&db).await.unwrap();
-    assert_eq!(logged(1).up(&read_only).await.unwrap().version, 0, "nothing to do needs no right to write");
+    assert_eq!(
+        logged(1).up(&read_only).await.unwrap().version,
+        0,
+        "nothing to do needs no right to write"
+    );
     let error = logged(2).up(&read_only).await.unwrap_err();
     assert_eq!((error.kind(), error.version()), (ErrorKind::ReadOnly, Some(0)), "{error:?}");
     assert!(!has_table(&db, "t1").await);
@@ -157,7 +163,11 @@ async fn a_read_only_standby() {
     let standby = server().base_backup_standby().unwrap();
 
     let replica = Database::connect(standby.url("replicated")).await.unwrap();
-    assert_eq!(logged(1).up(&replica).await.unwrap().version, 0, "nothing to do needs no right to write");
+    assert_eq!(
+        logged(1).up(&replica).await.unwrap().version,
+        0,
+        "nothing to do needs no right to write"
+    );
     let error = logged(2).up(&replica).await.unwrap_err();
     assert_eq!((error.kind(), error.version()), (ErrorKind::ReadOnly, Some(0)), "{error:?}");
 
@@ -186,9 +196,17 @@ async fn no_right_to_create_the_table_or_to_move_the_version() {
 
     logged(1).up(&owner).await.unwrap();
     owner.execute_unprepared("GRANT SELECT ON schema_migration TO reader").await.unwrap();
-    assert_eq!(logged(1).up(&reader).await.unwrap().version, 0, "nothing to do needs no more than to read");
+    assert_eq!(
+        logged(1).up(&reader).await.unwrap().version,
+        0,
+        "nothing to do needs no more than to read"
+    );
     let error = logged(2).up(&reader).await.unwrap_err();
-    assert_eq!((error.kind(), error.version()), (ErrorKind::PermissionDenied, Some(0)), "{error:?}");
+    assert_eq!(
+        (error.kind(), error.version()),
+        (ErrorKind::PermissionDenied, Some(0)),
+        "{error:?}"
+    );
 }
 
 #[tokio::test]
@@ -235,7 +253,9 @@ async fn a_search_path_of_the_role_whose_schema_is_not_there() {
     let url = format!("postgres://pathless:{PASSWORD}@127.0.0.1:{}/pathless", server().port());
     let app = Database::connect(url).await.unwrap();
 
-    for error in [logged(1).up(&app).await.unwrap_err(), logged(1).baseline(&app, 0).await.unwrap_err()] {
+    for error in
+        [logged(1).up(&app).await.unwrap_err(), logged(1).baseline(&app, 0).await.unwrap_err()]
+    {
         assert_eq!(error.kind(), ErrorKind::NoSchema, "{error:?}");
         assert!(error.to_string().contains("search path gone is there"), "{error}");
     }
@@ -244,9 +264,17 @@ async fn a_search_path_of_the_role_whose_schema_is_not_there() {
 /// A cut in the middle of the password leaves pieces for host, port and database.
 #[tokio::test]
 async fn a_password_that_is_not_encoded() {
-    for password in
-        ["s3c/ret", "12/ret", "s3c?ret", "12?ret", "12#ret", "s3c@x/ret", "s3c@12:ret/x", "/ret", "12/@ret"]
-    {
+    for password in [
+        "s3c/ret",
+        "12/ret",
+        "s3c?ret",
+        "12?ret",
+        "12#ret",
+        "s3c@x/ret",
+        "s3c@12:ret/x",
+        "/ret",
+        "12/@ret",
+    ] {
         let url = format!("postgres://u:{password}@127.0.0.1:1/x");
         let error = Database::connect(&url).await.expect_err(&url);
         let text = format!("{} {error:?}\n{}", error.explain(), next_step(&error));

@@ -48,15 +48,21 @@ impl Proxy {
         let mut command = Command::new("pgbouncer");
         if Uid::effective().is_root() {
             // It refuses to run as root, and drops to this user itself.
-            let user = User::from_name("postgres").unwrap().expect("a user postgres to run pgbouncer as");
+            let user =
+                User::from_name("postgres").unwrap().expect("a user postgres to run pgbouncer as");
             for path in [directory.path(), &configuration] {
                 chown(path, Some(user.uid.as_raw()), Some(user.gid.as_raw())).unwrap();
             }
             command.args(["--user", "postgres"]);
         }
+        let process = command
+            .arg("--quiet")
+            .arg(&configuration)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
         let process =
-            command.arg("--quiet").arg(&configuration).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
-        let process = process.unwrap_or_else(|error| panic!("pgbouncer: {error}; apt-get install pgbouncer"));
+            process.unwrap_or_else(|error| panic!("pgbouncer: {error}; apt-get install pgbouncer"));
         let proxy = Self { server, process, port, _directory: directory };
         for _ in 0..100 {
             if TcpStream::connect(("127.0.0.1", port)).is_ok() {
@@ -68,7 +74,9 @@ impl Proxy {
     }
 
     async fn database(&self) -> Database {
-        Database::connect(format!("postgres://postgres@127.0.0.1:{}/postgres", self.port)).await.unwrap()
+        Database::connect(format!("postgres://postgres@127.0.0.1:{}/postgres", self.port))
+            .await
+            .unwrap()
     }
 }
 
@@ -111,7 +119,8 @@ async fn migrations_in_and_outside_transactions_run_through_a_transaction_poolin
 
     assert_eq!(with_index().up(&app).await.unwrap().applied.len(), 3);
     assert_eq!(with_index().up(&app).await.unwrap().applied.len(), 0);
-    let valid = "SELECT count(*) FROM pg_index WHERE indexrelid = to_regclass('items_task') AND indisvalid";
+    let valid =
+        "SELECT count(*) FROM pg_index WHERE indexrelid = to_regclass('items_task') AND indisvalid";
     assert_eq!(number(&direct, valid).await, 1);
 
     // Whoever gets a session of the server next finds it as it was.
@@ -131,7 +140,9 @@ async fn eight_runners_behind_a_proxy_apply_each_migration_once() {
     let mut runs = Vec::new();
     for _ in 0..8 {
         let app = proxy.database().await;
-        runs.push(tokio::spawn(async move { logged(50).up(&app).await.map(|report| report.version) }));
+        runs.push(tokio::spawn(
+            async move { logged(50).up(&app).await.map(|report| report.version) },
+        ));
     }
     for run in runs {
         assert_eq!(run.await.unwrap().unwrap(), 49);
@@ -161,12 +172,17 @@ async fn a_migration_outside_a_transaction_is_refused_by_a_pooler_that_has_one_c
     }
     let proxy = Proxy::start_with(1);
     let db = proxy.database().await;
-    let error =
-        registry([Sql::default(), Sql::new(["VACUUM"]).outside_transaction()]).up(&db).await.unwrap_err();
+    let error = registry([Sql::default(), Sql::new(["VACUUM"]).outside_transaction()])
+        .up(&db)
+        .await
+        .unwrap_err();
     let found = (error.kind(), error.migration(), error.version());
     assert_eq!(found, (ErrorKind::OneConnection, Some(1), Some(0)), "{error:?}");
     assert!(next_step(&error).contains("default_pool_size"), "{error:?}");
-    assert_eq!(registry([Sql::default(), Sql::new(["SELECT 1"])]).up(&db).await.unwrap().version, 1);
+    assert_eq!(
+        registry([Sql::default(), Sql::new(["SELECT 1"])]).up(&db).await.unwrap().version,
+        1
+    );
 }
 
 #[tokio::test]

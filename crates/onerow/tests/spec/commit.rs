@@ -10,7 +10,9 @@ use onerow_testing::{Backend, TestDatabase, on_every_backend};
 use sea_orm::DatabaseTransaction;
 use tokio::time::{sleep, timeout};
 
-use crate::support::{Sql, assert_failed, assert_rolled_back, has_table, number, registry, version};
+use crate::support::{
+    Sql, assert_failed, assert_rolled_back, has_table, number, registry, version,
+};
 
 fn base() -> Sql {
     Sql::new(["CREATE TABLE items (id INTEGER PRIMARY KEY)"])
@@ -22,7 +24,9 @@ fn more() -> Sql {
 
 /// Runs it, unless that takes for ever.
 async fn up(registry: &Registry, db: &Database) -> Result<Report, Error> {
-    timeout(Duration::from_secs(20), registry.up(db).into_future()).await.expect("it goes on for ever")
+    timeout(Duration::from_secs(20), registry.up(db).into_future())
+        .await
+        .expect("it goes on for ever")
 }
 
 on_every_backend! {
@@ -90,7 +94,11 @@ async fn a_move_that_sqlite_refuses_keeps_what_came_before() {
 
 /// A new database on PostgreSQL, if that is wanted.
 async fn postgres() -> Option<TestDatabase> {
-    if Backend::Postgres.is_wanted() { Some(Backend::Postgres.empty_database().await) } else { None }
+    if Backend::Postgres.is_wanted() {
+        Some(Backend::Postgres.empty_database().await)
+    } else {
+        None
+    }
 }
 
 /// Of which the constraint is looked at when it is committed.
@@ -127,7 +135,11 @@ async fn what_another_runner_applied_after_a_refused_commit_is_not_told_as_ones_
     let registry = registry([base(), refused().statement("SELECT pg_sleep(1)".into())]);
     let (outcome, ()) = tokio::join!(up(&registry, &db), overtake);
     let error = outcome.unwrap_err();
-    assert_eq!((error.kind(), error.migration()), (ErrorKind::MigrationFailed, Some(1)), "{error:?}");
+    assert_eq!(
+        (error.kind(), error.migration()),
+        (ErrorKind::MigrationFailed, Some(1)),
+        "{error:?}"
+    );
     assert!(!has_table(&db, "children").await);
 }
 
@@ -157,7 +169,8 @@ async fn a_runner_does_not_block_on_a_lock_of_the_version_table() {
             applied.lock().unwrap().push(one.version);
         }
     };
-    let run = registry.up(&db).lock_timeout(Duration::ZERO).wait_timeout(Duration::from_millis(500));
+    let run =
+        registry.up(&db).lock_timeout(Duration::ZERO).wait_timeout(Duration::from_millis(500));
     let run = run.on_progress(tell);
     let outcome = timeout(Duration::from_secs(20), run.into_future()).await.expect("it blocks");
     let error = outcome.unwrap_err();
@@ -177,7 +190,8 @@ async fn nor_does_it_between_two_migrations_and_what_it_has_committed_counts() {
             applied.lock().unwrap().push(one.version);
         }
     };
-    let run = registry.up(&db).lock_timeout(Duration::ZERO).wait_timeout(Duration::from_millis(500));
+    let run =
+        registry.up(&db).lock_timeout(Duration::ZERO).wait_timeout(Duration::from_millis(500));
     let run = run.on_progress(tell);
     let lock = async {
         sleep(Duration::from_millis(500)).await;
@@ -248,7 +262,8 @@ struct LosesTheClaim(Database);
 #[async_trait]
 impl MigrationTrait for LosesTheClaim {
     async fn migrate(&self, db: &Database) -> Result<(), DbErr> {
-        db.execute_unprepared("INSERT INTO items (id) SELECT coalesce(max(id), 0) + 1 FROM items").await?;
+        db.execute_unprepared("INSERT INTO items (id) SELECT coalesce(max(id), 0) + 1 FROM items")
+            .await?;
         let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()
                    AND application_name LIKE 'onerow m0001%' AND state = 'idle in transaction'";
         self.0.execute_unprepared(end).await.map(drop)

@@ -163,8 +163,10 @@ async fn a_migration_may_set_the_search_path() {
         return;
     }
     let db = Backend::Postgres.empty_database().await;
-    let dump =
-        Sql::new(["SELECT set_config('search_path', '', false)", "CREATE TABLE public.dumped (id INTEGER)"]);
+    let dump = Sql::new([
+        "SELECT set_config('search_path', '', false)",
+        "CREATE TABLE public.dumped (id INTEGER)",
+    ]);
     let next = Sql::new(["ALTER TABLE dumped ADD COLUMN task TEXT"]);
     assert_eq!(registry([dump, next]).up(&db).await.unwrap().version, 1);
 }
@@ -176,7 +178,8 @@ async fn an_address_of_ipv6_is_one_for_the_pool_and_for_the_runs_own_connection(
         return;
     }
     let server = PostgresServer::start_with(&[("listen_addresses", "127.0.0.1,::1")]).unwrap();
-    let app = Database::connect(server.url("postgres").replace("127.0.0.1", "[::1]")).await.unwrap();
+    let app =
+        Database::connect(server.url("postgres").replace("127.0.0.1", "[::1]")).await.unwrap();
     assert_eq!(logged(2).up(&app).await.unwrap().version, 1);
     assert_eq!(text(&app, "SELECT host(inet_client_addr())").await, "::1");
     app.disconnect().await.unwrap();

@@ -128,7 +128,9 @@ struct Built;
 #[async_trait]
 impl MigrationTrait for Built {
     async fn migrate(&self, db: &Database) -> Result<(), DbErr> {
-        db.schema().create_table(Table::create().table("t").col(schema::integer("a")).take()).await?;
+        db.schema()
+            .create_table(Table::create().table("t").col(schema::integer("a")).take())
+            .await?;
         db.execute_unprepared("INSERT INTO t VALUES (1)").await?;
         let backend = db.get_database_backend();
         db.query_one_raw(Statement::from_string(backend, "SELECT b FROM t")).await.map(drop)
@@ -145,7 +147,9 @@ impl MigrationTrait for GoesOn {
             let outcome: Result<(), TransactionError<DbErr>> = db
                 .transaction(|nested| {
                     Box::pin(async move {
-                        nested.execute_unprepared(&format!("INSERT INTO t VALUES ({number})")).await?;
+                        nested
+                            .execute_unprepared(&format!("INSERT INTO t VALUES ({number})"))
+                            .await?;
                         nested.execute_unprepared(sql).await.map(drop)
                     })
                 })
@@ -203,13 +207,19 @@ impl MigrationTrait for Evades {
     async fn migrate(&self, db: &Database) -> Result<(), DbErr> {
         db.execute_unprepared("CREATE TABLE t (a INTEGER)").await?;
         match self.0 {
-            Past::Nested => db.begin().await?.execute_unprepared("COPY t FROM stdin").await.map(drop),
+            Past::Nested => {
+                db.begin().await?.execute_unprepared("COPY t FROM stdin").await.map(drop)
+            }
             Past::Callback => {
                 let outcome = db.transaction(|nested| {
-                    Box::pin(async move { nested.execute_unprepared("COPY t FROM stdin").await.map(drop) })
+                    Box::pin(async move {
+                        nested.execute_unprepared("COPY t FROM stdin").await.map(drop)
+                    })
                 });
                 outcome.await.map_err(|error: TransactionError<DbErr>| match error {
-                    TransactionError::Connection(error) | TransactionError::Transaction(error) => error,
+                    TransactionError::Connection(error) | TransactionError::Transaction(error) => {
+                        error
+                    }
                 })
             }
             Past::SchemaManager => {
@@ -323,5 +333,8 @@ async fn on_postgresql_the_position_counts_in_characters_and_finds_the_query_in_
                  3 | DO $$\n    5 |   INSERT INTO nowhere VALUES (1);\n      |               ^";
     assert!(complaint.ends_with(place), "{complaint}");
     let complaint = complaint_of(&db, "SELECT 'ééé';\nSELECT 'é', (1\n\n".into()).await;
-    assert!(complaint.contains("line 2\n    2 | SELECT 'é', (1\n      |               ^"), "{complaint}");
+    assert!(
+        complaint.contains("line 2\n    2 | SELECT 'é', (1\n      |               ^"),
+        "{complaint}"
+    );
 }

@@ -18,7 +18,10 @@ fn items() -> Sql {
 
 /// Needs the table to itself.
 fn change() -> Sql {
-    Sql::new(["CREATE TABLE before_the_lock (id INTEGER)", "ALTER TABLE items ADD COLUMN task TEXT"])
+    Sql::new([
+        "CREATE TABLE before_the_lock (id INTEGER)",
+        "ALTER TABLE items ADD COLUMN task TEXT",
+    ])
 }
 
 /// Holds what [`change`] needs: on PostgreSQL the table's lock, on SQLite what a reader does.

@@ -141,8 +141,10 @@ impl MigrationTrait for Large {
                       INSERT INTO large SELECT i, replace(CAST(i + 10000 AS TEXT) || ' ', ' ', '0123456789')
                           || '0123456789012345678901234567890123456789012345678901234567890123456789' FROM n";
         db.execute_unprepared(insert).await?;
-        db.execute_unprepared("UPDATE large SET text = text || text || text || text || text || text || text")
-            .await?;
+        db.execute_unprepared(
+            "UPDATE large SET text = text || text || text || text || text || text || text",
+        )
+        .await?;
         if let Some(started) = self.0.lock().unwrap().take() {
             started.send(()).unwrap();
         }

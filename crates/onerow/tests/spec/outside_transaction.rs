@@ -10,7 +10,10 @@ use tokio::time::sleep;
 use crate::support::{Sql, assert_failed, number, registry, version};
 
 fn items() -> Sql {
-    Sql::new(["CREATE TABLE items (id INTEGER PRIMARY KEY, task TEXT)", "INSERT INTO items VALUES (1, 'a')"])
+    Sql::new([
+        "CREATE TABLE items (id INTEGER PRIMARY KEY, task TEXT)",
+        "INSERT INTO items VALUES (1, 'a')",
+    ])
 }
 
 struct Index;
@@ -88,7 +91,8 @@ async fn an_invalid_index_that_a_cut_off_build_left_is_built_anew() {
     db.execute_unprepared("INSERT INTO items VALUES (2, 'a')").await.unwrap();
     let unique = "CREATE UNIQUE INDEX CONCURRENTLY items_task ON items (task)";
     db.execute_unprepared(unique).await.expect_err("the rows are not unique");
-    let valid = "SELECT count(*) FROM pg_index WHERE indexrelid = to_regclass('items_task') AND indisvalid";
+    let valid =
+        "SELECT count(*) FROM pg_index WHERE indexrelid = to_regclass('items_task') AND indisvalid";
     assert_eq!(number(&*db, valid).await, 0);
 
     with_index().up(&db).await.unwrap();
@@ -139,7 +143,8 @@ async fn an_index_is_built_where_transactions_keep_their_snapshot_by_default() {
     db.execute_unprepared(strict).await.unwrap();
     let app = db.connect().await;
     let registry = with_index();
-    let run = tokio::time::timeout(std::time::Duration::from_secs(30), registry.up(&app).into_future());
+    let run =
+        tokio::time::timeout(std::time::Duration::from_secs(30), registry.up(&app).into_future());
     assert_eq!(run.await.expect("it hangs").unwrap().version, 2);
 }
 
@@ -197,7 +202,8 @@ fn slow(rows: u32, rest: Duration) -> Registry {
 }
 
 /// How often another session than the one before wrote a row.
-const CHANGES: &str = "SELECT count(*) FROM (SELECT who, lag(who) OVER (ORDER BY id) AS before FROM trace) t
+const CHANGES: &str =
+    "SELECT count(*) FROM (SELECT who, lag(who) OVER (ORDER BY id) AS before FROM trace) t
                        WHERE who <> before";
 
 const CLAIM: &str = "FROM pg_stat_activity WHERE datname = current_database()
@@ -287,9 +293,12 @@ async fn timeouts_of_the_role_do_not_end_a_claim_or_a_migration_that_computes() 
     if !Backend::Postgres.is_wanted() {
         return;
     }
-    for setting in
-        ["idle_session_timeout", "idle_in_transaction_session_timeout", "lock_timeout", "statement_timeout"]
-    {
+    for setting in [
+        "idle_session_timeout",
+        "idle_in_transaction_session_timeout",
+        "lock_timeout",
+        "statement_timeout",
+    ] {
         let db = Backend::Postgres.empty_database().await;
         alter_database(&db, setting, "300ms").await;
         let (one, two) = (db.connect().await, db.connect().await);
@@ -350,7 +359,8 @@ async fn a_lock_that_is_not_to_be_had_is_tried_for_again() {
             told.send(()).unwrap();
         }
     };
-    let column = Sql::new(["ALTER TABLE items ADD COLUMN IF NOT EXISTS due DATE"]).outside_transaction();
+    let column =
+        Sql::new(["ALTER TABLE items ADD COLUMN IF NOT EXISTS due DATE"]).outside_transaction();
     let registry = registry([items(), column]);
     let run = registry.up(&app).on_progress(tell).into_future();
     let release = async {

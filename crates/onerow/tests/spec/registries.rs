@@ -13,7 +13,10 @@ use tokio::{
 use crate::support::{Sql, number, registry, text};
 
 fn app() -> Registry {
-    registry([Sql::new(["CREATE TABLE todos (id INTEGER)"]), Sql::new(["CREATE TABLE tags (id INTEGER)"])])
+    registry([
+        Sql::new(["CREATE TABLE todos (id INTEGER)"]),
+        Sql::new(["CREATE TABLE tags (id INTEGER)"]),
+    ])
 }
 
 fn library() -> Registry {
@@ -36,7 +39,9 @@ impl MigrationTrait for Held {
         // A statement in flight at almost any time, as a build of an index is.
         while timeout(Duration::ZERO, &mut go_on).await.is_err() {
             match db.get_database_backend() {
-                DatabaseBackend::Postgres => db.execute_unprepared("SELECT pg_sleep(0.2)").await.map(drop)?,
+                DatabaseBackend::Postgres => {
+                    db.execute_unprepared("SELECT pg_sleep(0.2)").await.map(drop)?
+                }
                 _ => sleep(Duration::from_millis(200)).await,
             }
         }
@@ -124,7 +129,12 @@ async fn on_postgres_a_transaction_holds_up_none_of_another_registry() {
         return;
     }
     let quick = registry([Sql::new(["CREATE TABLE todos (id INTEGER)"])]);
-    one_goes_on_while_the_other_is_held(&Backend::Postgres.empty_database().await, Mode::Transaction, quick).await;
+    one_goes_on_while_the_other_is_held(
+        &Backend::Postgres.empty_database().await,
+        Mode::Transaction,
+        quick,
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -146,7 +156,8 @@ async fn on_postgres_the_table_may_have_a_schema_which_is_made() {
 async fn on_sqlite_the_schema_is_a_part_of_the_name() {
     let db = Backend::Sqlite.empty_database().await;
     for schema in ["a", "b"] {
-        let table = registry([Sql::new([]).statement(format!("CREATE TABLE {schema} (id INTEGER)"))]);
+        let table =
+            registry([Sql::new([]).statement(format!("CREATE TABLE {schema} (id INTEGER)"))]);
         assert_eq!(table.in_schema(schema).up(&db).await.unwrap().initial, -1, "{schema}");
     }
     assert_eq!(number(&*db, "SELECT version FROM \"a.schema_migration\"").await, 0);

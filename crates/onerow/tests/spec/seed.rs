@@ -25,9 +25,13 @@ async fn seed(db: &Database, migrations: i64) -> (i64, i64) {
         if number == 0 {
             db.execute_unprepared("CREATE TABLE log (number INTEGER NOT NULL)").await.unwrap();
         }
-        db.execute_unprepared(&format!("CREATE TABLE t{number} (id INTEGER PRIMARY KEY)")).await.unwrap();
+        db.execute_unprepared(&format!("CREATE TABLE t{number} (id INTEGER PRIMARY KEY)"))
+            .await
+            .unwrap();
         db.execute_unprepared(&format!("INSERT INTO log VALUES ({number})")).await.unwrap();
-        db.execute_unprepared(&format!("UPDATE schema_migration SET version = {number}")).await.unwrap();
+        db.execute_unprepared(&format!("UPDATE schema_migration SET version = {number}"))
+            .await
+            .unwrap();
     }
     (initial, migrations - 1 - initial)
 }

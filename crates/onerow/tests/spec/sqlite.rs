@@ -12,7 +12,9 @@ use onerow::{ErrorKind, Failure, Progress, prelude::*};
 use onerow_testing::{Backend, TestDatabase};
 use sea_orm::{ConnectOptions, Statement, sqlx::sqlite::SqliteJournalMode};
 
-use crate::support::{Sql, assert_failed, assert_rolled_back, has_table, logged, number, registry, text, version};
+use crate::support::{
+    Sql, assert_failed, assert_rolled_back, has_table, logged, number, registry, text, version,
+};
 
 fn parents_and_children() -> Sql {
     Sql::new([
@@ -36,7 +38,10 @@ fn rebuild_of_parents() -> Sql {
 async fn keeps_the_children(db: TestDatabase) {
     let db = &*db;
     registry([parents_and_children(), rebuild_of_parents()]).up(db).await.unwrap();
-    assert_eq!(number(db, "SELECT count(*) FROM children JOIN parents ON parents.id = parent_id").await, 3);
+    assert_eq!(
+        number(db, "SELECT count(*) FROM children JOIN parents ON parents.id = parent_id").await,
+        3
+    );
     // And the app's own connection enforces them still.
     assert!(db.execute_unprepared("INSERT INTO children VALUES (30, 3)").await.is_err());
 }
@@ -75,7 +80,9 @@ async fn a_migration_that_leaves_a_child_without_its_parent_is_rolled_back() {
     let careless = Sql::new(["DELETE FROM parents WHERE id = 1"]);
     let error = registry([parents_and_children(), careless]).up(&db).await.unwrap_err();
     assert_failed(&error, 1, 0);
-    let Some(Failure::ForeignKeys { rows: 2, table }) = error.failure() else { panic!("{error:?}") };
+    let Some(Failure::ForeignKeys { rows: 2, table }) = error.failure() else {
+        panic!("{error:?}")
+    };
     assert_eq!(table, "children");
     assert_eq!(number(&*db, "SELECT count(*) FROM parents").await, 2);
 }
@@ -88,7 +95,9 @@ async fn a_child_that_had_no_parent_before_does_not_stop_a_migration() {
     }
     let db = Backend::Sqlite.empty_database().await;
     registry([parents_and_children()]).up(&db).await.unwrap();
-    db.execute_unprepared("PRAGMA foreign_keys = OFF; INSERT INTO children VALUES (30, 3)").await.unwrap();
+    db.execute_unprepared("PRAGMA foreign_keys = OFF; INSERT INTO children VALUES (30, 3)")
+        .await
+        .unwrap();
     registry([parents_and_children(), rebuild_of_parents()]).up(&db).await.unwrap();
     assert_eq!(version(&*db).await, 1);
 }
@@ -158,13 +167,18 @@ async fn a_database_that_is_full_names_the_migration_that_filled_it() {
     for _ in 0..200 {
         fills = fills.statement(format!("INSERT INTO filled VALUES ('{}')", "x".repeat(2000)));
     }
-    let error = registry([parents_and_children(), Sql::new(["CREATE TABLE small (id INTEGER)"]), fills])
-        .up(&db)
-        .await
-        .unwrap_err();
+    let error =
+        registry([parents_and_children(), Sql::new(["CREATE TABLE small (id INTEGER)"]), fills])
+            .up(&db)
+            .await
+            .unwrap_err();
     let found = error.version().unwrap();
     assert_failed(&error, 2, found);
-    assert!(error.explain().to_string().contains("database or disk is full"), "{}", error.explain());
+    assert!(
+        error.explain().to_string().contains("database or disk is full"),
+        "{}",
+        error.explain()
+    );
     assert!(db.schema().has_table("small").await.unwrap() == (found == 1), "{error}");
 }
 
@@ -212,7 +226,10 @@ async fn a_migration_outside_a_transaction_is_ended_when_the_run_is_told_to_stop
                    SELECT count(*) FROM n, schema_migration";
     let registry = registry([Sql::new([endless]).outside_transaction()]);
     let stop = tokio::time::sleep(Duration::from_millis(300));
-    let run = tokio::time::timeout(Duration::from_secs(30), registry.up(&db).cancel_on(stop).into_future());
+    let run = tokio::time::timeout(
+        Duration::from_secs(30),
+        registry.up(&db).cancel_on(stop).into_future(),
+    );
     let error = run.await.expect("it waits for the statement").unwrap_err();
     assert_eq!((error.kind(), error.version()), (ErrorKind::Cancelled, Some(-1)), "{error:?}");
     // A statement that went on would keep its read lock, and no commit would get past that.
@@ -242,9 +259,11 @@ async fn a_database_in_memory_is_one_for_all_connections_of_the_pool_and_of_the_
     ] {
         let mut options = ConnectOptions::new(url);
         options.max_connections(3).min_connections(2);
-        let db = Database::connect(options).await.unwrap_or_else(|error| panic!("{url}: {error:?}"));
+        let db =
+            Database::connect(options).await.unwrap_or_else(|error| panic!("{url}: {error:?}"));
         logged(2).up(&db).await.unwrap_or_else(|error| panic!("{url}: {error:?}"));
-        let held = [db.begin().await.unwrap(), db.begin().await.unwrap(), db.begin().await.unwrap()];
+        let held =
+            [db.begin().await.unwrap(), db.begin().await.unwrap(), db.begin().await.unwrap()];
         for one in held {
             let found = one
                 .query_one_raw(Statement::from_string(
@@ -291,7 +310,8 @@ const SETTINGS: [&str; 15] = [
 
 /// Writes down what is set for its connection.
 fn observe() -> Sql {
-    let mut columns = vec!["('a' LIKE 'A')".to_owned(), "(SELECT temp_store FROM pragma_temp_store)".into()];
+    let mut columns =
+        vec!["('a' LIKE 'A')".to_owned(), "(SELECT temp_store FROM pragma_temp_store)".into()];
     columns.extend(SETTINGS.map(|name| format!("(SELECT {name} FROM pragma_{name})")));
     columns.push("(SELECT count(*) FROM pragma_database_list WHERE seq <> 1)".into());
     columns.push("(SELECT count(*) FROM temp.sqlite_schema)".into());
@@ -327,10 +347,15 @@ async fn what_a_migration_sets_for_its_session_does_not_reach_the_next_one() {
         "ATTACH ':memory:' AS left_behind",
     ] {
         let registry = registry([parents_and_children(), Sql::new([left]), observe()]);
-        let (one, three) = (Backend::Sqlite.empty_database().await, Backend::Sqlite.empty_database().await);
+        let (one, three) =
+            (Backend::Sqlite.empty_database().await, Backend::Sqlite.empty_database().await);
         registry.up(&one).await.unwrap_or_else(|error| panic!("{left}: {}", error.explain()));
         for target in 0..3 {
-            registry.up(&three).to(target).await.unwrap_or_else(|error| panic!("{left}: {error:?}"));
+            registry
+                .up(&three)
+                .to(target)
+                .await
+                .unwrap_or_else(|error| panic!("{left}: {error:?}"));
         }
         let observed = "SELECT settings FROM observed";
         assert_eq!(text(&*one, observed).await, text(&*three, observed).await, "{left}");
@@ -343,8 +368,10 @@ async fn a_rename_after_a_migration_that_wants_the_old_way_of_renaming_is_follow
         return;
     }
     let db = Backend::Sqlite.empty_database().await;
-    let table =
-        Sql::new(["CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT)", "CREATE VIEW v AS SELECT a FROM t"]);
+    let table = Sql::new([
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT)",
+        "CREATE VIEW v AS SELECT a FROM t",
+    ]);
     let rebuild = Sql::new([
         "PRAGMA legacy_alter_table = ON",
         "CREATE TABLE t_new (id INTEGER PRIMARY KEY, a TEXT NOT NULL)",
@@ -579,7 +606,11 @@ async fn a_child_without_its_parent_is_found_however_it_came_about() {
             let found = matches!(error.failure(), Some(Failure::ForeignKeys { .. }));
             assert!(found, "{careless}: {error:?}");
             assert_eq!(
-                number(&*db, "SELECT count(*) FROM children JOIN parents ON parents.id = parent_id").await,
+                number(
+                    &*db,
+                    "SELECT count(*) FROM children JOIN parents ON parents.id = parent_id"
+                )
+                .await,
                 3
             );
         }
@@ -634,13 +665,18 @@ async fn of_children_that_had_no_parent_before_only_more_of_them_stop_a_migratio
     }
     let db = Backend::Sqlite.empty_database().await;
     registry([parents_and_children()]).up(&db).await.unwrap();
-    db.execute_unprepared("PRAGMA foreign_keys = OFF; INSERT INTO children VALUES (30, 3), (31, 3)")
-        .await
-        .unwrap();
+    db.execute_unprepared(
+        "PRAGMA foreign_keys = OFF; INSERT INTO children VALUES (30, 3), (31, 3)",
+    )
+    .await
+    .unwrap();
     let migrations = [
         parents_and_children(),
         Sql::new(["CREATE TABLE beside (id INTEGER)"]),
-        Sql::new(["UPDATE children SET parent_id = 4 WHERE id = 30", "PRAGMA legacy_alter_table = ON"]),
+        Sql::new([
+            "UPDATE children SET parent_id = 4 WHERE id = 30",
+            "PRAGMA legacy_alter_table = ON",
+        ]),
         Sql::new(["DELETE FROM children WHERE id = 30"]),
         Sql::new(["INSERT INTO children VALUES (32, 2)"]),
     ];
@@ -714,7 +750,8 @@ async fn a_migration_outside_a_transaction_that_a_reader_locks_out_is_tried_agai
     let db = Backend::Sqlite.empty_database().await;
     registry([parents_and_children()]).up(&db).await.unwrap();
     let (reader, app) = beside_a_reader(&db).await;
-    let outside = Sql::new(["INSERT OR IGNORE INTO parents VALUES (9, 'nine')"]).outside_transaction();
+    let outside =
+        Sql::new(["INSERT OR IGNORE INTO parents VALUES (9, 'nine')"]).outside_transaction();
     let registry = registry([parents_and_children(), outside]);
     let (told, retried) = tokio::sync::oneshot::channel();
     let told = std::sync::Mutex::new(Some(told));
@@ -744,7 +781,8 @@ async fn a_migration_outside_a_transaction_that_a_reader_locks_out_for_good_may_
     registry([parents_and_children()]).up(&db).await.unwrap();
     let (reader, app) = beside_a_reader(&db).await;
     let outside = Sql::new(["DELETE FROM parents WHERE id = 77"]).outside_transaction();
-    let error = registry([parents_and_children(), outside]).up(&app).max_tries(2).await.unwrap_err();
+    let error =
+        registry([parents_and_children(), outside]).up(&app).max_tries(2).await.unwrap_err();
     assert_failed(&error, 1, 0);
     assert!(error.to_string().contains("half done"), "{error}");
     reader.rollback().await.unwrap();

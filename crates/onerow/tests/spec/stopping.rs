@@ -255,7 +255,8 @@ async fn a_statement_is_given_up_whose_answer_is_lost_though_new_connections_are
     let mute = Arc::new(Notify::new());
     tokio::spawn(forward(listener, server.port(), Arc::clone(&mute)));
     let direct = server.url("postgres");
-    let db = Database::connect(direct.replace(&format!(":{}/", server.port()), &proxy)).await.unwrap();
+    let db =
+        Database::connect(direct.replace(&format!(":{}/", server.port()), &proxy)).await.unwrap();
     let silence = async {
         until(&Database::connect(direct.clone()).await.unwrap(), true).await;
         mute.notify_waiters();
@@ -264,5 +265,9 @@ async fn a_statement_is_given_up_whose_answer_is_lost_though_new_connections_are
     let run = tokio::time::timeout(Duration::from_mins(1), registry.up(&db).into_future());
     let (run, ()) = tokio::join!(run, silence);
     let error = run.expect("it waits for the answer").unwrap_err();
-    assert_eq!((error.kind(), error.migration()), (ErrorKind::MigrationFailed, Some(0)), "{error:?}");
+    assert_eq!(
+        (error.kind(), error.migration()),
+        (ErrorKind::MigrationFailed, Some(0)),
+        "{error:?}"
+    );
 }

@@ -71,7 +71,8 @@ impl MigrationTrait for Sql {
 }
 
 pub fn registry(migrations: impl IntoIterator<Item = Sql>) -> Registry {
-    let boxed = migrations.into_iter().map(|migration| Box::new(migration) as Box<dyn MigrationTrait>);
+    let boxed =
+        migrations.into_iter().map(|migration| Box::new(migration) as Box<dyn MigrationTrait>);
     Registry::new(boxed.collect())
 }
 
@@ -117,7 +118,8 @@ pub async fn try_number(db: &impl ConnectionTrait, sql: &str) -> Result<i64, DbE
 /// The first column of the first row.
 pub async fn text(db: &impl ConnectionTrait, sql: &str) -> String {
     let sql = format!("SELECT ({sql}) AS text");
-    let row = db.query_one_raw(Statement::from_string(db.get_database_backend(), sql)).await.unwrap();
+    let row =
+        db.query_one_raw(Statement::from_string(db.get_database_backend(), sql)).await.unwrap();
     row.unwrap().try_get("", "text").unwrap()
 }
 
@@ -171,7 +173,8 @@ async fn a_runner_process() {
     let registry = if let Ok(count) = env::var("RUNNER_COUNT") {
         logged(count.parse().unwrap())
     } else {
-        let outside_transaction = env::var("RUNNER_OUTSIDE").is_ok_and(|outside| !outside.is_empty());
+        let outside_transaction =
+            env::var("RUNNER_OUTSIDE").is_ok_and(|outside| !outside.is_empty());
         let sql = Sql::default().statement(env::var("RUNNER_SQL").unwrap());
         registry([Sql { outside_transaction, ..sql }])
     };

@@ -12,8 +12,7 @@ struct Shared {
     admin: Database,
 }
 
-const TABLE: &str =
-    "CREATE TABLE schema_migration (onerow_id BOOL PRIMARY KEY DEFAULT TRUE, version INTEGER NOT NULL)";
+const TABLE: &str = "CREATE TABLE schema_migration (onerow_id BOOL PRIMARY KEY DEFAULT TRUE, version INTEGER NOT NULL)";
 
 impl Shared {
     async fn start() -> Option<Self> {
@@ -37,7 +36,8 @@ impl Shared {
 
     async fn connect(&self, role: &str) -> Database {
         let port = self.server.port();
-        let mut options = ConnectOptions::new(format!("postgres://{role}:{role}@127.0.0.1:{port}/postgres"));
+        let mut options =
+            ConnectOptions::new(format!("postgres://{role}:{role}@127.0.0.1:{port}/postgres"));
         options.max_connections(4);
         Database::connect(options).await.unwrap()
     }
@@ -160,7 +160,8 @@ async fn row_security_that_hides_the_row_is_told_as_that() {
     shared.as_admin("GRANT SELECT ON schema_migration TO app").await;
     shared.as_admin("ALTER TABLE schema_migration ENABLE ROW LEVEL SECURITY").await;
     let app = shared.connect("app").await;
-    for error in [logged(1).up(&app).await.unwrap_err(), logged(2).status(&app).await.unwrap_err()] {
+    for error in [logged(1).up(&app).await.unwrap_err(), logged(2).status(&app).await.unwrap_err()]
+    {
         assert_eq!(error.kind(), ErrorKind::RowHidden, "{error:?}");
     }
     assert_eq!(logged(1).up(&shared.connect("owner").await).await.unwrap().applied.len(), 0);
@@ -183,7 +184,9 @@ async fn row_security_that_hides_the_row_only_from_who_writes_is_told_as_that_to
 async fn row_security_is_named_if_the_role_has_it_switched_off() {
     let Some(shared) = Shared::start().await else { return };
     logged(1).up(&shared.connect("owner").await).await.unwrap();
-    shared.as_admin("GRANT SELECT ON schema_migration TO app; ALTER ROLE app SET row_security = off").await;
+    shared
+        .as_admin("GRANT SELECT ON schema_migration TO app; ALTER ROLE app SET row_security = off")
+        .await;
     shared.as_admin("ALTER TABLE schema_migration ENABLE ROW LEVEL SECURITY").await;
     let error = logged(1).status(&shared.connect("app").await).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::RowHidden, "{error:?}");

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use adopt_tests::{MIGRATIONS, Tool, registry, schema};
 use onerow::{AdoptionWarning, ErrorKind, HistoryProblem, Registry};
-use onerow_testing::{on_every_backend, Backend, TestDatabase};
+use onerow_testing::{Backend, TestDatabase, on_every_backend};
 use tokio::time::sleep;
 
 use crate::support::{contents, migrated};
@@ -114,11 +114,15 @@ async fn taken_over(db: &TestDatabase, tool: Tool, count: usize) {
     let registry = registry(tool);
     let last = i32::try_from(count).unwrap() - 1;
     let initial = if is_in_place(tool) { last } else { -1 };
-    let looked =
-        registry.adopt(db).dry_run().await.unwrap_or_else(|error| panic!("{tool:?}: {}", error.explain()));
+    let looked = registry
+        .adopt(db)
+        .dry_run()
+        .await
+        .unwrap_or_else(|error| panic!("{tool:?}: {}", error.explain()));
     assert_eq!((looked.initial, looked.version), (initial, last), "{tool:?}");
     assert_eq!(registry.adopt(db).await.unwrap(), looked);
-    let report = registry.up(db).await.unwrap_or_else(|error| panic!("{tool:?}: {}", error.explain()));
+    let report =
+        registry.up(db).await.unwrap_or_else(|error| panic!("{tool:?}: {}", error.explain()));
     assert_eq!((report.initial, report.applied.len()), (last, MIGRATIONS - count), "{tool:?}");
 }
 

@@ -84,7 +84,10 @@ async fn on_postgres_an_old_table_that_may_not_be_read_at_the_moment_is_waited_f
     sqlx(&db, &[1]).await;
     let other = db.connect().await;
     let transaction = other.begin().await.unwrap();
-    transaction.execute_unprepared("LOCK TABLE _sqlx_migrations IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    transaction
+        .execute_unprepared("LOCK TABLE _sqlx_migrations IN ACCESS EXCLUSIVE MODE")
+        .await
+        .unwrap();
     let release = async {
         sleep(Duration::from_secs(3)).await;
         transaction.commit().await.unwrap();
@@ -103,9 +106,13 @@ async fn on_postgres_a_dry_run_does_not_block() {
     sqlx(&db, &[1]).await;
     let other = db.connect().await;
     let transaction = other.begin().await.unwrap();
-    transaction.execute_unprepared("LOCK TABLE _sqlx_migrations IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    transaction
+        .execute_unprepared("LOCK TABLE _sqlx_migrations IN ACCESS EXCLUSIVE MODE")
+        .await
+        .unwrap();
     let registry = three();
-    let dry_run = registry.adopt(&db).dry_run().wait_timeout(Duration::from_millis(300)).into_future();
+    let dry_run =
+        registry.adopt(&db).dry_run().wait_timeout(Duration::from_millis(300)).into_future();
     let outcome = timeout(Duration::from_secs(8), dry_run).await;
     transaction.rollback().await.unwrap();
     assert!(outcome.is_ok(), "it blocks for as long as the lock is held");

@@ -31,7 +31,9 @@ impl MigrationTrait for Makes {
 }
 
 fn registry(migrations: Vec<Makes>) -> Registry {
-    Registry::new(migrations.into_iter().map(|makes| Box::new(makes) as Box<dyn MigrationTrait>).collect())
+    Registry::new(
+        migrations.into_iter().map(|makes| Box::new(makes) as Box<dyn MigrationTrait>).collect(),
+    )
 }
 
 /// Two of sqlx's, and a new one.
@@ -39,14 +41,16 @@ fn three() -> Registry {
     registry(vec![Makes("a", &["1_a.sql"]), Makes("b", &["2_b.up.sql"]), Makes("c", &[])])
 }
 
-const SQLX: &str = "CREATE TABLE _sqlx_migrations (version BIGINT PRIMARY KEY, description TEXT NOT NULL,
+const SQLX: &str =
+    "CREATE TABLE _sqlx_migrations (version BIGINT PRIMARY KEY, description TEXT NOT NULL,
     installed_on TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP, success BOOLEAN NOT NULL)";
 
 /// What sqlx leaves that has applied these, a second each.
 async fn sqlx(db: &TestDatabase, versions: &[i64]) {
     db.sql(SQLX).await;
     for (second, version) in versions.iter().enumerate() {
-        let table = ["", "a", "b"].get(usize::try_from(*version).unwrap()).copied().unwrap_or("other");
+        let table =
+            ["", "a", "b"].get(usize::try_from(*version).unwrap()).copied().unwrap_or("other");
         db.sql(&format!("CREATE TABLE {table} (id INTEGER)")).await;
         db.sql(&format!(
             "INSERT INTO _sqlx_migrations VALUES ({version}, '{table}', '2026-01-01 00:00:{second:02}', TRUE)"
@@ -401,7 +405,11 @@ on_every_backend! {
 /// The URL of the same database, with a setting of the server for each session.
 fn with_options(db: &TestDatabase, setting: &str) -> String {
     let separator = if db.url().contains('?') { '&' } else { '?' };
-    format!("{}{separator}options=-c%20{}", db.url(), setting.replace('=', "%3D").replace(',', "%2C"))
+    format!(
+        "{}{separator}options=-c%20{}",
+        db.url(),
+        setting.replace('=', "%3D").replace(',', "%2C")
+    )
 }
 
 #[tokio::test]
@@ -419,7 +427,8 @@ async fn on_postgres_the_history_of_another_schema_is_not_this_ones() {
     let found = (error.kind(), error.table());
     assert_eq!(found, (ErrorKind::HistoryElsewhere, Some("public._sqlx_migrations")), "{error:?}");
     assert!(error.to_string().contains("not in the schema tenant,"), "{error}");
-    let told = registry.adopt(&tenant).from_table("public._sqlx_migrations").dry_run().await.unwrap();
+    let told =
+        registry.adopt(&tenant).from_table("public._sqlx_migrations").dry_run().await.unwrap();
     assert_eq!(told.version, 0);
     // The tables of this one are not those of the other.
     tenant.execute_unprepared("SET search_path = tenant").await.unwrap();
@@ -449,5 +458,8 @@ async fn on_postgres_a_table_is_named_as_the_old_tool_was_told_it() {
     let db = Backend::Postgres.empty_database().await;
     sqlx(&db, &[1]).await;
     db.sql("ALTER TABLE _sqlx_migrations RENAME TO AppHistory").await;
-    assert_eq!(three().adopt(&db).from(Tool::Sqlx).from_table("AppHistory").await.unwrap().version, 0);
+    assert_eq!(
+        three().adopt(&db).from(Tool::Sqlx).from_table("AppHistory").await.unwrap().version,
+        0
+    );
 }

@@ -8,7 +8,8 @@ use super::{Makes, assert_problems, assert_unadopted, registry, three};
 use crate::support::number;
 
 /// The columns of the releases 0.8 to 0.10.
-const OLDER: &str = "background INTEGER NOT NULL, data_loaded BOOL NOT NULL, foreground INTEGER NOT NULL";
+const OLDER: &str =
+    "background INTEGER NOT NULL, data_loaded BOOL NOT NULL, foreground INTEGER NOT NULL";
 
 /// What quart-db leaves: a row with these columns, beside the one that keeps it alone.
 async fn quart_db(db: &TestDatabase, columns: &str, values: &str) {
