@@ -10,7 +10,7 @@ use onerow::{Error, ErrorKind, prelude::*};
 use onerow_cli::next_step;
 use onerow_testing::{Backend, PostgresServer, TestDatabase, on_every_backend};
 
-use crate::support::{has_table, logged, number};
+use crate::support::{has_table, logged, number, only_on};
 
 const PASSWORD: &str = "s3cret-pass";
 
@@ -131,10 +131,7 @@ on_every_backend! {
 
 #[tokio::test]
 async fn a_read_only_file() {
-    if !Backend::Sqlite.is_wanted() {
-        return;
-    }
-    let db = Backend::Sqlite.empty_database().await;
+    let Some(db) = only_on(Backend::Sqlite).await else { return };
     let url = db.url().split('?').next().unwrap().to_owned();
     let read_only = Database::connect(format!("{url}?mode=ro")).await.unwrap();
     let error = logged(1).up(&read_only).await.unwrap_err();
@@ -211,10 +208,7 @@ async fn no_right_to_create_the_table_or_to_move_the_version() {
 
 #[tokio::test]
 async fn a_search_path_whose_schema_is_not_there() {
-    if !Backend::Postgres.is_wanted() {
-        return;
-    }
-    let db = Backend::Postgres.empty_database().await;
+    let Some(db) = only_on(Backend::Postgres).await else { return };
     let separator = if db.url().contains('?') { '&' } else { '?' };
     let url = format!("{}{separator}options=-c%20search_path%3Dapp,apart", db.url());
     let app = Database::connect(url).await.unwrap();

@@ -11,7 +11,7 @@ use sea_orm::DatabaseTransaction;
 use tokio::time::{sleep, timeout};
 
 use crate::support::{
-    Sql, assert_failed, assert_rolled_back, has_table, number, registry, version,
+    Sql, assert_failed, assert_rolled_back, has_table, number, only_on, registry, version,
 };
 
 fn base() -> Sql {
@@ -81,24 +81,12 @@ impl MigrationTrait for KeepsAndFails {
 
 #[tokio::test]
 async fn a_move_that_sqlite_refuses_keeps_what_came_before() {
-    if !Backend::Sqlite.is_wanted() {
-        return;
-    }
-    let db = Backend::Sqlite.empty_database().await;
+    let Some(db) = only_on(Backend::Sqlite).await else { return };
     let registry = registry([base(), more().statement("PRAGMA query_only = ON".into())]);
     let error = up(&registry, &db).await.unwrap_err();
     assert_rolled_back(&error, 1, 0);
     assert!(matches!(error.failure(), Some(Failure::Commit(_))), "{error:?}");
     assert!(has_table(&db, "items").await && !has_table(&db, "more").await);
-}
-
-/// A new database on PostgreSQL, if that is wanted.
-async fn postgres() -> Option<TestDatabase> {
-    if Backend::Postgres.is_wanted() {
-        Some(Backend::Postgres.empty_database().await)
-    } else {
-        None
-    }
 }
 
 /// Of which the constraint is looked at when it is committed.
@@ -111,7 +99,7 @@ fn refused() -> Sql {
 
 #[tokio::test]
 async fn a_commit_that_is_refused_leaves_nothing_and_nobody() {
-    let Some(db) = postgres().await else { return };
+    let Some(db) = only_on(Backend::Postgres).await else { return };
     let error = up(&registry([base(), refused(), more()]), &db).await.unwrap_err();
     assert_rolled_back(&error, 1, 0);
     assert!(matches!(error.failure(), Some(Failure::Commit(_))), "{error:?}");
@@ -124,7 +112,7 @@ async fn a_commit_that_is_refused_leaves_nothing_and_nobody() {
 /// The seed's Python code blocks on the row, and has it as soon as the commit is refused.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_another_runner_applied_after_a_refused_commit_is_not_told_as_ones_own() {
-    let Some(db) = postgres().await else { return };
+    let Some(db) = only_on(Backend::Postgres).await else { return };
     registry([base()]).up(&db).await.unwrap();
     let other = db.connect().await;
     let overtake = async {
@@ -145,7 +133,7 @@ async fn what_another_runner_applied_after_a_refused_commit_is_not_told_as_ones_
 
 #[tokio::test]
 async fn a_trigger_that_keeps_the_version_is_found_out() {
-    let Some(db) = postgres().await else { return };
+    let Some(db) = only_on(Backend::Postgres).await else { return };
     let guard = Sql::new([
         "CREATE FUNCTION guard() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$",
         "CREATE TRIGGER guard BEFORE UPDATE ON schema_migration FOR EACH ROW EXECUTE FUNCTION guard()",
@@ -158,7 +146,7 @@ async fn a_trigger_that_keeps_the_version_is_found_out() {
 /// What `LOCK TABLE` takes, a queued `ALTER TABLE`, a `VACUUM FULL`.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_runner_does_not_block_on_a_lock_of_the_version_table() {
-    let Some(db) = postgres().await else { return };
+    let Some(db) = only_on(Backend::Postgres).await else { return };
     registry([base()]).up(&db).await.unwrap();
     let locked = db.connect().await.begin().await.unwrap();
     locked.execute_unprepared("LOCK TABLE schema_migration IN EXCLUSIVE MODE").await.unwrap();
@@ -180,7 +168,7 @@ async fn a_runner_does_not_block_on_a_lock_of_the_version_table() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nor_does_it_between_two_migrations_and_what_it_has_committed_counts() {
-    let Some(db) = postgres().await else { return };
+    let Some(db) = only_on(Backend::Postgres).await else { return };
     registry([base()]).up(&db).await.unwrap();
     let locked = db.connect().await.begin().await.unwrap();
     let registry = registry([base(), Sql::new(["SELECT pg_sleep(1)"]), more()]);
@@ -208,7 +196,7 @@ async fn nor_does_it_between_two_migrations_and_what_it_has_committed_counts() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_ended_its_transaction_does_not_block_on_the_row_of_the_next_runner() {
-    let Some(db) = postgres().await else { return };
+    let Some(db) = only_on(Backend::Postgres).await else { return };
     let held = Arc::default();
     let other = Database::connect(db.url()).await.unwrap();
     let ends = EndsAndIsOvertaken(other, Arc::clone(&held));
@@ -233,7 +221,7 @@ impl MigrationTrait for EndsAndIsOvertaken {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_migration_outside_a_transaction_whose_move_is_lost_is_not_run_again() {
-    let Some(db) = postgres().await else { return };
+    let Some(db) = only_on(Backend::Postgres).await else { return };
     let other = Database::connect(db.url()).await.unwrap();
     let registry = Registry::new(vec![Box::new(base()), Box::new(LosesTheClaim(other))]);
     assert_eq!(up(&registry, &db).await.unwrap().version, 1);
@@ -243,7 +231,7 @@ async fn a_migration_outside_a_transaction_whose_move_is_lost_is_not_run_again()
 
 #[tokio::test]
 async fn a_migration_outside_a_transaction_whose_move_is_refused_is_told_to_be_done() {
-    let Some(db) = postgres().await else { return };
+    let Some(db) = only_on(Backend::Postgres).await else { return };
     let refuses = Sql::new([
         "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'not now'; END $$",
         "CREATE TRIGGER refuse BEFORE UPDATE ON schema_migration FOR EACH ROW EXECUTE FUNCTION refuse()",

@@ -3,7 +3,7 @@
 use onerow::{Failure, prelude::*};
 use onerow_testing::{Backend, TestDatabase, on_every_backend};
 
-use crate::support::{Sql, assert_failed, number, text, version};
+use crate::support::{Sql, assert_failed, number, only_on, text, version};
 
 /// An index `items_task` on `items`, made as this says.
 struct Index(Mode, fn(&Database) -> onerow::CreateIndex<'_>);
@@ -105,10 +105,7 @@ async fn the_method_of_an_index_is_postgresqls_and_sqlite_passes_it_over() {
 /// An interrupted build leaves an index of that name, which would serve no query.
 #[tokio::test]
 async fn on_postgresql_an_invalid_unique_index_is_built_anew_with_its_condition() {
-    if !Backend::Postgres.is_wanted() {
-        return;
-    }
-    let db = Backend::Postgres.empty_database().await;
+    let Some(db) = only_on(Backend::Postgres).await else { return };
     let registry = indexed(|db| on_task(db).unique().filter("deleted IS NULL"));
     registry.up(&db).to(0).await.unwrap();
     insert(&db, "2, 'a', NULL").await.unwrap();

@@ -7,7 +7,9 @@ use onerow_testing::{Backend, TestDatabase, on_every_backend};
 use sea_orm::{Statement, StreamTrait, TransactionError};
 use tokio::time::timeout;
 
-use crate::support::{Sql, assert_failed, assert_rolled_back, has_table, registry, version};
+use crate::support::{
+    Sql, assert_failed, assert_rolled_back, has_table, only_on, registry, version,
+};
 
 /// What a run of a script says, of its cause.
 async fn complaint_of(db: &Database, sql: String) -> String {
@@ -288,10 +290,7 @@ async fn on_postgresql_a_copy_that_goes_past_the_handle_fails_at_once_too() {
 
 #[tokio::test]
 async fn on_postgresql_what_is_for_psql_in_a_script_is_named_with_its_line() {
-    if !Backend::Postgres.is_wanted() {
-        return;
-    }
-    let db = Backend::Postgres.empty_database().await;
+    let Some(db) = only_on(Backend::Postgres).await else { return };
     for (sql, says) in [
         (
             "CREATE TABLE t (a INTEGER);\nCOPY t (a) FROM stdin;\n1\n\\.\n",
@@ -310,10 +309,7 @@ async fn on_postgresql_what_is_for_psql_in_a_script_is_named_with_its_line() {
 
 #[tokio::test]
 async fn on_postgresql_what_pg_dump_prints_is_applied() {
-    if !Backend::Postgres.is_wanted() {
-        return;
-    }
-    let db = Backend::Postgres.empty_database().await;
+    let Some(db) = only_on(Backend::Postgres).await else { return };
     let sql = "--\n-- PostgreSQL database dump\n--\n\n\\restrict 5lQ3fX\n\nSET client_encoding = 'UTF8';\n
                CREATE TABLE public.t (a text DEFAULT '\n\\restrict 1\n');\n\n\\unrestrict 5lQ3fX\n\n";
     let script = SqlMigration::new("0_dump", "dump", sql, Mode::Transaction);
@@ -323,10 +319,7 @@ async fn on_postgresql_what_pg_dump_prints_is_applied() {
 
 #[tokio::test]
 async fn on_postgresql_the_position_counts_in_characters_and_finds_the_query_in_a_block() {
-    if !Backend::Postgres.is_wanted() {
-        return;
-    }
-    let db = Backend::Postgres.empty_database().await;
+    let Some(db) = only_on(Backend::Postgres).await else { return };
     let sql = "SELECT 'ééé';\n\nDO $$\nBEGIN\n  INSERT INTO nowhere VALUES (1);\nEND $$;\n";
     let complaint = complaint_of(&db, sql.into()).await;
     let place = "\n    in the script of 7_todos, line 5, in the statement that begins in line 3\n    \

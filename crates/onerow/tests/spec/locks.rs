@@ -8,7 +8,7 @@ use std::{
 use onerow::{Failure, Progress, prelude::*};
 use onerow_testing::{Backend, TestDatabase, on_every_backend};
 
-use crate::support::{Sql, assert_rolled_back, has_table, registry, version};
+use crate::support::{Sql, assert_rolled_back, has_table, only_on, registry, version};
 
 const SHORT: Duration = Duration::from_millis(200);
 
@@ -92,10 +92,7 @@ impl MigrationTrait for Patient {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_migration_may_wait_longer_for_a_lock_than_the_run_does() {
-    if !Backend::Postgres.is_wanted() {
-        return;
-    }
-    let db = Backend::Postgres.empty_database().await;
+    let Some(db) = only_on(Backend::Postgres).await else { return };
     registry([items()]).up(&db).await.unwrap();
     let holder = hold(&db).await;
     let (other, retries) = (db.connect().await, Mutex::new(0));

@@ -7,7 +7,7 @@ use onerow_testing::{Backend, PostgresServer, TestDatabase, on_every_backend};
 
 use tokio::time::sleep;
 
-use crate::support::{Sql, assert_failed, number, registry, version};
+use crate::support::{Sql, assert_failed, number, only_on, registry, version};
 
 fn items() -> Sql {
     Sql::new([
@@ -83,10 +83,7 @@ on_every_backend! {
 
 #[tokio::test]
 async fn an_invalid_index_that_a_cut_off_build_left_is_built_anew() {
-    if !Backend::Postgres.is_wanted() {
-        return;
-    }
-    let db = Backend::Postgres.empty_database().await;
+    let Some(db) = only_on(Backend::Postgres).await else { return };
     registry([items()]).up(&db).await.unwrap();
     db.execute_unprepared("INSERT INTO items VALUES (2, 'a')").await.unwrap();
     let unique = "CREATE UNIQUE INDEX CONCURRENTLY items_task ON items (task)";
@@ -101,10 +98,7 @@ async fn an_invalid_index_that_a_cut_off_build_left_is_built_anew() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn while_an_index_waits_for_a_writer_its_phase_and_the_writer_are_told() {
-    if !Backend::Postgres.is_wanted() {
-        return;
-    }
-    let db = Backend::Postgres.empty_database().await;
+    let Some(db) = only_on(Backend::Postgres).await else { return };
     registry([items()]).up(&db).await.unwrap();
     let writer = db.connect().await;
     let writing = writer.begin().await.unwrap();
@@ -133,10 +127,7 @@ async fn while_an_index_waits_for_a_writer_its_phase_and_the_writer_are_told() {
 
 #[tokio::test]
 async fn an_index_is_built_where_transactions_keep_their_snapshot_by_default() {
-    if !Backend::Postgres.is_wanted() {
-        return;
-    }
-    let db = Backend::Postgres.empty_database().await;
+    let Some(db) = only_on(Backend::Postgres).await else { return };
     let strict =
         "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_isolation = serializable',
                   current_database()); END $$";
@@ -150,10 +141,7 @@ async fn an_index_is_built_where_transactions_keep_their_snapshot_by_default() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_migration_whose_claim_is_lost_is_ended_and_the_next_run_finishes() {
-    if !Backend::Postgres.is_wanted() {
-        return;
-    }
-    let db = Backend::Postgres.empty_database().await;
+    let Some(db) = only_on(Backend::Postgres).await else { return };
     let registry = registry([items(), Sql::new(["SELECT pg_sleep(60)"]).outside_transaction()]);
     let end_the_claim = async {
         let claim = "FROM pg_stat_activity WHERE datname = current_database()
@@ -221,10 +209,7 @@ async fn end_the_claim(db: &Database) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_runner_does_not_start_before_the_session_of_one_that_lost_the_row_is_gone() {
-    if !Backend::Postgres.is_wanted() {
-        return;
-    }
-    let db = Backend::Postgres.empty_database().await;
+    let Some(db) = only_on(Backend::Postgres).await else { return };
     slow(0, Duration::ZERO).up(&db).to(0).await.unwrap();
     let run = |handle: Database, rest| {
         let rest = Duration::from_millis(rest);
@@ -311,10 +296,7 @@ async fn timeouts_of_the_role_do_not_end_a_claim_or_a_migration_that_computes() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_index_waits_for_a_writer_longer_than_the_lock_timeout_of_the_role() {
-    if !Backend::Postgres.is_wanted() {
-        return;
-    }
-    let db = Backend::Postgres.empty_database().await;
+    let Some(db) = only_on(Backend::Postgres).await else { return };
     registry([items()]).up(&db).await.unwrap();
     alter_database(&db, "lock_timeout", "200ms").await;
     let writer = db.connect().await;
@@ -340,10 +322,7 @@ async fn an_index_waits_for_a_writer_longer_than_the_lock_timeout_of_the_role() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lock_that_is_not_to_be_had_is_tried_for_again() {
-    if !Backend::Postgres.is_wanted() {
-        return;
-    }
-    let db = Backend::Postgres.empty_database().await;
+    let Some(db) = only_on(Backend::Postgres).await else { return };
     registry([items()]).up(&db).await.unwrap();
     alter_database(&db, "lock_timeout", "100ms").await;
     let reader = db.connect().await;

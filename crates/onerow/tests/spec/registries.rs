@@ -10,7 +10,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use crate::support::{Sql, number, registry, text};
+use crate::support::{Sql, number, only_on, registry, text};
 
 fn app() -> Registry {
     registry([
@@ -139,10 +139,7 @@ async fn on_postgres_a_transaction_holds_up_none_of_another_registry() {
 
 #[tokio::test]
 async fn on_postgres_the_table_may_have_a_schema_which_is_made() {
-    if !Backend::Postgres.is_wanted() {
-        return;
-    }
-    let db = Backend::Postgres.empty_database().await;
+    let Some(db) = only_on(Backend::Postgres).await else { return };
     let library = || library().in_schema("Sess\"ions");
 
     library().up(&db).await.unwrap();

@@ -13,7 +13,8 @@ use onerow_testing::{Backend, TestDatabase};
 use sea_orm::{ConnectOptions, Statement, sqlx::sqlite::SqliteJournalMode};
 
 use crate::support::{
-    Sql, assert_failed, assert_rolled_back, has_table, logged, number, registry, text, version,
+    Sql, assert_failed, assert_rolled_back, has_table, logged, number, only_on, registry, text,
+    version,
 };
 
 fn parents_and_children() -> Sql {
@@ -73,10 +74,7 @@ async fn a_database_in_memory_works_like_a_file() {
 
 #[tokio::test]
 async fn a_migration_that_leaves_a_child_without_its_parent_is_rolled_back() {
-    if !Backend::Sqlite.is_wanted() {
-        return;
-    }
-    let db = Backend::Sqlite.empty_database().await;
+    let Some(db) = only_on(Backend::Sqlite).await else { return };
     let careless = Sql::new(["DELETE FROM parents WHERE id = 1"]);
     let error = registry([parents_and_children(), careless]).up(&db).await.unwrap_err();
     assert_failed(&error, 1, 0);
@@ -90,10 +88,7 @@ async fn a_migration_that_leaves_a_child_without_its_parent_is_rolled_back() {
 /// Python's sqlite3 does not enforce foreign keys, so a database that is taken over may hold such rows.
 #[tokio::test]
 async fn a_child_that_had_no_parent_before_does_not_stop_a_migration() {
-    if !Backend::Sqlite.is_wanted() {
-        return;
-    }
-    let db = Backend::Sqlite.empty_database().await;
+    let Some(db) = only_on(Backend::Sqlite).await else { return };
     registry([parents_and_children()]).up(&db).await.unwrap();
     db.execute_unprepared("PRAGMA foreign_keys = OFF; INSERT INTO children VALUES (30, 3)")
         .await
@@ -120,10 +115,7 @@ async fn a_url_that_gives_each_connection_a_database_of_its_own_is_refused() {
 
 #[tokio::test]
 async fn write_ahead_logging_works_beside_an_app_that_reads() {
-    if !Backend::Sqlite.is_wanted() {
-        return;
-    }
-    let db = Backend::Sqlite.empty_database().await;
+    let Some(db) = only_on(Backend::Sqlite).await else { return };
     db.execute_unprepared("PRAGMA journal_mode = WAL").await.unwrap();
     let other = db.connect().await;
     logged(2).up(&db).await.unwrap();
@@ -144,10 +136,7 @@ fn transactions(db: &TestDatabase) -> u32 {
 
 #[tokio::test]
 async fn a_hundred_migrations_are_gathered_in_few_transactions() {
-    if !Backend::Sqlite.is_wanted() {
-        return;
-    }
-    let db = Backend::Sqlite.empty_database().await;
+    let Some(db) = only_on(Backend::Sqlite).await else { return };
     logged(1).up(&db).await.unwrap();
     let before = transactions(&db);
     logged(101).up(&db).await.unwrap();
@@ -159,10 +148,7 @@ async fn a_hundred_migrations_are_gathered_in_few_transactions() {
 /// SQLite rolls back all of the transaction by itself, savepoints and all.
 #[tokio::test]
 async fn a_database_that_is_full_names_the_migration_that_filled_it() {
-    if !Backend::Sqlite.is_wanted() {
-        return;
-    }
-    let db = Backend::Sqlite.empty_database().await;
+    let Some(db) = only_on(Backend::Sqlite).await else { return };
     let mut fills = Sql::new(["PRAGMA max_page_count = 30", "CREATE TABLE filled (text TEXT)"]);
     for _ in 0..200 {
         fills = fills.statement(format!("INSERT INTO filled VALUES ('{}')", "x".repeat(2000)));
@@ -184,10 +170,7 @@ async fn a_database_that_is_full_names_the_migration_that_filled_it() {
 
 #[tokio::test]
 async fn a_foreign_key_that_sqlite_cannot_check_does_not_stop_the_migration_that_mends_it() {
-    if !Backend::Sqlite.is_wanted() {
-        return;
-    }
-    let db = Backend::Sqlite.empty_database().await;
+    let Some(db) = only_on(Backend::Sqlite).await else { return };
     let broken = Sql::new([
         "CREATE TABLE names (name TEXT)",
         "CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT REFERENCES names (name))",
@@ -198,10 +181,7 @@ async fn a_foreign_key_that_sqlite_cannot_check_does_not_stop_the_migration_that
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_lock_timeout_a_commit_waits_for_a_reader_as_long_as_it_takes() {
-    if !Backend::Sqlite.is_wanted() {
-        return;
-    }
-    let db = Backend::Sqlite.empty_database().await;
+    let Some(db) = only_on(Backend::Sqlite).await else { return };
     logged(1).up(&db).await.unwrap();
     let reader = db.begin().await.unwrap();
     reader.execute_unprepared("SELECT count(*) FROM log").await.unwrap();
@@ -218,10 +198,7 @@ async fn without_a_lock_timeout_a_commit_waits_for_a_reader_as_long_as_it_takes(
 
 #[tokio::test]
 async fn a_migration_outside_a_transaction_is_ended_when_the_run_is_told_to_stop() {
-    if !Backend::Sqlite.is_wanted() {
-        return;
-    }
-    let db = Backend::Sqlite.empty_database().await;
+    let Some(db) = only_on(Backend::Sqlite).await else { return };
     let endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)
                    SELECT count(*) FROM n, schema_migration";
     let registry = registry([Sql::new([endless]).outside_transaction()]);
@@ -364,10 +341,7 @@ async fn what_a_migration_sets_for_its_session_does_not_reach_the_next_one() {
 
 #[tokio::test]
 async fn a_rename_after_a_migration_that_wants_the_old_way_of_renaming_is_followed() {
-    if !Backend::Sqlite.is_wanted() {
-        return;
-    }
-    let db = Backend::Sqlite.empty_database().await;
+    let Some(db) = only_on(Backend::Sqlite).await else { return };
     let table = Sql::new([
         "CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT)",
         "CREATE VIEW v AS SELECT a FROM t",
@@ -391,10 +365,7 @@ async fn a_rename_after_a_migration_that_wants_the_old_way_of_renaming_is_follow
 /// That the connection is another one must not cost the transaction in which migrations are gathered.
 #[tokio::test]
 async fn a_setting_that_is_put_back_does_not_end_the_gathering() {
-    if !Backend::Sqlite.is_wanted() {
-        return;
-    }
-    let db = Backend::Sqlite.empty_database().await;
+    let Some(db) = only_on(Backend::Sqlite).await else { return };
     logged(1).up(&db).await.unwrap();
     let before = transactions(&db);
     let tidy = |number| {
@@ -432,10 +403,7 @@ async fn a_pragma_that_has_no_effect_in_a_transaction_fails_the_migration() {
 
 #[tokio::test]
 async fn a_pragma_that_asks_for_what_is_there_already_passes() {
-    if !Backend::Sqlite.is_wanted() {
-        return;
-    }
-    let db = Backend::Sqlite.empty_database().await;
+    let Some(db) = only_on(Backend::Sqlite).await else { return };
     let harmless = Sql::new([
         "PRAGMA journal_mode; PRAGMA journal_mode = DELETE; PRAGMA encoding = \"UTF-8\"; PRAGMA encoding = utf8",
         "PRAGMA auto_vacuum = NONE",
@@ -450,10 +418,7 @@ async fn a_pragma_that_asks_for_what_is_there_already_passes() {
 
 #[tokio::test]
 async fn a_connection_without_a_journal_is_refused_before_anything_is_changed() {
-    if !Backend::Sqlite.is_wanted() {
-        return;
-    }
-    let db = Backend::Sqlite.empty_database().await;
+    let Some(db) = only_on(Backend::Sqlite).await else { return };
     let with = |mode: SqliteJournalMode| {
         let mut options = ConnectOptions::new(db.url());
         options.map_sqlx_sqlite_opts(move |options| options.journal_mode(mode));
@@ -536,10 +501,7 @@ async fn the_children_are_looked_at_only_if_they_or_their_parents_may_have_chang
 
 #[tokio::test]
 async fn the_check_of_the_foreign_keys_is_part_of_the_time_that_is_told() {
-    if !Backend::Sqlite.is_wanted() {
-        return;
-    }
-    let db = Backend::Sqlite.empty_database().await;
+    let Some(db) = only_on(Backend::Sqlite).await else { return };
     let mut options = ConnectOptions::new(db.url());
     options.map_sqlx_sqlite_opts(|options| {
         options.collation("counted", |left, right| {
@@ -660,10 +622,7 @@ async fn a_child_without_its_parent_is_found_behind_a_statement_that_failed() {
 
 #[tokio::test]
 async fn of_children_that_had_no_parent_before_only_more_of_them_stop_a_migration() {
-    if !Backend::Sqlite.is_wanted() {
-        return;
-    }
-    let db = Backend::Sqlite.empty_database().await;
+    let Some(db) = only_on(Backend::Sqlite).await else { return };
     registry([parents_and_children()]).up(&db).await.unwrap();
     db.execute_unprepared(
         "PRAGMA foreign_keys = OFF; INSERT INTO children VALUES (30, 3), (31, 3)",
@@ -722,10 +681,7 @@ async fn rows_that_had_no_parent_before_may_move_with_their_table() {
 /// As of a checkpoint within the transaction, which no other connection is in the way of.
 #[tokio::test]
 async fn a_migration_that_is_in_its_own_way_is_not_tried_again() {
-    if !Backend::Sqlite.is_wanted() {
-        return;
-    }
-    let db = Backend::Sqlite.empty_database().await;
+    let Some(db) = only_on(Backend::Sqlite).await else { return };
     db.execute_unprepared("PRAGMA journal_mode = WAL").await.unwrap();
     let registry = registry([Sql::new(["CREATE TABLE t (id INTEGER)", "PRAGMA wal_checkpoint"])]);
     let tell = |step: &Progress| assert!(!matches!(step, Progress::Retrying { .. }), "{step}");
@@ -744,10 +700,7 @@ async fn beside_a_reader(db: &TestDatabase) -> (sea_orm::DatabaseTransaction, Da
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_migration_outside_a_transaction_that_a_reader_locks_out_is_tried_again() {
-    if !Backend::Sqlite.is_wanted() {
-        return;
-    }
-    let db = Backend::Sqlite.empty_database().await;
+    let Some(db) = only_on(Backend::Sqlite).await else { return };
     registry([parents_and_children()]).up(&db).await.unwrap();
     let (reader, app) = beside_a_reader(&db).await;
     let outside =
@@ -774,10 +727,7 @@ async fn a_migration_outside_a_transaction_that_a_reader_locks_out_is_tried_agai
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_migration_outside_a_transaction_that_a_reader_locks_out_for_good_may_be_half_done() {
-    if !Backend::Sqlite.is_wanted() {
-        return;
-    }
-    let db = Backend::Sqlite.empty_database().await;
+    let Some(db) = only_on(Backend::Sqlite).await else { return };
     registry([parents_and_children()]).up(&db).await.unwrap();
     let (reader, app) = beside_a_reader(&db).await;
     let outside = Sql::new(["DELETE FROM parents WHERE id = 77"]).outside_transaction();

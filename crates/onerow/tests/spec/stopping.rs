@@ -18,7 +18,7 @@ use tokio::{
     sync::Notify,
 };
 
-use crate::support::{Sql, has_table, number, registry, runner_of, version};
+use crate::support::{Sql, has_table, number, only_on, registry, runner_of, version};
 
 /// Takes a minute on either backend, in one statement.
 struct Minute;
@@ -155,10 +155,7 @@ async fn the_server_ends_the_statement_of_a_killed_runner_in_and_outside_a_trans
 
 #[tokio::test]
 async fn the_statement_that_a_killed_runner_left_is_waited_for_before_its_migration_runs_again() {
-    if !Backend::Postgres.is_wanted() {
-        return;
-    }
-    let db = Backend::Postgres.empty_database().await;
+    let Some(db) = only_on(Backend::Postgres).await else { return };
     let orphan = db.connect().await;
     let orphan = tokio::spawn(async move {
         let sql = "SET application_name = 'onerow m0000 0badcafe'; SELECT pg_sleep(2)";
@@ -194,10 +191,7 @@ async fn stopped_after(db: &Database, registry: Registry, delay: u64) -> (Option
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_commit_that_is_under_way_when_the_run_is_told_to_stop_is_finished_and_told() {
-    if !Backend::Postgres.is_wanted() {
-        return;
-    }
-    let db = Backend::Postgres.empty_database().await;
+    let Some(db) = only_on(Backend::Postgres).await else { return };
     let slow_commit = Sql::new([
         "CREATE TABLE items (id INTEGER)",
         "CREATE FUNCTION rest() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(2); RETURN NULL; END $$",

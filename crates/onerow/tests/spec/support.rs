@@ -6,7 +6,7 @@ use std::{
 };
 
 use onerow::{Error, ErrorKind, prelude::*};
-use onerow_testing::TestDatabase;
+use onerow_testing::{Backend, TestDatabase};
 use sea_orm::Statement;
 
 /// A migration of plain SQL.
@@ -102,6 +102,11 @@ pub fn assert_failed(error: &Error, migration: i32, version: i32) {
 pub fn assert_rolled_back(error: &Error, migration: i32, version: i32) {
     assert_failed(error, migration, version);
     assert!(error.to_string().contains(" and was rolled back"), "{error}");
+}
+
+/// A new database of this backend, if the tests are to run on it.
+pub async fn only_on(backend: Backend) -> Option<TestDatabase> {
+    if backend.is_wanted() { Some(backend.empty_database().await) } else { None }
 }
 
 /// The first column of the first row.

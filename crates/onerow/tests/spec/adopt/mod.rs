@@ -10,7 +10,7 @@ use onerow::{Error, ErrorKind, HistoryProblem, Tool, prelude::*};
 use onerow_cli::next_step;
 use onerow_testing::{Backend, TestDatabase, on_every_backend};
 
-use crate::support::{has_table, number, version};
+use crate::support::{has_table, number, only_on, version};
 
 /// A table, or an error if it is there, so that a second run would show.
 struct Makes(&'static str, &'static [&'static str]);
@@ -414,10 +414,7 @@ fn with_options(db: &TestDatabase, setting: &str) -> String {
 
 #[tokio::test]
 async fn on_postgres_the_history_of_another_schema_is_not_this_ones() {
-    if !Backend::Postgres.is_wanted() {
-        return;
-    }
-    let db = Backend::Postgres.empty_database().await;
+    let Some(db) = only_on(Backend::Postgres).await else { return };
     sqlx(&db, &[1]).await;
     db.sql("CREATE SCHEMA tenant").await;
     let tenant = Database::connect(with_options(&db, "search_path=tenant,public")).await.unwrap();
@@ -437,10 +434,7 @@ async fn on_postgres_the_history_of_another_schema_is_not_this_ones() {
 
 #[tokio::test]
 async fn on_postgres_up_does_not_ask_for_the_right_to_read_the_table_of_another_app() {
-    if !Backend::Postgres.is_wanted() {
-        return;
-    }
-    let db = Backend::Postgres.empty_database().await;
+    let Some(db) = only_on(Backend::Postgres).await else { return };
     db.sql("CREATE TABLE seaql_migrations (version VARCHAR(255) PRIMARY KEY, applied_at BIGINT NOT NULL)")
         .await;
     // A role that each server has.
@@ -452,10 +446,7 @@ async fn on_postgres_up_does_not_ask_for_the_right_to_read_the_table_of_another_
 
 #[tokio::test]
 async fn on_postgres_a_table_is_named_as_the_old_tool_was_told_it() {
-    if !Backend::Postgres.is_wanted() {
-        return;
-    }
-    let db = Backend::Postgres.empty_database().await;
+    let Some(db) = only_on(Backend::Postgres).await else { return };
     sqlx(&db, &[1]).await;
     db.sql("ALTER TABLE _sqlx_migrations RENAME TO AppHistory").await;
     assert_eq!(
