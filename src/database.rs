@@ -8,7 +8,9 @@ use sea_orm::ConnectOptions;
 /// # Errors
 /// What keeps the pool from being opened or a migration from succeeding; the database is then at the version that the
 /// error names.
-pub async fn create_database(options: impl Into<ConnectOptions>) -> Result<Database, onerow::Error> {
+pub async fn create_database(
+    options: impl Into<ConnectOptions>,
+) -> Result<Database, onerow::Error> {
     let db = Database::connect(options).await?;
     let report = migration::registry().up(&db).await?;
     tracing::info!(

@@ -14,8 +14,9 @@ impl TryFrom<String> for Email {
     fn try_from(email: String) -> Result<Self, Self::Error> {
         /// Octets (RFC 5321, section 4.5.3.1.3, less the angle brackets).
         const LONGEST: usize = 254;
-        let has_two_sides =
-            email.rsplit_once('@').is_some_and(|(local, domain)| !local.is_empty() && !domain.is_empty());
+        let has_two_sides = email
+            .rsplit_once('@')
+            .is_some_and(|(local, domain)| !local.is_empty() && !domain.is_empty());
         let is_one_word = !email.contains(|c: char| c.is_whitespace() || c.is_control());
         if has_two_sides && is_one_word && email.len() <= LONGEST {
             Ok(Self(email))

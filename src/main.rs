@@ -40,7 +40,9 @@ fn main() -> ExitCode {
     let settings: Settings = onerow_cli::parse_with_default_database(DEFAULT_DATABASE);
     onerow_cli::init_tracing();
     if settings.is_on(DEFAULT_DATABASE) {
-        tracing::info!("the database is the default, {DEFAULT_DATABASE}; DATABASE_URL names another");
+        tracing::info!(
+            "the database is the default, {DEFAULT_DATABASE}; DATABASE_URL names another"
+        );
     }
     match run(&settings) {
         Ok(()) => ExitCode::SUCCESS,
@@ -57,6 +59,7 @@ async fn run(settings: &Settings) -> Result<(), Error> {
     let db = create_database(settings.connect_options()).await?;
     let signals = Signals::take_over().map_err(Error::Signals)?;
     let address = settings.address;
-    let listener = TcpListener::bind(address).await.map_err(|source| Error::Listen { address, source })?;
+    let listener =
+        TcpListener::bind(address).await.map_err(|source| Error::Listen { address, source })?;
     server::serve(listener, db, signals, settings.shutdown_timeout()).await
 }

@@ -28,7 +28,8 @@ pub async fn create(
     Json(new): Json<NewMember>,
 ) -> Result<(StatusCode, axum::Json<Member>), Refusal> {
     let member = member::ActiveModel { email: Set(new.email.0), ..Default::default() };
-    let member::Model { id, email, created, .. } = member.insert(&*db).await.map_err(refuse_duplicate)?;
+    let member::Model { id, email, created, .. } =
+        member.insert(&*db).await.map_err(refuse_duplicate)?;
     Ok((StatusCode::CREATED, axum::Json(Member { id, email, created })))
 }
 

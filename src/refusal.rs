@@ -34,10 +34,14 @@ impl From<DbErr> for Refusal {
     fn from(error: DbErr) -> Self {
         tracing::error!(%error, "the database did not do what a request asked");
         match error {
-            DbErr::ConnectionAcquire(_) | DbErr::Conn(_) => {
-                Self::new(StatusCode::SERVICE_UNAVAILABLE, "the database cannot be reached; try again later")
-            }
-            _ => Self::new(StatusCode::INTERNAL_SERVER_ERROR, "the request failed; it is not your fault"),
+            DbErr::ConnectionAcquire(_) | DbErr::Conn(_) => Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "the database cannot be reached; try again later",
+            ),
+            _ => Self::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "the request failed; it is not your fault",
+            ),
         }
     }
 }

@@ -32,11 +32,12 @@ pub async fn serve(
     let address = listener.local_addr().map_err(Error::Serve)?;
     let db = Arc::new(db);
     let (stop, stopped) = oneshot::channel();
-    let serving = axum::serve(listener, router(Arc::clone(&db))).with_graceful_shutdown(async move {
-        let signal = signals.next().await;
-        info!("{signal}: stopping once the requests in flight are done");
-        let _ = stop.send(());
-    });
+    let serving =
+        axum::serve(listener, router(Arc::clone(&db))).with_graceful_shutdown(async move {
+            let signal = signals.next().await;
+            info!("{signal}: stopping once the requests in flight are done");
+            let _ = stop.send(());
+        });
     info!("listening on http://{address}");
 
     let finished = async {

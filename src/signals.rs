@@ -13,7 +13,10 @@ pub struct Signals {
 impl Signals {
     /// From now on they are awaited here instead.
     pub fn take_over() -> io::Result<Self> {
-        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
     }
 
     /// Waits for either, and returns its name.

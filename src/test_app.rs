@@ -40,7 +40,8 @@ impl TestApp {
     }
 
     async fn request(&self, method: Method, path: &str, body: Body) -> Answer {
-        let request = Request::builder().method(method).uri(path).header(CONTENT_TYPE, "application/json");
+        let request =
+            Request::builder().method(method).uri(path).header(CONTENT_TYPE, "application/json");
         let answer = self.routes.clone().oneshot(request.body(body).unwrap()).await.unwrap();
         let status = answer.status().as_u16();
         let body = to_bytes(answer.into_body(), usize::MAX).await.unwrap();

@@ -74,7 +74,8 @@ pub async fn create(State(db): Db, Json(new): Json<NewTodo>) -> Result<Created, 
         priority: Set(new.priority),
         ..Default::default()
     };
-    let todo = todo.insert(&*db).await.map_err(|error| refuse_unknown_member(new.member_id, error))?;
+    let todo =
+        todo.insert(&*db).await.map_err(|error| refuse_unknown_member(new.member_id, error))?;
     Ok((StatusCode::CREATED, [(LOCATION, format!("/todos/{}/", todo.id))], axum::Json(todo)))
 }
 
@@ -85,12 +86,17 @@ pub async fn read(State(db): Db, Path(id): Path<i64>) -> Result<axum::Json<todo:
 }
 
 /// A page of the to-dos of all members.
-pub async fn list(State(db): Db, Query(filter): Query<Filter>) -> Result<axum::Json<Page>, Refusal> {
+pub async fn list(
+    State(db): Db,
+    Query(filter): Query<Filter>,
+) -> Result<axum::Json<Page>, Refusal> {
     let Limit(limit) = filter.limit;
     // One more than the page holds tells whether another page follows.
     let mut todos = todo::Entity::find()
         .apply_if(filter.after, |todos, after| todos.filter(todo::Column::Id.gt(after)))
-        .apply_if(filter.complete, |todos, complete| todos.filter(todo::Column::Complete.eq(complete)))
+        .apply_if(filter.complete, |todos, complete| {
+            todos.filter(todo::Column::Complete.eq(complete))
+        })
         .order_by_asc(todo::Column::Id)
         .limit(limit + 1)
         .all(&*db)
@@ -166,7 +172,10 @@ mod tests {
     async fn page(app: &TestApp, query: &str) -> (Vec<String>, Value) {
         let page = app.get(&format!("/todos/?{query}")).await.expect(200);
         let tasks = page["todos"].as_array().unwrap().iter();
-        (tasks.map(|todo| todo["task"].as_str().unwrap().to_owned()).collect(), page["next"].clone())
+        (
+            tasks.map(|todo| todo["task"].as_str().unwrap().to_owned()).collect(),
+            page["next"].clone(),
+        )
     }
 
     fn tasks<const N: usize>(tasks: [&str; N]) -> Vec<String> {

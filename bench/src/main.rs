@@ -93,8 +93,8 @@ async fn measure(options: &Options, results: PathBuf) -> Result<()> {
     let bench = Bench { programs: Programs::build().await?, is_quick: options.quick };
     let runner = Runner { machine, bench, results };
     for name in Name::ALL {
-        let is_wanted =
-            options.only.contains(&name) || name == Name::Nothing && options.only.contains(&Name::Memory);
+        let is_wanted = options.only.contains(&name)
+            || name == Name::Nothing && options.only.contains(&Name::Memory);
         if is_wanted {
             runner.run(name).await?;
         }
@@ -126,6 +126,7 @@ impl Runner {
         let seconds = started.elapsed().as_secs_f64();
         eprintln!("{}: measured in {seconds:.0} s", S::NAME);
         let machine = self.machine.clone();
-        Recorded { machine, is_quick: self.bench.is_quick, seconds, data }.write(&self.results, S::NAME)
+        Recorded { machine, is_quick: self.bench.is_quick, seconds, data }
+            .write(&self.results, S::NAME)
     }
 }

@@ -75,7 +75,9 @@ impl Programs {
     pub async fn build() -> Result<Self> {
         for tool in Tool::ALL {
             eprintln!("building {}", tool.program());
-            let built = cargo(&["build", "--release", "--quiet", "--package", tool.program()]).status().await;
+            let built = cargo(&["build", "--release", "--quiet", "--package", tool.program()])
+                .status()
+                .await;
             ensure!(built.context("cargo")?.success(), "{} does not compile", tool.program());
         }
         // This program was built into the same directory.
@@ -140,7 +142,8 @@ fn read(output: &Output, url: &str) -> Outcome {
         return Outcome::Done(reading);
     }
     let error = String::from_utf8_lossy(&output.stderr);
-    let last = error.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it prints nothing");
+    let last =
+        error.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it prints nothing");
     // What is put down holds neither the password nor the path of something that is gone.
     let last = last.trim_start_matches("Error: ").replace(url, "URL").replace('`', "'");
     Outcome::Failed(last.chars().take(LONGEST_ERROR).collect())

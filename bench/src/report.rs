@@ -24,7 +24,8 @@ use crate::{
 /// Fills in the README's tables and writes the plots, into this directory.
 pub fn write(dir: &Path) -> Result<()> {
     let text = fs::read_to_string(home().join("README.md")).context("README.md")?;
-    let mut report = Report { dir: dir.to_owned(), readme: text, machines: Vec::new(), goals: Vec::new() };
+    let mut report =
+        Report { dir: dir.to_owned(), readme: text, machines: Vec::new(), goals: Vec::new() };
     fs::create_dir_all(dir.join("plots"))?;
     if let Some(nothing) = report.section::<Nothing>()? {
         report.page(memory::NAME, &memory::page(&nothing)?)?;
@@ -52,7 +53,8 @@ impl Report {
             return Ok(None);
         };
         let mut page = recorded.data.page()?;
-        let quick = if recorded.is_quick { ", with numbers too small to mean anything" } else { "" };
+        let quick =
+            if recorded.is_quick { ", with numbers too small to mean anything" } else { "" };
         page.paragraph(&format!("Measured in {:.0} s{quick}.", recorded.seconds));
         self.page(S::NAME, &page)?;
         self.goals.extend(recorded.data.goals());
@@ -82,7 +84,9 @@ impl Report {
 fn goals(goals: &[Goal]) -> Page {
     let rows = goals.iter().map(|goal| {
         let (found, verdict) = match &goal.found {
-            Some(found) => (found.text.clone(), if found.is_reached { "reached" } else { "**not reached**" }),
+            Some(found) => {
+                (found.text.clone(), if found.is_reached { "reached" } else { "**not reached**" })
+            }
             None => ("–".to_owned(), "not measured"),
         };
         vec![goal.what.clone(), goal.wanted.clone(), found, verdict.to_owned()]
@@ -96,7 +100,8 @@ fn machines(machines: &[(Machine, Vec<&'static str>)]) -> Page {
     let mut page = Page::default();
     for (machine, sections) in machines {
         let tools = machine.tools.iter().filter(|(tool, _)| *tool != crate::subject::Tool::Limit);
-        let tools: Vec<_> = tools.map(|(tool, version)| format!("{} {version}", tool.name())).collect();
+        let tools: Vec<_> =
+            tools.map(|(tool, version)| format!("{} {version}", tool.name())).collect();
         page.paragraph(&format!(
             "{} on {}: {}, {} cores, {} GiB, {}, databases on {}; PostgreSQL {}, SQLite {}, {}; {}.",
             sections.join(", "),

@@ -62,7 +62,8 @@ impl Server {
     pub async fn set_fsync(&self, is_on: bool) -> Result<()> {
         // Before it is on again, or this would wait for all that was not flushed.
         self.checkpoint().await?;
-        self.execute(&format!("ALTER SYSTEM SET fsync = {}", if is_on { "on" } else { "off" })).await?;
+        self.execute(&format!("ALTER SYSTEM SET fsync = {}", if is_on { "on" } else { "off" }))
+            .await?;
         self.execute("SELECT pg_reload_conf()").await?;
         // The signal reaches the processes in their own time.
         sleep(Duration::from_millis(200)).await;
@@ -84,7 +85,9 @@ impl Server {
 
     /// PostgreSQL counts it in another view since version 18.
     async fn read_log_flushes(&self) -> Result<i64> {
-        let row = self.admin.query_one("SELECT current_setting('server_version_num')::int >= 180000", &[]);
+        let row = self
+            .admin
+            .query_one("SELECT current_setting('server_version_num')::int >= 180000", &[]);
         let sql = if row.await?.get(0) {
             "SELECT sum(fsyncs)::int8 FROM pg_stat_io WHERE object = 'wal'"
         } else {

@@ -22,7 +22,11 @@ impl Summary {
 
     /// In another unit, or as a ratio.
     pub fn times(self, factor: f64) -> Self {
-        Self { median: self.median * factor, lower: self.lower * factor, upper: self.upper * factor }
+        Self {
+            median: self.median * factor,
+            lower: self.lower * factor,
+            upper: self.upper * factor,
+        }
     }
 
     /// Whether the quartiles of the two meet, so that their order may be chance.
@@ -72,12 +76,18 @@ mod tests {
 
     #[test]
     fn the_order_of_the_measurements_does_not_matter() {
-        assert_eq!(summary(&[5.0, 1.0, 4.0, 2.0, 3.0]), Summary { median: 3.0, lower: 2.0, upper: 4.0 });
+        assert_eq!(
+            summary(&[5.0, 1.0, 4.0, 2.0, 3.0]),
+            Summary { median: 3.0, lower: 2.0, upper: 4.0 }
+        );
     }
 
     #[test]
     fn between_two_measurements_it_is_in_proportion() {
-        assert_eq!(summary(&[1.0, 2.0, 3.0, 4.0]), Summary { median: 2.5, lower: 1.75, upper: 3.25 });
+        assert_eq!(
+            summary(&[1.0, 2.0, 3.0, 4.0]),
+            Summary { median: 2.5, lower: 1.75, upper: 3.25 }
+        );
     }
 
     #[test]

@@ -48,8 +48,14 @@ pub enum Kind {
 }
 
 impl Tool {
-    pub const ALL: [Self; 6] =
-        [Self::Onerow, Self::SeaOrmMigration, Self::Sqlx, Self::Refinery, Self::Diesel, Self::Limit];
+    pub const ALL: [Self; 6] = [
+        Self::Onerow,
+        Self::SeaOrmMigration,
+        Self::Sqlx,
+        Self::Refinery,
+        Self::Diesel,
+        Self::Limit,
+    ];
 
     /// Those that are migrators.
     pub const MIGRATORS: [Self; 5] =

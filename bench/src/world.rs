@@ -31,7 +31,11 @@ pub struct Place {
 
 impl World {
     pub async fn new() -> Result<Self> {
-        Ok(Self { server: Server::start().await?, files: TempDir::new()?, created: AtomicUsize::new(0) })
+        Ok(Self {
+            server: Server::start().await?,
+            files: TempDir::new()?,
+            created: AtomicUsize::new(0),
+        })
     }
 
     /// An empty database.
@@ -137,7 +141,8 @@ mod tests {
 
     #[test]
     fn what_lies_beside_a_database_belongs_to_it_and_another_database_does_not() {
-        for (file, belongs) in [("bench1", true), ("bench1-journal", true), ("bench12", false), ("x", false)]
+        for (file, belongs) in
+            [("bench1", true), ("bench1-journal", true), ("bench12", false), ("x", false)]
         {
             assert_eq!(belongs_to(Path::new(file), "bench1"), belongs, "{file}");
         }

@@ -33,7 +33,9 @@ pub struct Model {
 impl ActiveModelBehavior for ActiveModel {}
 
 /// How pressing a to-do is; stored as a small number, written as a word in JSON.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, EnumIter, DeriveActiveEnum, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, EnumIter, DeriveActiveEnum, Serialize, Deserialize,
+)]
 #[sea_orm(rs_type = "i16", db_type = "SmallInteger")]
 #[serde(rename_all = "lowercase")]
 pub enum Priority {

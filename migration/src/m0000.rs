@@ -37,7 +37,10 @@ async fn one_member_for_each_email(db: &Database) -> Result<(), DbErr> {
         DatabaseBackend::Postgres => r#"email COLLATE "C""#,
         _ => "email",
     };
-    db.execute_unprepared(&format!("CREATE UNIQUE INDEX members_email ON members (lower({email}))")).await?;
+    db.execute_unprepared(&format!(
+        "CREATE UNIQUE INDEX members_email ON members (lower({email}))"
+    ))
+    .await?;
     Ok(())
 }
 
@@ -77,8 +80,10 @@ mod tests {
     /// A database at version 0, with two members and a to-do of each.
     async fn two_members_with_a_todo_each(backend: Backend) -> TestDatabase {
         let db = backend.database_at(registry(), 0).await;
-        db.sql("INSERT INTO members (email) VALUES ('ada@example.org'), ('grace@example.org')").await;
-        db.sql("INSERT INTO todos (member_id, task) SELECT id, 'write to ' || email FROM members").await;
+        db.sql("INSERT INTO members (email) VALUES ('ada@example.org'), ('grace@example.org')")
+            .await;
+        db.sql("INSERT INTO todos (member_id, task) SELECT id, 'write to ' || email FROM members")
+            .await;
         db
     }
 

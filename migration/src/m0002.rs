@@ -30,7 +30,8 @@ impl MigrationTrait for Migration {
 
 /// The default gives every to-do of before its value, and lets SQLite add a column that is not null.
 async fn add_priority(db: &Database) -> Result<(), DbErr> {
-    let priority = small_integer("priority").default(0).check(Expr::col("priority").between(0, 2)).take();
+    let priority =
+        small_integer("priority").default(0).check(Expr::col("priority").between(0, 2)).take();
     db.schema().alter_table(Table::alter().table("todos").add_column(priority).take()).await
 }
 
@@ -73,7 +74,10 @@ mod tests {
         let db = backend.database_before(registry(), 2).await;
         db.sql("INSERT INTO members (email) VALUES ('ada@example.org')").await;
         for task in tasks {
-            db.sql(&format!("INSERT INTO todos (member_id, task) SELECT id, '{task}' FROM members")).await;
+            db.sql(&format!(
+                "INSERT INTO todos (member_id, task) SELECT id, '{task}' FROM members"
+            ))
+            .await;
         }
         db
     }

@@ -262,7 +262,8 @@ fn an_env_file_names_the_database() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("test.env");
     let database = dir.path().join("named.sqlite");
-    std::fs::write(&file, format!("DATABASE_URL=\"sqlite://{}?mode=rwc\"\n", database.display())).unwrap();
+    std::fs::write(&file, format!("DATABASE_URL=\"sqlite://{}?mode=rwc\"\n", database.display()))
+        .unwrap();
 
     let app = App::start_without_url(&["--env-file", file.to_str().unwrap()]);
 
@@ -277,7 +278,10 @@ fn without_any_configuration_the_database_is_a_file_in_the_working_directory() {
     ada(&app);
     assert!(app.dir().join("database.sqlite").exists());
     let log = app.stop();
-    assert!(log.contains("the database is the default, sqlite://database.sqlite?mode=rwc"), "{log}");
+    assert!(
+        log.contains("the database is the default, sqlite://database.sqlite?mode=rwc"),
+        "{log}"
+    );
 }
 
 #[test]

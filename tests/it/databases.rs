@@ -138,7 +138,8 @@ on_every_backend! {
 #[test]
 fn a_variable_that_is_empty_counts_as_not_set_but_for_the_databases() {
     let cli = MigrationCli::new();
-    let variables = ["ONEROW_TO", "ONEROW_FORMAT", "ONEROW_QUIET", "ONEROW_MAX_TRIES", "ONEROW_ENV_FILE"];
+    let variables =
+        ["ONEROW_TO", "ONEROW_FORMAT", "ONEROW_QUIET", "ONEROW_MAX_TRIES", "ONEROW_ENV_FILE"];
     let cli = variables.into_iter().fold(cli, |cli, variable| cli.env(variable, ""));
 
     assert!(cli.run(&["up"]).done().ends_with("from version -1 to version 2\n"));
@@ -157,12 +158,15 @@ async fn who_may_not_create_a_database_does_not_reset_one() {
     admin.execute_unprepared("CREATE ROLE owner LOGIN PASSWORD 'hunter2'").await.unwrap();
     admin.execute_unprepared("CREATE DATABASE owned OWNER owner").await.unwrap();
     admin.disconnect().await.unwrap();
-    let cli = MigrationCli::on(&format!("postgres://owner:hunter2@127.0.0.1:{}/owned", server.port()));
+    let cli =
+        MigrationCli::on(&format!("postgres://owner:hunter2@127.0.0.1:{}/owned", server.port()));
 
     let complaint = cli.run(&["reset", "--yes"]).failed(1);
 
     assert!(
-        complaint.contains("was not dropped; nothing was changed\n  do it as a user with the right CREATEDB"),
+        complaint.contains(
+            "was not dropped; nothing was changed\n  do it as a user with the right CREATEDB"
+        ),
         "{complaint}"
     );
     // It is there, which needs no right.
@@ -263,7 +267,8 @@ fn who_waits_for_a_server_that_does_not_come_is_told_so() {
 
     assert!(started.elapsed() >= Duration::from_secs(1));
     assert!(
-        complaint.starts_with("waiting for 127.0.0.1:1/tozo\nerror: waited 1 s for 127.0.0.1:1/tozo"),
+        complaint
+            .starts_with("waiting for 127.0.0.1:1/tozo\nerror: waited 1 s for 127.0.0.1:1/tozo"),
         "{complaint}"
     );
 }
@@ -295,7 +300,10 @@ fn each_shell_gets_its_completions_and_man_its_pages() {
 
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let script = cli.run(&["completions", shell]).done();
-        assert!(script.contains("migration") && script.contains("wait-for-server"), "{shell}: {script}");
+        assert!(
+            script.contains("migration") && script.contains("wait-for-server"),
+            "{shell}: {script}"
+        );
     }
     cli.run(&["man", "pages"]).done();
     let page = std::fs::read_to_string(cli.dir().join("pages/migration-up.1")).unwrap();
@@ -308,13 +316,15 @@ const OVERRIDES: [&str; 4] = ["--yes", "--force", "--out-of-order", "--beside-ot
 #[test]
 fn every_option_has_a_variable_unless_it_overrides_a_safety_check() {
     let cli = MigrationCli::new();
-    let commands =
-        ["up", "status", "version", "check", "wait", "create", "drop", "reset", "adopt", "baseline"];
+    let commands = [
+        "up", "status", "version", "check", "wait", "create", "drop", "reset", "adopt", "baseline",
+    ];
     let mut overrides = 0;
     for command in commands {
         let help = cli.run(&[command, "--help"]).done();
-        let options =
-            help.split("\n  ").filter(|text| text.trim_start().starts_with('-') && !text.contains("--help"));
+        let options = help
+            .split("\n  ")
+            .filter(|text| text.trim_start().starts_with('-') && !text.contains("--help"));
         for option in options {
             let rest = &help[help.find(option).unwrap()..];
             let until = rest[2..].find("\n      --").map_or(rest.len(), |at| at + 2);
@@ -347,7 +357,10 @@ fn create_makes_the_folder_of_a_file_and_up_says_that_it_is_missing() {
 
     for command in ["up", "status", "version", "check"] {
         let complaint = cli.run(&[command]).failed(1);
-        assert!(complaint.contains("caused by: there is no folder data/of\n"), "{command}: {complaint}");
+        assert!(
+            complaint.contains("caused by: there is no folder data/of\n"),
+            "{command}: {complaint}"
+        );
         assert!(complaint.ends_with("-- create\n"), "{command}: {complaint}");
     }
     assert_eq!(cli.run(&["create"]).done(), "created the database ./data/of/app.sqlite\n");

@@ -6,6 +6,7 @@ use std::{
     path::Path,
 };
 
+use onerow::ErrorKind;
 use onerow_testing::{Backend, PostgresServer};
 use tempfile::TempDir;
 
@@ -138,15 +139,13 @@ fn what_a_page_quotes_stands_in_the_repository() {
 #[test]
 fn the_guide_has_a_way_out_of_every_error() {
     let guide = page("docs/guide.md");
-    for source in ["onerow/src/error.rs", "onerow/src/cli/failure.rs"] {
-        let source = page(source);
-        let kinds = source.split("fn kind(&self)").nth(1).unwrap().split("\n    }\n").next().unwrap();
-        let kinds: Vec<_> =
-            kinds.split("=> \"").skip(1).map(|kind| kind.split('"').next().unwrap()).collect();
-        assert!(kinds.len() > 5);
-        for kind in kinds {
-            // This is the result of `check`, which has exit codes of its own.
-            assert!(kind == "not_current" || guide.contains(&format!("`{kind}`")), "{kind}");
-        }
+    let source = page("crates/onerow-cli/src/command_error.rs");
+    let kinds = source.split("fn kind(&self)").nth(1).unwrap().split("\n    }\n").next().unwrap();
+    let kinds: Vec<_> =
+        kinds.split("=> \"").skip(1).map(|kind| kind.split('"').next().unwrap()).collect();
+    assert!(kinds.len() > 5);
+    for kind in kinds.into_iter().chain(ErrorKind::ALL.iter().map(|kind| kind.as_str())) {
+        // This is the result of `check`, which has exit codes of its own.
+        assert!(kind == "not_current" || guide.contains(&format!("`{kind}`")), "{kind}");
     }
 }

@@ -187,7 +187,8 @@ async fn what_the_server_has_to_say_is_shown_as_progress() {
     let db = Backend::Postgres.empty_database().await;
     let up = async |options: &[&str]| {
         db.sql("DROP TABLE IF EXISTS plain, schema_migration").await;
-        let outcome = MigrationCli::of_subject(db.url(), "speaks").run(&[options, &["up"]].concat());
+        let outcome =
+            MigrationCli::of_subject(db.url(), "speaks").run(&[options, &["up"]].concat());
         assert_eq!(outcome.code, Some(0), "{outcome:?}");
         outcome.said().to_owned()
     };
@@ -199,7 +200,10 @@ async fn what_the_server_has_to_say_is_shown_as_progress() {
     assert_eq!(up(&["--quiet"]).await, "");
     assert_eq!(up(&["--format", "json"]).await, "");
     // onerow itself gives the server nothing to say.
-    assert_eq!(MigrationCli::on(Backend::Postgres.empty_database().await.url()).run(&["up"]).said(), "");
+    assert_eq!(
+        MigrationCli::on(Backend::Postgres.empty_database().await.url()).run(&["up"]).said(),
+        ""
+    );
 }
 
 #[test]
@@ -210,7 +214,11 @@ fn an_empty_database_url_is_refused_wherever_it_stands() {
         let quoted = named(&format!("\"{empty}\""));
         let cases = [
             (MigrationCli::on(empty), &[][..]),
-            (MigrationCli::on(empty).file(".env", "DATABASE_URL=sqlite://other.sqlite?mode=rwc\n"), &[]),
+            (
+                MigrationCli::on(empty)
+                    .file(".env", "DATABASE_URL=sqlite://other.sqlite?mode=rwc\n"),
+                &[],
+            ),
             (file(&quoted), &[]),
             (file(&quoted), &["--env-file", "test.env"]),
             (MigrationCli::new(), &["--database-url", empty]),
@@ -237,7 +245,8 @@ fn an_empty_database_url_is_refused_wherever_it_stands() {
 #[test]
 fn a_file_named_dot_env_is_read_here_and_above_and_whatever_is_set_wins() {
     let content = |name: &str| format!("DATABASE_URL=sqlite://{name}.sqlite?mode=rwc\n");
-    let cli = MigrationCli::new().file(".env", &content("above")).file("named.env", &content("named"));
+    let cli =
+        MigrationCli::new().file(".env", &content("above")).file("named.env", &content("named"));
     let below = "mkdir -p a/b && cd a/b && migration -q up >/dev/null && ls";
     assert_eq!(cli.shell(below).done(), "above.sqlite\n");
     let nearer = "cp named.env a/.env && cd a/b && migration -q up >/dev/null && ls";
@@ -254,13 +263,23 @@ fn a_file_named_dot_env_is_read_here_and_above_and_whatever_is_set_wins() {
 #[test]
 fn an_environment_file_that_does_not_parse_is_named_and_not_repeated() {
     let good = "DATABASE_URL=sqlite://database.sqlite?mode=rwc\n";
-    for broken in ["PASSWORD hunter2", "PASSWORD=\"hunter2", "PASSWORD=hunter2 hunter2 # no", "hunter2"] {
+    for broken in
+        ["PASSWORD hunter2", "PASSWORD=\"hunter2", "PASSWORD=hunter2 hunter2 # no", "hunter2"]
+    {
         let content = format!("{good}{broken}\n");
         let cli = MigrationCli::new().file(".env", &content).file("test.env", &content);
-        for (args, file) in [(&["up"][..], "/.env"), (&["--env-file", "test.env", "up"], "test.env")] {
+        for (args, file) in
+            [(&["up"][..], "/.env"), (&["--env-file", "test.env", "up"], "test.env")]
+        {
             let complaint = cli.run(args).failed(2);
-            assert!(complaint.contains("cannot read the environment file"), "{broken}: {complaint}");
-            assert!(complaint.contains(file) && !complaint.contains("hunter2"), "{broken}: {complaint}");
+            assert!(
+                complaint.contains("cannot read the environment file"),
+                "{broken}: {complaint}"
+            );
+            assert!(
+                complaint.contains(file) && !complaint.contains("hunter2"),
+                "{broken}: {complaint}"
+            );
         }
         assert!(!cli.dir().join("database.sqlite").exists());
     }
@@ -269,9 +288,15 @@ fn an_environment_file_that_does_not_parse_is_named_and_not_repeated() {
 #[test]
 fn a_command_names_the_database_first_without_its_password() {
     let cli = MigrationCli::on("postgresql://tozo:hunter2@127.0.0.1:1/shop");
-    for args in
-        [&["up"][..], &["status"], &["version"], &["check"], &["adopt"], &["create"], &["drop", "--yes"]]
-    {
+    for args in [
+        &["up"][..],
+        &["status"],
+        &["version"],
+        &["check"],
+        &["adopt"],
+        &["create"],
+        &["drop", "--yes"],
+    ] {
         let outcome = cli.run(args);
         let first = outcome.stderr.lines().next();
         assert_eq!(first, Some("database: 127.0.0.1:1/shop as tozo"), "{args:?}: {outcome:?}");
@@ -289,7 +314,9 @@ fn a_command_names_the_database_first_without_its_password() {
 #[test]
 fn no_piece_of_a_password_that_is_not_encoded_is_printed() {
     // In two pieces, either of which would pass for a host, a port, a database or a user.
-    for between in ["@", "/", "?", "#", ":", "%", "%zz", "@x/", "/@", "?@", "#@", ":/", "&", "[", "\\"] {
+    for between in
+        ["@", "/", "?", "#", ":", "%", "%zz", "@x/", "/@", "?@", "#@", ":/", "&", "[", "\\"]
+    {
         for (left, right) in [("hunter", "secret"), ("12", "34secret"), ("secret", "")] {
             let url = format!("postgres://tozo:{left}{between}{right}@127.0.0.1:1/tozo");
             complain_without(&url, &["--format=text"], &["hunter", "secret"]);
@@ -319,14 +346,18 @@ fn complain_without(url: &str, formats: &[&str], secrets: &[&str]) {
         assert_ne!(outcome.code, Some(0), "{url}: {outcome:?}");
         let printed = format!("{}{}", outcome.stdout, outcome.stderr);
         assert!(!secrets.iter().any(|secret| printed.contains(secret)), "{url}: {printed}");
-        assert!(printed.contains("percent-encoded") || url.starts_with("sqlite"), "{url}: {printed}");
+        assert!(
+            printed.contains("percent-encoded") || url.starts_with("sqlite"),
+            "{url}: {printed}"
+        );
     }
 }
 
 #[test]
 fn a_program_whose_main_names_no_default_database_has_none() {
     let cli = MigrationCli::of_subject("", "").unset("DATABASE_URL");
-    for command in ["up", "status", "version", "check", "wait", "create", "drop", "reset", "adopt"] {
+    for command in ["up", "status", "version", "check", "wait", "create", "drop", "reset", "adopt"]
+    {
         let complaint = cli.run(&[command]).failed(2);
         assert!(complaint.starts_with("error: no database is named"), "{complaint}");
     }
@@ -396,7 +427,23 @@ fn no_password_is_ever_printed() {
 
 #[test]
 fn a_server_that_is_not_there_is_an_error_with_its_address() {
-    let complaint = MigrationCli::on("postgresql://tozo:hunter2@127.0.0.1:1/tozo").run(&["up"]).failed(1);
+    let complaint =
+        MigrationCli::on("postgresql://tozo:hunter2@127.0.0.1:1/tozo").run(&["up"]).failed(1);
 
     assert!(complaint.starts_with("error: ") && complaint.contains("127.0.0.1"), "{complaint}");
+}
+
+/// An image has a copy of the program, and no cargo.
+#[test]
+fn the_next_step_names_the_program_as_it_can_be_called() {
+    let script = "export DATABASE_URL=sqlite:///nowhere/at/all.sqlite
+                  migration up; cp \"$(command -v migration)\" shop; ./shop up; CARGO=cargo ./shop up";
+
+    let said = MigrationCli::new().shell(script).stderr;
+
+    let steps: Vec<_> =
+        said.lines().filter_map(|line| Some(line.split_once("create it: ")?.1)).collect();
+    let expected =
+        ["cargo run -p migration -- create", "shop create", "cargo run -p shop -- create"];
+    assert_eq!(steps, expected, "{said}");
 }

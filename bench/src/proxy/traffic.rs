@@ -102,7 +102,8 @@ mod tests {
 
     #[test]
     fn an_answer_in_pieces_is_one_round_trip() {
-        let traffic = traffic(&[(Side::Client, b"ask"), (Side::Server, COMPLETE), (Side::Server, READY)]);
+        let traffic =
+            traffic(&[(Side::Client, b"ask"), (Side::Server, COMPLETE), (Side::Server, READY)]);
         assert_eq!((traffic.round_trips, traffic.statements), (1, 1));
         assert_eq!((traffic.client_bytes, traffic.server_bytes, traffic.bytes()), (3, 11, 14));
     }
@@ -110,7 +111,8 @@ mod tests {
     #[test]
     fn messages_that_are_sent_together_are_one_round_trip() {
         let answer = [COMPLETE, COMPLETE, READY].concat();
-        let traffic = traffic(&[(Side::Client, b"begin"), (Side::Client, b"ask"), (Side::Server, &answer)]);
+        let traffic =
+            traffic(&[(Side::Client, b"begin"), (Side::Client, b"ask"), (Side::Server, &answer)]);
         assert_eq!((traffic.round_trips, traffic.statements), (1, 2));
     }
 

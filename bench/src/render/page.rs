@@ -53,8 +53,9 @@ impl Page {
     /// The first column is text, and the others are figures.
     pub fn table(&mut self, head: &[&str], rows: &[Vec<String>]) {
         self.text += &line(head.iter().copied());
-        self.text +=
-            &line(head.iter().enumerate().map(|(column, _)| if column == 0 { "---" } else { "--:" }));
+        self.text += &line(
+            head.iter().enumerate().map(|(column, _)| if column == 0 { "---" } else { "--:" }),
+        );
         for row in rows {
             self.text += &line(row.iter().map(String::as_str));
         }
@@ -65,10 +66,13 @@ impl Page {
     pub fn comparison(&mut self, head: &str, comparison: &Comparison, unit: Unit) {
         let head: Vec<&str> =
             [head].into_iter().chain(comparison.columns.iter().map(String::as_str)).collect();
-        let best: Vec<_> = (0..comparison.columns.len()).map(|column| comparison.best(column)).collect();
+        let best: Vec<_> =
+            (0..comparison.columns.len()).map(|column| comparison.best(column)).collect();
         let rows = comparison.rows.iter().map(|(subject, cells)| {
             let cells = cells.iter().zip(&best).map(|(cell, best)| match cell {
-                Some(summary) if *best == Some(*subject) => format!("**{}**", unit.with_spread(*summary)),
+                Some(summary) if *best == Some(*subject) => {
+                    format!("**{}**", unit.with_spread(*summary))
+                }
                 Some(summary) => unit.with_spread(*summary),
                 None => "–".to_owned(),
             });

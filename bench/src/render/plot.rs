@@ -142,8 +142,8 @@ fn draw_lines(lines: &Lines, area: &Area<'_>) -> Result<()> {
 
 /// A range that holds all values, with some room.
 fn around(values: impl Iterator<Item = f64>) -> (f64, f64) {
-    let (low, high) =
-        values.fold((f64::INFINITY, 0.0_f64), |(low, high), value| (low.min(value), high.max(value)));
+    let (low, high) = values
+        .fold((f64::INFINITY, 0.0_f64), |(low, high), value| (low.min(value), high.max(value)));
     if low.is_finite() { (low / 1.3, high * 1.3) } else { (1.0, 10.0) }
 }
 
@@ -160,7 +160,8 @@ impl Bars {
 
 fn draw_bars(bars: &Bars, area: &Area<'_>) -> Result<()> {
     let last = bars.values.len().saturating_sub(1);
-    let most = bars.values.iter().map(|(_, value)| *value).fold(0.0, f64::max).max(f64::MIN_POSITIVE);
+    let most =
+        bars.values.iter().map(|(_, value)| *value).fold(0.0, f64::max).max(f64::MIN_POSITIVE);
     let name_of = |place: Option<usize>| {
         place
             .and_then(|place| bars.values.get(place))

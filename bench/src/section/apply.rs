@@ -69,10 +69,18 @@ impl Section for Apply {
             "Time of applying, relative to the bare connection",
             plot::lines(&Kind::ALL.map(|kind| self.lines(kind)))?,
         );
-        page.comparison("PostgreSQL: round trips for each migration", &self.round_trips(), Unit::Count);
+        page.comparison(
+            "PostgreSQL: round trips for each migration",
+            &self.round_trips(),
+            Unit::Count,
+        );
         page.comparison("flushes of PostgreSQL's log", &self.flushes(Kind::Postgres), Unit::Count);
         if self.flushes.iter().any(|flushes| flushes.kind == Kind::Sqlite) {
-            page.comparison("`fsync` and `fdatasync` of SQLite", &self.flushes(Kind::Sqlite), Unit::Count);
+            page.comparison(
+                "`fsync` and `fdatasync` of SQLite",
+                &self.flushes(Kind::Sqlite),
+                Unit::Count,
+            );
         } else {
             page.paragraph("The flushes of SQLite were not counted: strace is not installed.");
         }
@@ -83,8 +91,10 @@ impl Section for Apply {
         let most = counts(&self.runs).last().copied().unwrap_or(0);
         let ratio = |kind| Some(self.ratio(kind, Subject::ONEROW, most)?.median);
         let flushes = |kind, count| self.flushes_of(kind, Subject::ONEROW, count);
-        let log: Vec<i64> =
-            counts(&self.runs).into_iter().filter_map(|count| flushes(Kind::Postgres, count)).collect();
+        let log: Vec<i64> = counts(&self.runs)
+            .into_iter()
+            .filter_map(|count| flushes(Kind::Postgres, count))
+            .collect();
         vec![
             Goal::at_most(
                 "applying the most, PostgreSQL: time relative to one message for each",
@@ -111,7 +121,8 @@ impl Section for Apply {
                 self.round_trips_each(Subject::ONEROW),
             ),
             Goal {
-                what: "applying, PostgreSQL: flushes of the log, from few migrations to many".into(),
+                what: "applying, PostgreSQL: flushes of the log, from few migrations to many"
+                    .into(),
                 wanted: "no growth with their number".into(),
                 found: log.first().zip(log.last()).map(|(few, many)| Found {
                     text: log.iter().map(i64::to_string).collect::<Vec<_>>().join(", "),
@@ -124,9 +135,17 @@ impl Section for Apply {
 }
 
 impl Apply {
-    async fn time(&mut self, bench: &Bench, world: &World, count: u16, repetitions: usize) -> Result<()> {
-        let all: Vec<_> =
-            subjects().into_iter().flat_map(|subject| Kind::ALL.map(|kind| (kind, subject))).collect();
+    async fn time(
+        &mut self,
+        bench: &Bench,
+        world: &World,
+        count: u16,
+        repetitions: usize,
+    ) -> Result<()> {
+        let all: Vec<_> = subjects()
+            .into_iter()
+            .flat_map(|subject| Kind::ALL.map(|kind| (kind, subject)))
+            .collect();
         for (kind, subject) in interleaved(&all, repetitions, &mut Bench::rng()) {
             let place = world.create_in_peace(kind).await?;
             let outcome = bench.programs.run(subject, &place.url, count).await;
@@ -137,7 +156,13 @@ impl Apply {
     }
 
     /// What passes through the proxy, and how often the log is flushed meanwhile.
-    async fn count(&mut self, bench: &Bench, world: &World, subject: Subject, count: u16) -> Result<()> {
+    async fn count(
+        &mut self,
+        bench: &Bench,
+        world: &World,
+        subject: Subject,
+        count: u16,
+    ) -> Result<()> {
         let place = world.create_in_peace(Kind::Postgres).await?;
         let proxy = Proxy::start(world.server.port(), Duration::ZERO).await?;
         let before = world.server.log_flushes().await?;
@@ -151,7 +176,13 @@ impl Apply {
         world.remove(place).await
     }
 
-    async fn trace(&mut self, bench: &Bench, world: &World, subject: Subject, count: u16) -> Result<()> {
+    async fn trace(
+        &mut self,
+        bench: &Bench,
+        world: &World,
+        subject: Subject,
+        count: u16,
+    ) -> Result<()> {
         let place = world.create(Kind::Sqlite).await?;
         let summary = NamedTempFile::new()?;
         let mut command = bench.programs.traced(subject, &place.url, count, summary.path());
@@ -164,15 +195,17 @@ impl Apply {
 
     /// Over the limit that the tools of that database are held to.
     fn ratio(&self, kind: Kind, subject: Subject, count: u16) -> Option<Summary> {
-        let of = |subject| summary(&self.runs, kind, subject, count, |reading| reading.migrate_seconds);
+        let of =
+            |subject| summary(&self.runs, kind, subject, count, |reading| reading.migrate_seconds);
         Some(of(subject)?.times(1.0 / of(limit(kind))?.median))
     }
 
     fn lines(&self, kind: Kind) -> Lines {
         let series = super::subjects(&self.runs, kind).into_iter().map(|subject| {
             let points = counts(&self.runs).into_iter();
-            let points =
-                points.filter_map(|count| Some((f64::from(count), self.ratio(kind, subject, count)?.median)));
+            let points = points.filter_map(|count| {
+                Some((f64::from(count), self.ratio(kind, subject, count)?.median))
+            });
             (subject, points.collect())
         });
         Lines {
@@ -188,12 +221,14 @@ impl Apply {
 
     /// Without what a run costs beside its migrations: the difference of two runs.
     fn round_trips_each(&self, subject: Subject) -> Option<f64> {
-        let mut of: Vec<&Counted> = self.counts.iter().filter(|count| count.subject == subject).collect();
+        let mut of: Vec<&Counted> =
+            self.counts.iter().filter(|count| count.subject == subject).collect();
         of.sort_by_key(|count| count.count);
         let (few, many) = (of.first()?, of.last()?);
         let migrations = f64::from(many.count - few.count);
-        (migrations > 0.0)
-            .then(|| (many.migration.round_trips as f64 - few.migration.round_trips as f64) / migrations)
+        (migrations > 0.0).then(|| {
+            (many.migration.round_trips as f64 - few.migration.round_trips as f64) / migrations
+        })
     }
 
     fn round_trips(&self) -> Comparison {
@@ -222,8 +257,14 @@ impl Apply {
 }
 
 fn subjects() -> Vec<Subject> {
-    let grouped = [Tool::SeaOrmMigration, Tool::Refinery].map(|tool| Subject { tool, mode: Mode::Grouped });
-    Tool::MIGRATORS.map(Tool::usual).into_iter().chain(grouped).chain([Subject::EACH, Subject::ONE]).collect()
+    let grouped =
+        [Tool::SeaOrmMigration, Tool::Refinery].map(|tool| Subject { tool, mode: Mode::Grouped });
+    Tool::MIGRATORS
+        .map(Tool::usual)
+        .into_iter()
+        .chain(grouped)
+        .chain([Subject::EACH, Subject::ONE])
+        .collect()
 }
 
 /// What costs the least of what keeps each migration whole: PostgreSQL is told of one at a time, SQLite of all at once.
@@ -243,8 +284,13 @@ fn flushes_in(path: &Path) -> Result<Option<i64>> {
 fn sum_of_calls(summary: &str) -> Option<i64> {
     let header = summary.lines().next()?;
     let end = header.find("calls")? + "calls".len();
-    let lines = summary.lines().filter(|line| line.ends_with("fsync") || line.ends_with("fdatasync"));
-    Some(lines.filter_map(|line| line.get(..end)?.split_whitespace().last()?.parse::<i64>().ok()).sum())
+    let lines =
+        summary.lines().filter(|line| line.ends_with("fsync") || line.ends_with("fdatasync"));
+    Some(
+        lines
+            .filter_map(|line| line.get(..end)?.split_whitespace().last()?.parse::<i64>().ok())
+            .sum(),
+    )
 }
 
 #[cfg(test)]

@@ -70,7 +70,8 @@ impl Section for Build {
 
             eprintln!("build: {}", tool.name());
             let crates = self::crates(tool, Features::Postgres).await?;
-            let built = if bench.is_quick { None } else { Some(build(tool, Features::Postgres).await?) };
+            let built =
+                if bench.is_quick { None } else { Some(build(tool, Features::Postgres).await?) };
             let (seconds, bytes) = built.unzip();
             programs.push(Program { tool, features: Features::Postgres, crates, seconds, bytes });
         }
@@ -83,7 +84,8 @@ impl Section for Build {
     fn page(&self) -> Result<Page> {
         let mut page = Page::default();
         let rows = Tool::ALL.map(|tool| {
-            let (postgres, both) = (self.of(tool, Features::Postgres), self.of(tool, Features::Both));
+            let (postgres, both) =
+                (self.of(tool, Features::Postgres), self.of(tool, Features::Both));
             vec![
                 tool.name().to_owned(),
                 written(postgres.map(|program| program.crates as f64), Unit::Count),
@@ -93,7 +95,10 @@ impl Section for Build {
                 written(size(both), Unit::Mebibytes),
             ]
         });
-        page.table(&["", "PostgreSQL: crates", "clean build", "stripped", "both: crates", "stripped"], &rows);
+        page.table(
+            &["", "PostgreSQL: crates", "clean build", "stripped", "both: crates", "stripped"],
+            &rows,
+        );
         if let Some(defaults) = self.of(Tool::SeaOrmMigration, Features::Defaults) {
             page.paragraph(&format!(
                 "With its default features, which bring its command line, sea-orm-migration is {} crates.",
@@ -109,7 +114,9 @@ impl Section for Build {
         let ours = self.of(Tool::Onerow, Features::Both);
         let theirs = self.of(Tool::SeaOrmMigration, Features::Defaults);
         vec![Goal {
-            what: "crates with both drivers, no more than sea-orm-migration has with default features".into(),
+            what:
+                "crates with both drivers, no more than sea-orm-migration has with default features"
+                    .into(),
             wanted: theirs.map_or_else(String::new, |theirs| format!("at most {}", theirs.crates)),
             found: ours.zip(theirs).map(|(ours, theirs)| Found {
                 text: ours.crates.to_string(),
@@ -178,7 +185,8 @@ fn written(value: Option<f64>, unit: Unit) -> String {
 /// How long a build from nothing takes, and how large the program is.
 async fn build(tool: Tool, features: Features) -> Result<(f64, u64)> {
     let dir = TempDir::new()?;
-    let mut command = cargo(&["build", "--release", "--quiet", "--jobs", "2", "--package", tool.program()]);
+    let mut command =
+        cargo(&["build", "--release", "--quiet", "--jobs", "2", "--package", tool.program()]);
     command.args(features.arguments()).arg("--target-dir").arg(dir.path());
     let started = Instant::now();
     ensure!(command.status().await?.success(), "{} does not compile", tool.program());
@@ -192,7 +200,8 @@ fn size_of(program: &Path) -> Result<u64> {
 
 /// How many crates are compiled, for the program and for its build.
 async fn crates(tool: Tool, features: Features) -> Result<usize> {
-    let arguments = ["tree", "--prefix", "none", "--edges", "normal,build", "--package", tool.program()];
+    let arguments =
+        ["tree", "--prefix", "none", "--edges", "normal,build", "--package", tool.program()];
     let output = cargo(&arguments).args(features.arguments()).output().await?;
     ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     Ok(count_crates(&String::from_utf8_lossy(&output.stdout), tool.program()))

@@ -61,9 +61,11 @@ impl Section for Delay {
     fn page(&self) -> Result<Page> {
         let mut page = Page::default();
         let comparison = |value: fn(Reading) -> f64| {
-            let rows = Tool::ALL
-                .map(|tool| (tool.usual(), vec![self.nothing(tool, value), self.apply(tool, value)]));
-            let columns = vec![format!("nothing to do with {NOTHING}"), format!("applying {APPLY}")];
+            let rows = Tool::ALL.map(|tool| {
+                (tool.usual(), vec![self.nothing(tool, value), self.apply(tool, value)])
+            });
+            let columns =
+                vec![format!("nothing to do with {NOTHING}"), format!("applying {APPLY}")];
             Comparison { columns, rows: rows.into() }
         };
         let whole = comparison(|reading| reading.connect_seconds + reading.migrate_seconds);

@@ -84,8 +84,10 @@ impl Section for Kills {
         vec![Goal {
             what: "killed runs that the next run finishes, on both databases".into(),
             wanted: "all".into(),
-            found: (all > 0)
-                .then(|| Found { text: format!("{finished} of {all}"), is_reached: finished == all }),
+            found: (all > 0).then(|| Found {
+                text: format!("{finished} of {all}"),
+                is_reached: finished == all,
+            }),
         }]
     }
 }
@@ -142,7 +144,13 @@ async fn length(bench: &Bench, world: &World, kind: Kind, tool: Tool) -> Result<
 }
 
 /// None if the run was over before.
-async fn kill(bench: &Bench, world: &World, kind: Kind, tool: Tool, after: Duration) -> Result<Option<Kill>> {
+async fn kill(
+    bench: &Bench,
+    world: &World,
+    kind: Kind,
+    tool: Tool,
+    after: Duration,
+) -> Result<Option<Kill>> {
     let place = world.create(kind).await?;
     let mut child = start(&mut bench.programs.command(tool.usual(), &place.url, MIGRATIONS))?;
     sleep(after).await;

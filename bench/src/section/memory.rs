@@ -20,11 +20,13 @@ pub fn page(nothing: &Nothing) -> Result<Page> {
         return Ok(Page::default());
     };
     let rows = Tool::ALL.map(|tool| {
-        let cells = Kind::ALL
-            .map(|kind| summary(&nothing.runs, kind, tool.usual(), most, |reading| reading.peak_kib as f64));
+        let cells = Kind::ALL.map(|kind| {
+            summary(&nothing.runs, kind, tool.usual(), most, |reading| reading.peak_kib as f64)
+        });
         (tool.usual(), cells.into())
     });
-    let peak = Comparison { columns: Kind::ALL.map(|kind| kind.to_string()).into(), rows: rows.into() };
+    let peak =
+        Comparison { columns: Kind::ALL.map(|kind| kind.to_string()).into(), rows: rows.into() };
     let mut page = Page::default();
     page.comparison(&format!("peak with {most} registered"), &peak, Unit::Mebibytes);
     let panels = [0, 1].map(|column| Bars {

@@ -69,7 +69,8 @@ fn summary(
     count: u16,
     value: impl Fn(Reading) -> f64,
 ) -> Option<Summary> {
-    let runs = runs.iter().filter(|run| (run.kind, run.subject, run.count) == (kind, subject, count));
+    let runs =
+        runs.iter().filter(|run| (run.kind, run.subject, run.count) == (kind, subject, count));
     Summary::of(runs.filter_map(|run| run.outcome.reading()).map(value))
 }
 
@@ -121,7 +122,8 @@ fn failures(runs: &[Run]) -> Vec<String> {
                 }
             }
             if failed > 0 {
-                sentences.push(format!("{kind}: {failed} of {all} runs of {subject} failed: `{why}`"));
+                sentences
+                    .push(format!("{kind}: {failed} of {all} runs of {subject} failed: `{why}`"));
             }
         }
     }

@@ -69,10 +69,14 @@ impl Section for Nothing {
 
     fn goals(&self) -> Vec<Goal> {
         let ours = self.counts.iter().filter(|count| count.subject == Subject::ONEROW);
-        let most = ours.map(|count| (count.migration.statements, count.migration.round_trips)).max();
+        let most =
+            ours.map(|count| (count.migration.statements, count.migration.round_trips)).max();
         let worst = |kind| {
             let ratios = counts(&self.runs).into_iter().filter_map(|count| {
-                Some(self.time_of(kind, Tool::Onerow, count)? / self.time_of(kind, Tool::Limit, count)?)
+                Some(
+                    self.time_of(kind, Tool::Onerow, count)?
+                        / self.time_of(kind, Tool::Limit, count)?,
+                )
             });
             ratios.reduce(f64::max)
         };
@@ -171,9 +175,9 @@ impl Nothing {
 
     fn lines(&self, kind: Kind) -> Lines {
         let series = Tool::ALL.map(|tool| {
-            let points = counts(&self.runs)
-                .into_iter()
-                .filter_map(|count| Some((f64::from(count), self.time_of(kind, tool, count)? * 1000.0)));
+            let points = counts(&self.runs).into_iter().filter_map(|count| {
+                Some((f64::from(count), self.time_of(kind, tool, count)? * 1000.0))
+            });
             (tool.usual(), points.collect())
         });
         let connecting = match kind {
@@ -193,7 +197,9 @@ impl Nothing {
         let many = self.counts.iter().map(|count| count.count).max().unwrap_or(0);
         let (few_head, many_head) = (format!("bytes at {few}"), format!("bytes at {many}"));
         let rows = Tool::ALL.into_iter().filter_map(|tool| {
-            let of = |count| self.counts.iter().find(|of| (of.subject, of.count) == (tool.usual(), count));
+            let of = |count| {
+                self.counts.iter().find(|of| (of.subject, of.count) == (tool.usual(), count))
+            };
             let (few, many) = (of(few)?, of(many)?);
             Some(vec![
                 tool.name().to_owned(),
@@ -223,7 +229,13 @@ fn whole(reading: Reading) -> f64 {
 }
 
 /// None if all is applied, or what became of the program.
-async fn apply(bench: &Bench, tool: Tool, place: &Place, before: u16, count: u16) -> Result<Option<Outcome>> {
+async fn apply(
+    bench: &Bench,
+    tool: Tool,
+    place: &Place,
+    before: u16,
+    count: u16,
+) -> Result<Option<Outcome>> {
     if tool != Tool::Limit {
         let outcome = bench.programs.run(tool.usual(), &place.url, count).await;
         return Ok(outcome.reading().is_none().then_some(outcome));

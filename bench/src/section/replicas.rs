@@ -70,9 +70,13 @@ impl Section for Replicas {
     async fn measure(bench: &Bench) -> Result<Self> {
         let world = World::new().await?;
         let (subjects, mut crowds) = (subjects(bench, &world).await?, Vec::new());
-        for &(processes, repetitions) in bench.scale(&[(1, 7), (10, 5), (50, 3)][..], &[(1, 2), (50, 1)]) {
+        for &(processes, repetitions) in
+            bench.scale(&[(1, 7), (10, 5), (50, 3)][..], &[(1, 2), (50, 1)])
+        {
             eprintln!("replicas: {processes} at once");
-            for subject in interleaved(&subjects.iter().collect::<Vec<_>>(), repetitions, &mut Bench::rng()) {
+            for subject in
+                interleaved(&subjects.iter().collect::<Vec<_>>(), repetitions, &mut Bench::rng())
+            {
                 crowds.push(subject.crowd(bench, &world, processes).await?);
             }
         }
@@ -92,15 +96,19 @@ impl Section for Replicas {
             Unit::Ratio,
         );
         let panels = Kind::ALL.map(|kind| self.bars(kind, most));
-        page.plot("replicas", "How many of the processes that start at once succeed", plot::bars(&panels)?);
+        page.plot(
+            "replicas",
+            "How many of the processes that start at once succeed",
+            plot::bars(&panels)?,
+        );
         Ok(page)
     }
 
     fn goals(&self) -> Vec<Goal> {
         let most = self.sizes().last().copied().unwrap_or(0);
         let worst = |kind| {
-            let ratios =
-                [State::Empty, State::Current].map(|state| self.ratio(kind, state, Tool::Onerow, most));
+            let ratios = [State::Empty, State::Current]
+                .map(|state| self.ratio(kind, state, Tool::Onerow, most));
             ratios.into_iter().try_fold(0.0, |worst: f64, ratio| Some(worst.max(ratio?.median)))
         };
         let beside_bare = |kind| {
@@ -108,20 +116,34 @@ impl Section for Replicas {
             Some(of(Tool::Onerow)?.median / of(Tool::Limit)?.median)
         };
         let alone = "the most replicas at once, until all are ready, relative to one alone";
-        let bare = "the most replicas at once on a current database, relative to as many bare connections";
+        let bare =
+            "the most replicas at once on a current database, relative to as many bare connections";
         vec![
             Goal::at_most(format!("{alone}, PostgreSQL"), 1.5, Unit::Ratio, worst(Kind::Postgres)),
             Goal::at_most(format!("{alone}, SQLite"), 1.5, Unit::Ratio, worst(Kind::Sqlite)),
-            Goal::at_most(format!("{bare}, PostgreSQL"), 1.5, Unit::Ratio, beside_bare(Kind::Postgres)),
+            Goal::at_most(
+                format!("{bare}, PostgreSQL"),
+                1.5,
+                Unit::Ratio,
+                beside_bare(Kind::Postgres),
+            ),
             Goal::at_most(format!("{bare}, SQLite"), 1.5, Unit::Ratio, beside_bare(Kind::Sqlite)),
         ]
     }
 }
 
 impl Replicas {
-    fn of(&self, kind: Kind, state: State, tool: Tool, processes: usize) -> impl Iterator<Item = &Crowd> {
+    fn of(
+        &self,
+        kind: Kind,
+        state: State,
+        tool: Tool,
+        processes: usize,
+    ) -> impl Iterator<Item = &Crowd> {
         let key = (kind, state, tool, processes);
-        self.crowds.iter().filter(move |crowd| (crowd.kind, crowd.state, crowd.tool, crowd.processes) == key)
+        self.crowds
+            .iter()
+            .filter(move |crowd| (crowd.kind, crowd.state, crowd.tool, crowd.processes) == key)
     }
 
     /// From one up.
@@ -134,13 +156,16 @@ impl Replicas {
 
     /// Of all repetitions: how many succeeded, and of how many.
     fn succeeded(&self, kind: Kind, state: State, tool: Tool, processes: usize) -> (usize, usize) {
-        self.of(kind, state, tool, processes)
-            .fold((0, 0), |(succeeded, all), crowd| (succeeded + crowd.succeeded, all + crowd.processes))
+        self.of(kind, state, tool, processes).fold((0, 0), |(succeeded, all), crowd| {
+            (succeeded + crowd.succeeded, all + crowd.processes)
+        })
     }
 
     /// Until the last was ready, of the crowds in which all were.
     fn seconds(&self, kind: Kind, state: State, tool: Tool, processes: usize) -> Option<Summary> {
-        let whole = self.of(kind, state, tool, processes).filter(|crowd| crowd.succeeded == crowd.processes);
+        let whole = self
+            .of(kind, state, tool, processes)
+            .filter(|crowd| crowd.succeeded == crowd.processes);
         Summary::of(whole.filter_map(|crowd| crowd.seconds))
     }
 
@@ -151,7 +176,10 @@ impl Replicas {
 
     fn ratios(&self, processes: usize) -> Comparison {
         let rows = Tool::ALL.map(|tool| {
-            (tool.usual(), STATES.map(|(kind, state)| self.ratio(kind, state, tool, processes)).into())
+            (
+                tool.usual(),
+                STATES.map(|(kind, state)| self.ratio(kind, state, tool, processes)).into(),
+            )
         });
         Comparison {
             columns: STATES.map(|(kind, state)| format!("{kind}, {state}")).into(),
@@ -161,7 +189,8 @@ impl Replicas {
 
     fn table(&self, page: &mut Page, kind: Kind, state: State) {
         let sizes = self.sizes();
-        let tools = || Tool::ALL.into_iter().filter(|tool| self.succeeded(kind, state, *tool, 1).1 > 0);
+        let tools =
+            || Tool::ALL.into_iter().filter(|tool| self.succeeded(kind, state, *tool, 1).1 > 0);
         let succeeded = tools().map(|tool| {
             let cells = sizes.iter().map(|size| {
                 let (succeeded, all) = self.succeeded(kind, state, tool, *size);
@@ -175,7 +204,10 @@ impl Replicas {
             [head.as_str()].into_iter().chain(columns.iter().map(String::as_str)).collect();
         page.table(&heads, &succeeded.collect::<Vec<_>>());
         let rows = tools().map(|tool| {
-            (tool.usual(), sizes.iter().map(|size| self.seconds(kind, state, tool, *size)).collect())
+            (
+                tool.usual(),
+                sizes.iter().map(|size| self.seconds(kind, state, tool, *size)).collect(),
+            )
         });
         let times = Comparison { columns, rows: rows.collect() };
         page.comparison(
@@ -189,8 +221,10 @@ impl Replicas {
         let mut sentences = Vec::new();
         for kind in Kind::ALL {
             for tool in Tool::MIGRATORS {
-                let of = self.crowds.iter().filter(|crowd| (crowd.kind, crowd.tool) == (kind, tool));
-                let mut errors: Vec<&str> = of.flat_map(|crowd| &crowd.errors).map(String::as_str).collect();
+                let of =
+                    self.crowds.iter().filter(|crowd| (crowd.kind, crowd.tool) == (kind, tool));
+                let mut errors: Vec<&str> =
+                    of.flat_map(|crowd| &crowd.errors).map(String::as_str).collect();
                 errors.sort_unstable();
                 errors.dedup();
                 if let Some(error) = errors.first() {
@@ -266,8 +300,15 @@ async fn crowd(bench: &Bench, place: &Place, tool: Tool, state: State, processes
         let url = place.url.clone();
         running.spawn(async move { (outcome(child, &url).await, started.elapsed()) });
     }
-    let mut crowd =
-        Crowd { kind: place.kind, tool, state, processes, succeeded: 0, seconds: None, errors: Vec::new() };
+    let mut crowd = Crowd {
+        kind: place.kind,
+        tool,
+        state,
+        processes,
+        succeeded: 0,
+        seconds: None,
+        errors: Vec::new(),
+    };
     while let Some(Ok((outcome, after))) = running.join_next().await {
         match outcome {
             Outcome::Done(_) => {

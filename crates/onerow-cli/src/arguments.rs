@@ -103,7 +103,8 @@ fn with_default(command: Command, default: Option<&'static str>) -> Command {
 /// so the database's: what was meant to be there is missing, and nobody should be led to another
 /// database.
 fn without_empty_variables(command: Command) -> Command {
-    let is_empty = |arg: &Arg| arg.get_env().and_then(env::var_os).is_some_and(|value| value.is_empty());
+    let is_empty =
+        |arg: &Arg| arg.get_env().and_then(env::var_os).is_some_and(|value| value.is_empty());
     let clear = |arg: Arg| {
         if arg.get_id() != URL && is_empty(&arg) { arg.env(Resettable::Reset) } else { arg }
     };
@@ -119,8 +120,9 @@ fn load_files<P: Parser>() {
     // The variables have to be there when clap looks for them, so the file's name is found by a
     // parse of its own.
     let first = command.ignore_errors(true).try_get_matches();
-    let named =
-        first.ok().and_then(|matches| matches.try_get_one::<PathBuf>("env_file").ok().flatten().cloned());
+    let named = first
+        .ok()
+        .and_then(|matches| matches.try_get_one::<PathBuf>("env_file").ok().flatten().cloned());
     for file in named.into_iter().chain(dot_env()) {
         if let Err(reason) = load(&file) {
             wrong_call(&format!("cannot read the environment file {}: {reason}", file.display()));
@@ -156,5 +158,8 @@ where
 {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
     let colour = anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never;
-    tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(colour).with_filter(filter)
+    tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_ansi(colour)
+        .with_filter(filter)
 }

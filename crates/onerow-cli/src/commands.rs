@@ -152,8 +152,9 @@ pub(super) struct AdoptArgs {
 
 fn tools() -> impl TypedValueParser<Value = Tool> {
     let known = |name: String| Tool::ALL.into_iter().find(|tool| tool.name() == name);
-    PossibleValuesParser::new(Tool::ALL.map(Tool::name))
-        .map(move |name| known(name).unwrap_or_else(|| unreachable!("clap takes the names of tools alone")))
+    PossibleValuesParser::new(Tool::ALL.map(Tool::name)).map(move |name| {
+        known(name).unwrap_or_else(|| unreachable!("clap takes the names of tools alone"))
+    })
 }
 
 #[derive(Args)]

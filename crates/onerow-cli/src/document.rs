@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::failure::Failure;
+use super::command_error::CommandError;
 use onerow::{Adoption, Report, Status, module_name};
 
 #[derive(Serialize)]
@@ -113,7 +113,8 @@ impl<'a> TakenOver<'a> {
             replaces: &adopted.replaces,
         });
         let warnings = adoption.warnings.iter();
-        let warnings = warnings.map(|warning| Warning { kind: warning.kind(), message: warning.to_string() });
+        let warnings =
+            warnings.map(|warning| Warning { kind: warning.kind(), message: warning.to_string() });
         Self {
             tool: adoption.tool.as_ref().map(|(tool, _)| tool.to_string()),
             table: adoption.tool.as_ref().map(|(_, table)| table.as_str()),
@@ -166,16 +167,16 @@ struct ErrorDocument {
     exit_code: u8,
 }
 
-impl From<&Failure> for Failed {
-    fn from(failure: &Failure) -> Self {
+impl From<&CommandError> for Failed {
+    fn from(error: &CommandError) -> Self {
         Self {
             error: ErrorDocument {
-                kind: failure.kind(),
-                message: failure.to_string(),
-                causes: failure.causes(),
-                version: failure.version(),
-                next_step: failure.next_step(),
-                exit_code: failure.exit_code(),
+                kind: error.kind(),
+                message: error.to_string(),
+                causes: error.causes(),
+                version: error.version(),
+                next_step: error.next_step(),
+                exit_code: error.exit_code(),
             },
         }
     }

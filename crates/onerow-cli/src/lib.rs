@@ -19,7 +19,8 @@
 //! | `manage` | waiting for a database, creating it, dropping it |
 //! | `output`, `document` | results for people, and for machines |
 //! | `notices` | what the server has to say meanwhile |
-//! | `failure` | what went wrong, and its exit code |
+//! | `command_error` | what went wrong, and its exit code |
+//! | `next_step` | what to type after an error |
 //! | `signal` | Ctrl-C and SIGTERM |
 //! | `shell` | completions and manual pages |
 //! | `project` | the program `onerow`: a crate of migrations begun, and added to |
@@ -29,10 +30,11 @@
 //! cannot be reached.
 
 mod arguments;
+mod command_error;
 mod commands;
 mod document;
-mod failure;
 mod manage;
+mod next_step;
 mod notices;
 mod output;
 mod project;
@@ -42,12 +44,13 @@ mod signal;
 use std::{process::ExitCode, sync::Arc, time::Duration};
 
 pub use arguments::{DatabaseArgs, init_tracing, parse, parse_with_default_database};
+pub use next_step::next_step;
 pub use output::print_error;
 pub use project::tool;
 
+use command_error::CommandError;
 use commands::{AdoptArgs, BaselineArgs, Cli, Command, Limits, TakingOver};
-use failure::Failure;
-use onerow::{Adoption, Database, Error, Registry, Report, databases};
+use onerow::{Adoption, Database, Error, ErrorKind, Registry, Report, databases};
 use output::Output;
 use signal::Signals;
 
@@ -81,9 +84,11 @@ fn run_program(registry: &Registry, default: Option<&'static str>) -> ExitCode {
     if cli.command.is_on_a_database() {
         arguments::refuse_empty(&cli.database.database_url);
     }
+    next_step::this_is_the_program();
     let output = Arc::new(Output::new(&cli.printing));
     notices::init_tracing(&cli.printing, &output);
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => return output::failed(&format!("cannot start the runtime: {error}")),
@@ -97,10 +102,10 @@ async fn execute(registry: &Registry, cli: &Cli, output: &Arc<Output>) -> ExitCo
     output.finish();
     match done {
         Ok(()) => output::printed(),
-        Err(failure) => {
-            output::print_failure(cli.printing.format, &failure);
+        Err(error) => {
+            output::print_failure(cli.printing.format, &error);
             let stopped = signals.as_ref().and_then(Signals::exit_code);
-            ExitCode::from(stopped.unwrap_or(failure.exit_code()))
+            ExitCode::from(stopped.unwrap_or(error.exit_code()))
         }
     }
 }
@@ -110,7 +115,7 @@ async fn command(
     cli: &Cli,
     output: &Arc<Output>,
     signals: &mut Option<Signals>,
-) -> Result<(), Failure> {
+) -> Result<(), CommandError> {
     let url = cli.database.database_url.as_str();
     if cli.command.is_on_a_database() {
         output.on(&databases::locate(url)?);
@@ -123,23 +128,31 @@ async fn command(
             if let Some(seconds) = args.wait_for_server {
                 wait(url, seconds, output, signals.as_ref()).await?;
             }
-            output.report(&up(registry, url, &args.limits, args.to, output, signals.as_ref()).await?);
+            output
+                .report(&up(registry, url, &args.limits, args.to, output, signals.as_ref()).await?);
         }
         Command::Status(args) => {
             let status = on(url, async |db| registry.status(db).await).await?;
             output.status(&status, args.all);
         }
-        Command::Version => output.version(on(url, async |db| registry.status(db).await).await?.version),
+        Command::Version => {
+            output.version(on(url, async |db| registry.status(db).await).await?.version)
+        }
         Command::Check => check(registry, url, output).await?,
         Command::Adopt(args) => {
-            let adoption =
-                until(signals.as_ref(), on(url, async |db| adopt(registry, db, args, output).await)).await?;
+            let adoption = until(
+                signals.as_ref(),
+                on(url, async |db| adopt(registry, db, args, output).await),
+            )
+            .await?;
             output.adopted(&adoption, registry.latest(), args.taking_over.dry_run);
         }
         Command::Baseline(args) => {
-            let adoption =
-                until(signals.as_ref(), on(url, async |db| baseline(registry, db, args, output).await))
-                    .await?;
+            let adoption = until(
+                signals.as_ref(),
+                on(url, async |db| baseline(registry, db, args, output).await),
+            )
+            .await?;
             output.adopted(&adoption, registry.latest(), args.taking_over.dry_run);
         }
         Command::Wait(args) => {
@@ -147,7 +160,7 @@ async fn command(
             output.answered(&databases::locate(url)?, waited);
         }
         Command::Create => {
-            let created = databases::create(url).await.map_err(Failure::Managing)?;
+            let created = databases::create(url).await.map_err(CommandError::Managing)?;
             output.created(&databases::locate(url)?, created);
         }
         Command::Drop(args) => {
@@ -183,13 +196,13 @@ fn signal(signals: Option<&Signals>) -> impl Future<Output = ()> + Send + 'stati
 async fn until<T, E>(
     signals: Option<&Signals>,
     task: impl Future<Output = Result<T, E>>,
-) -> Result<T, Failure>
+) -> Result<T, CommandError>
 where
-    Failure: From<E>,
+    CommandError: From<E>,
 {
     tokio::select! {
         done = task => Ok(done?),
-        () = signal(signals) => Err(Error::Cancelled { version: None }.into()),
+        () = signal(signals) => Err(CommandError::Stopped),
     }
 }
 
@@ -198,7 +211,7 @@ async fn wait(
     seconds: u64,
     output: &Output,
     signals: Option<&Signals>,
-) -> Result<Duration, Failure> {
+) -> Result<Duration, CommandError> {
     until(signals, manage::wait(url, Duration::from_secs(seconds), output)).await
 }
 
@@ -209,7 +222,7 @@ async fn up(
     to: Option<i32>,
     output: &Output,
     signals: Option<&Signals>,
-) -> Result<Report, Failure> {
+) -> Result<Report, CommandError> {
     let db = until(signals, Database::connect(url)).await?;
     let done = using(&db, async |db| {
         let mut up = registry
@@ -258,7 +271,8 @@ async fn baseline(
     output: &Output,
 ) -> Result<Adoption, Error> {
     let TakingOver { dry_run, wait_timeout } = args.taking_over;
-    let mut baseline = registry.baseline(db, args.version).wait_timeout(Duration::from_secs(wait_timeout));
+    let mut baseline =
+        registry.baseline(db, args.version).wait_timeout(Duration::from_secs(wait_timeout));
     baseline = baseline.on_progress(|step| output.progress(step));
     if args.beside_other_tools {
         baseline = baseline.beside_other_tools();
@@ -266,27 +280,33 @@ async fn baseline(
     if dry_run { baseline.dry_run().await } else { baseline.await }
 }
 
-async fn check(registry: &Registry, url: &str, output: &Output) -> Result<(), Failure> {
+async fn check(registry: &Registry, url: &str, output: &Output) -> Result<(), CommandError> {
     let status = match on(url, async |db| registry.status(db).await).await {
         Ok(status) => status,
-        Err(error @ (Error::ServerUnreachable { .. } | Error::Connect { .. })) => {
-            return Err(Failure::Unreachable(error));
+        Err(error) if matches!(error.kind(), ErrorKind::ServerUnreachable | ErrorKind::Connect) => {
+            return Err(CommandError::Unreachable(error));
         }
         Err(error) => return Err(error.into()),
     };
     output.checked(&status);
     if status.is_ahead() || status.is_pending() {
-        return Err(Failure::NotCurrent(status));
+        return Err(CommandError::NotCurrent(status));
     }
     Ok(())
 }
 
 /// Does something on a pool, which it opens and closes.
-async fn on<T>(url: &str, task: impl AsyncFnOnce(&Database) -> Result<T, Error>) -> Result<T, Error> {
+async fn on<T>(
+    url: &str,
+    task: impl AsyncFnOnce(&Database) -> Result<T, Error>,
+) -> Result<T, Error> {
     using(&Database::connect(url).await?, task).await
 }
 
-async fn using<T>(db: &Database, task: impl AsyncFnOnce(&Database) -> Result<T, Error>) -> Result<T, Error> {
+async fn using<T>(
+    db: &Database,
+    task: impl AsyncFnOnce(&Database) -> Result<T, Error>,
+) -> Result<T, Error> {
     let done = task(db).await;
     // A pool that does not come to rest is closed by the exit.
     let _ = tokio::time::timeout(Duration::from_secs(5), db.disconnect()).await;

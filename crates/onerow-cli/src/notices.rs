@@ -24,7 +24,8 @@ const TARGET: &str = "sqlx::postgres::notice";
 pub(super) fn init_tracing(printing: &Printing, output: &Arc<Output>) {
     // sqlx has NOTICE as `INFO`, and what the server calls INFO and LOG as `TRACE`.
     let level = if printing.verbose == 0 { LevelFilter::INFO } else { LevelFilter::TRACE };
-    let notices = Notices(Arc::clone(output)).with_filter(Targets::new().with_target(TARGET, level));
+    let notices =
+        Notices(Arc::clone(output)).with_filter(Targets::new().with_target(TARGET, level));
     // An app that has set up its own keeps it.
     let _ = Registry::default().with(notices).with(log(printing.log())).try_init();
 }

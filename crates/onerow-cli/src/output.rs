@@ -18,8 +18,10 @@ use comfy_table::{ContentArrangement, Table, presets};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
-use super::{commands::Printing, document, failure::Failure};
-use onerow::{Adoption, Error, MigrationStatus, Progress, Report, Status, databases::Location, module_name};
+use super::{command_error::CommandError, commands::Printing, document, next_step::next_step};
+use onerow::{
+    Adoption, Error, MigrationStatus, Progress, Report, Status, databases::Location, module_name,
+};
 
 /// How to print results.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -154,8 +156,10 @@ impl Output {
 
     /// The first signal has come.
     pub(super) fn stopping(&self) {
-        let until =
-            self.reached().running.map(|version| format!(" as soon as {} lets go", module_name(version)));
+        let until = self
+            .reached()
+            .running
+            .map(|version| format!(" as soon as {} lets go", module_name(version)));
         let until = until.unwrap_or_default();
         self.news(&format!("stopping{until}; press Ctrl-C again to end the process at once"));
     }
@@ -164,7 +168,7 @@ impl Output {
     pub(super) fn ended_at_once(&self, exit_code: u8) {
         let Reached { running, applied } = self.reached();
         self.finish();
-        print_failure(self.format, &Failure::EndedAtOnce { running, applied, exit_code });
+        print_failure(self.format, &CommandError::EndedAtOnce { running, applied, exit_code });
     }
 
     /// In JSON it is a part of the result.
@@ -266,7 +270,8 @@ fn json(value: &impl Serialize) -> String {
 
 /// The migrations as a table: all, or those around the version.
 fn listed(status: &Status, all: bool) -> String {
-    let (applied, pending): (Vec<_>, Vec<_>) = status.migrations.iter().partition(|found| found.applied);
+    let (applied, pending): (Vec<_>, Vec<_>) =
+        status.migrations.iter().partition(|found| found.applied);
     let (shown, hidden) = (APPLIED_SHOWN, PENDING_SHOWN);
     let earlier = if all { 0 } else { applied.len().saturating_sub(shown) };
     let later = if all { 0 } else { pending.len().saturating_sub(hidden) };
@@ -274,13 +279,21 @@ fn listed(status: &Status, all: bool) -> String {
 
     let mut table = table(["migration", "state", "description"]);
     if earlier > 0 {
-        table.add_row(["…".into(), "applied".into(), format!("{earlier} earlier ones: --all lists them")]);
+        table.add_row([
+            "…".into(),
+            "applied".into(),
+            format!("{earlier} earlier ones: --all lists them"),
+        ]);
     }
     for found in rows {
         table.add_row(row(found));
     }
     if later > 0 {
-        table.add_row(["…".into(), "pending".into(), format!("{later} later ones: --all lists them")]);
+        table.add_row([
+            "…".into(),
+            "pending".into(),
+            format!("{later} later ones: --all lists them"),
+        ]);
     }
     table.trim_fmt()
 }
@@ -310,7 +323,8 @@ fn taken_over(adoption: &Adoption, latest: i32, dry_run: bool) -> String {
     }
     let from = tool.iter().map(|(tool, table)| format!(" from {tool}, by its table {table}"));
     let from: String = from.collect();
-    let (done, is) = if dry_run { ("would be taken over", "would be") } else { ("taken over", "is") };
+    let (done, is) =
+        if dry_run { ("would be taken over", "would be") } else { ("taken over", "is") };
     let pending = match latest - version {
         0 => "nothing pending".to_owned(),
         pending => format!("{pending} pending, the next is {}", module_name(version + 1)),
@@ -332,28 +346,33 @@ fn width() -> Option<u16> {
 fn summary(status: &Status) -> String {
     let Status { version, latest, .. } = status;
     if status.is_ahead() {
-        format!("the database is at version {version}, ahead of this build, whose last migration is {latest}")
+        format!(
+            "the database is at version {version}, ahead of this build, whose last migration is {latest}"
+        )
     } else if status.is_pending() {
         let next = module_name(version + 1);
-        format!("the database is at version {version}; {} pending, the next is {next}", latest - version)
+        format!(
+            "the database is at version {version}; {} pending, the next is {next}",
+            latest - version
+        )
     } else {
         format!("the database is at version {version}, up to date")
     }
 }
 
 /// Prints why a command ended without being done.
-pub(super) fn print_failure(format: Format, failure: &Failure) {
-    match (format, failure) {
+pub(super) fn print_failure(format: Format, error: &CommandError) {
+    match (format, error) {
         // The result has told it.
-        (_, Failure::NotCurrent(_)) => (),
-        (Format::Json, _) => to_stderr(&json(&document::Failed::from(failure))),
-        (Format::Text, _) => print(&failure.to_string(), &failure.causes(), &failure.next_step()),
+        (_, CommandError::NotCurrent(_)) => (),
+        (Format::Json, _) => to_stderr(&json(&document::Failed::from(error))),
+        (Format::Text, _) => print(&error.to_string(), &error.causes(), &error.next_step()),
     }
 }
 
 /// Prints an error with its causes and the next step to stderr.
 pub fn print_error(error: &Error) {
-    print(&error.to_string(), &error.causes(), &error.next_step());
+    print(&error.to_string(), &error.causes(), &next_step(error));
 }
 
 pub(super) fn failed(message: &str) -> ExitCode {
@@ -434,8 +453,10 @@ mod tests {
     fn a_thousand_migrations_fit_a_screen() {
         let lines = listed(&status(1000, 960), false);
 
-        let lines: Vec<_> =
-            lines.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+        let lines: Vec<_> = lines
+            .lines()
+            .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
+            .collect();
         assert_eq!(lines.len(), 1 + 1 + 5 + 20 + 1);
         assert_eq!(lines[1], "… applied 956 earlier ones: --all lists them");
         assert_eq!((&*lines[2], &*lines[6]), ("m0956 applied step 956", "m0960 applied step 960"));

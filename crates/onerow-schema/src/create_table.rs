@@ -89,7 +89,8 @@ impl<'a> Clauses<'a> {
     /// Steps over these words, if they are next.
     fn accept(&mut self, words: &str) -> bool {
         let mut rest = self.rest.iter();
-        let found = words.split(' ').all(|word| rest.next().is_some_and(|token| token.is_word(word)));
+        let found =
+            words.split(' ').all(|word| rest.next().is_some_and(|token| token.is_word(word)));
         if found {
             self.rest = rest.as_slice();
         }
@@ -156,7 +157,8 @@ impl<'a> Clauses<'a> {
         if !self.accept("on conflict") {
             return String::new();
         }
-        self.next().map_or(String::new(), |token| format!(" on conflict {}", token.text().to_lowercase()))
+        self.next()
+            .map_or(String::new(), |token| format!(" on conflict {}", token.text().to_lowercase()))
     }
 
     fn references(&mut self, columns: Vec<String>) -> Rule {
@@ -222,7 +224,9 @@ impl<'a> Clauses<'a> {
     }
 
     fn skip_value(&mut self) {
-        if self.bracketed().is_none() && self.next().is_some_and(|token| matches!(token, Token::Symbol(_))) {
+        if self.bracketed().is_none()
+            && self.next().is_some_and(|token| matches!(token, Token::Symbol(_)))
+        {
             self.next();
         }
     }

@@ -3,11 +3,12 @@
 use std::fmt::{self, Debug, Display, Formatter};
 
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, Database, DatabaseBackend, DbErr, EntityTrait, IdenStatic, Iterable,
-    PrimaryKeyToColumn, PrimaryKeyTrait, Schema as EntitySchema, TransactionSession, TransactionTrait,
+    ColumnTrait, ConnectionTrait, Database, DatabaseBackend, DbErr, EntityTrait, IdenStatic,
+    Iterable, PrimaryKeyToColumn, PrimaryKeyTrait, Schema as EntitySchema, TransactionSession,
+    TransactionTrait,
     sea_query::{
-        ColumnDef, ForeignKeyAction, ForeignKeyCreateStatement, SchemaName, Table as TableStatement,
-        TableCreateStatement, TableName, TableRef,
+        ColumnDef, ForeignKeyAction, ForeignKeyCreateStatement, SchemaName,
+        Table as TableStatement, TableCreateStatement, TableName, TableRef,
     },
 };
 
@@ -78,7 +79,10 @@ type Tables = Option<(Table, Table)>;
 /// Of a schema that is gone with the transaction.
 const SCRATCH: &str = "onerow_entity";
 
-async fn on_postgres(transaction: &impl ConnectionTrait, entity: &Description) -> Result<Tables, DbErr> {
+async fn on_postgres(
+    transaction: &impl ConnectionTrait,
+    entity: &Description,
+) -> Result<Tables, DbErr> {
     let found = match &entity.schema {
         Some(schema) if !put_first(transaction, schema).await? => None,
         _ => Schema::of(transaction).await?.table(&entity.table).cloned(),
@@ -108,7 +112,10 @@ async fn put_first(transaction: &impl ConnectionTrait, schema: &str) -> Result<b
 
 async fn on_sqlite(db: &impl ConnectionTrait, entity: &Description) -> Result<Tables, DbErr> {
     if let Some(schema) = &entity.schema {
-        let reason = format!("the entity of {} is in the schema {schema}, and SQLite has none", entity.table);
+        let reason = format!(
+            "the entity of {} is in the schema {schema}, and SQLite has none",
+            entity.table
+        );
         return Err(DbErr::Custom(reason));
     }
     let found = Schema::of(db).await?.table(&entity.table).cloned();
@@ -150,7 +157,9 @@ impl Description {
         let foreign = keys.get_foreign_key_create_stmts().iter();
         Self {
             table: entity.table_name().to_owned(),
-            columns: E::Column::iter().map(|column| (name_of(column), column.def().is_null())).collect(),
+            columns: E::Column::iter()
+                .map(|column| (name_of(column), column.def().is_null()))
+                .collect(),
             columns_only: columns_only::<E>(entity, &statements),
             primary_key,
             generated_key,
@@ -178,10 +187,14 @@ impl Description {
             };
             found.extend(problems.into_iter().map(|problem| format!("{label}.{name}: {problem}")));
         }
-        let unknown =
-            table.columns.iter().filter(|column| !self.columns.iter().any(|(name, _)| *name == column.name));
+        let unknown = table
+            .columns
+            .iter()
+            .filter(|column| !self.columns.iter().any(|(name, _)| *name == column.name));
         found.extend(unknown.map(|column| format!("{label}.{}: not in the entity", column.name)));
-        found.extend(self.key_differences(&table).into_iter().map(|problem| format!("{label}: {problem}")));
+        found.extend(
+            self.key_differences(&table).into_iter().map(|problem| format!("{label}: {problem}")),
+        );
         found
     }
 
@@ -205,8 +218,12 @@ impl Description {
             ));
         }
         match (table.keys.primary.contains(&column.name), self.primary_key.contains(&column.name)) {
-            (true, false) => found.push("in the primary key of the database, not of the entity".into()),
-            (false, true) => found.push("in the primary key of the entity, not of the database".into()),
+            (true, false) => {
+                found.push("in the primary key of the database, not of the entity".into())
+            }
+            (false, true) => {
+                found.push("in the primary key of the entity, not of the database".into())
+            }
             _ => (),
         }
         let generated = column.generated.is_some()
@@ -214,7 +231,8 @@ impl Description {
             || table.keys.row_number.as_ref() == Some(&column.name);
         if self.generated_key.as_ref() == Some(&column.name) && !generated {
             found.push(
-                "given by the database in the entity, which neither generates it nor has a default".into(),
+                "given by the database in the entity, which neither generates it nor has a default"
+                    .into(),
             );
         }
         found
@@ -223,9 +241,13 @@ impl Description {
     fn key_differences(&self, table: &Table) -> Vec<String> {
         let mut primary = table.keys.primary.clone();
         primary.sort();
-        let missing = self.unique.iter().filter(|key| **key != primary && !table.keys.unique.contains(key));
-        let unique = missing.map(|key| format!("unique ({}) not in the database", sql::name_list(key)));
-        unique.chain(self.foreign.iter().filter_map(|key| foreign_key_difference(table, key))).collect()
+        let missing =
+            self.unique.iter().filter(|key| **key != primary && !table.keys.unique.contains(key));
+        let unique =
+            missing.map(|key| format!("unique ({}) not in the database", sql::name_list(key)));
+        unique
+            .chain(self.foreign.iter().filter_map(|key| foreign_key_difference(table, key)))
+            .collect()
     }
 }
 
@@ -245,8 +267,9 @@ fn columns_only<E: EntityTrait>(entity: E, statements: &EntitySchema) -> TableCr
 }
 
 fn unique_columns<E: EntityTrait>(entity: E, statements: &EntitySchema) -> Vec<Vec<String>> {
-    let alone =
-        E::Column::iter().filter(|column| column.def().is_unique()).map(|column| vec![name_of(column)]);
+    let alone = E::Column::iter()
+        .filter(|column| column.def().is_unique())
+        .map(|column| vec![name_of(column)]);
     let indexes = statements.create_index_from_entity(entity);
     let together = indexes.iter().filter(|index| index.is_unique_key()).map(|index| {
         let mut columns = index.get_index_spec().get_column_names();
@@ -287,7 +310,8 @@ fn action(action: Option<ForeignKeyAction>) -> &'static str {
 }
 
 fn foreign_key_difference(table: &Table, wanted: &ForeignKey) -> Option<String> {
-    let alike: Vec<_> = table.keys.foreign.iter().filter(|found| refers_alike(found, wanted)).collect();
+    let alike: Vec<_> =
+        table.keys.foreign.iter().filter(|found| refers_alike(found, wanted)).collect();
     let actions = |key: &ForeignKey| (key.on_delete.clone(), key.on_update.clone());
     match &*alike {
         [] => Some(format!("{wanted} not in the database")),
@@ -299,12 +323,14 @@ fn foreign_key_difference(table: &Table, wanted: &ForeignKey) -> Option<String> 
 /// Whether two keys refer from the same columns to the same; which of them is named first does not matter.
 fn refers_alike(found: &ForeignKey, wanted: &ForeignKey) -> bool {
     let pairs = |key: &ForeignKey| {
-        let mut pairs: Vec<_> = key.columns.iter().cloned().zip(key.target.iter().cloned()).collect();
+        let mut pairs: Vec<_> =
+            key.columns.iter().cloned().zip(key.target.iter().cloned()).collect();
         pairs.sort();
         pairs
     };
     // The search path found the entity's table, in a schema that the catalog names where it is another.
-    let same_table = found.table == wanted.table || found.table.ends_with(&format!(".{}", wanted.table));
+    let same_table =
+        found.table == wanted.table || found.table.ends_with(&format!(".{}", wanted.table));
     same_table && pairs(found) == pairs(wanted)
 }
 

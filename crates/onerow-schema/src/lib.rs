@@ -115,7 +115,8 @@ impl Schema {
     }
 
     fn objects(&self) -> Objects {
-        let relations = self.relations.values().map(|relation| (relation.heading(), relation.lines()));
+        let relations =
+            self.relations.values().map(|relation| (relation.heading(), relation.lines()));
         relations.chain(self.others.clone()).collect()
     }
 
@@ -335,7 +336,10 @@ fn named(label: Option<&str>, definition: &str) -> String {
     label.map_or(definition.into(), |label| format!("constraint {label} {definition}"))
 }
 
-async fn rows(db: &impl ConnectionTrait, sql: impl Into<String>) -> Result<Vec<QueryResult>, DbErr> {
+async fn rows(
+    db: &impl ConnectionTrait,
+    sql: impl Into<String>,
+) -> Result<Vec<QueryResult>, DbErr> {
     db.query_all_raw(Statement::from_string(db.get_database_backend(), sql)).await
 }
 

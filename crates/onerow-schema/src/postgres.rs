@@ -94,7 +94,9 @@ fn relation(row: &QueryResult) -> Result<Table, DbErr> {
     if let Some(definition) = optional(row, 4)? {
         let definition = definition.trim_end().trim_end_matches(';');
         // PostgreSQL indents every line by one blank.
-        options.extend(definition.lines().map(|line| line.strip_prefix(' ').unwrap_or(line).to_owned()));
+        options.extend(
+            definition.lines().map(|line| line.strip_prefix(' ').unwrap_or(line).to_owned()),
+        );
     }
     Ok(Table { kind, name: text(row, 0)?, label: text(row, 1)?, options, ..Table::default() })
 }
@@ -201,7 +203,8 @@ fn lower_first_word(definition: &str) -> String {
 /// For definitions without an expression. What is upper case there and no keyword is in double quotes.
 fn lower_outside_quotes(definition: &str) -> String {
     let parts = definition.split('"').enumerate();
-    let lowered = parts.map(|(i, part)| if i % 2 == 0 { part.to_lowercase() } else { part.to_owned() });
+    let lowered =
+        parts.map(|(i, part)| if i % 2 == 0 { part.to_lowercase() } else { part.to_owned() });
     lowered.collect::<Vec<_>>().join("\"")
 }
 

@@ -56,12 +56,19 @@ impl Reader<'_> {
                 _ if first.is_whitespace() => (),
                 '-' if second == Some('-') => drop(self.take_while(start, |c| c != '\n')),
                 '/' if second == Some('*') => self.skip_comment(),
-                '\'' => return Some(Token::Literal(format!("'{}'", self.quoted('\'').replace('\'', "''")))),
+                '\'' => {
+                    return Some(Token::Literal(format!(
+                        "'{}'",
+                        self.quoted('\'').replace('\'', "''")
+                    )));
+                }
                 '"' | '`' => return Some(Token::Quoted(self.quoted(first))),
                 '[' => return Some(Token::Quoted(self.bracketed())),
                 'x' | 'X' if second == Some('\'') => return Some(self.blob()),
                 _ if first.is_ascii_digit() => return Some(self.number(start)),
-                '.' if second.is_some_and(|c| c.is_ascii_digit()) => return Some(self.number(start)),
+                '.' if second.is_some_and(|c| c.is_ascii_digit()) => {
+                    return Some(self.number(start));
+                }
                 _ if is_name(first) => return Some(Token::Word(self.take_while(start, is_name))),
                 _ => return Some(self.symbol(start)),
             }
@@ -179,10 +186,15 @@ pub(super) fn print(tokens: &[Token]) -> String {
 fn print_token(before: Option<&Token>, token: &Token, after: Option<&Token>) -> String {
     match token {
         Token::Word(word) => {
-            let named = before.is_some_and(|before| before.is_word("into") || before.is_symbol("."));
+            let named =
+                before.is_some_and(|before| before.is_word("into") || before.is_symbol("."));
             let called = after.is_some_and(|after| after.is_symbol("(")) && !named;
             let collation = before.is_some_and(|before| before.is_word("collate"));
-            if called || collation || keyword(word).is_some() { word.to_lowercase() } else { word.clone() }
+            if called || collation || keyword(word).is_some() {
+                word.to_lowercase()
+            } else {
+                word.clone()
+            }
         }
         Token::Quoted(text) if keyword(text) == Some(Keyword::Unreserved) => text.to_lowercase(),
         Token::Quoted(text) => name(text),
@@ -200,7 +212,9 @@ fn has_blank(before: &[Token], token: &Token) -> bool {
     }
     // A name that a bracket follows is called, or has columns.
     let called = match last {
-        Token::Word(word) => keyword(word).is_none() || CALLED.iter().any(|call| last.is_word(call)),
+        Token::Word(word) => {
+            keyword(word).is_none() || CALLED.iter().any(|call| last.is_word(call))
+        }
         Token::Quoted(_) => true,
         Token::Literal(_) | Token::Symbol(_) => false,
     };
@@ -314,7 +328,8 @@ mod tests {
 
     #[test]
     fn white_space_comments_and_case_of_keywords_do_not_matter() {
-        let expected = "priority >= -1 and title in ('A', 'b''c') or not lower(title) like 'x%' escape '\\'";
+        let expected =
+            "priority >= -1 and title in ('A', 'b''c') or not lower(title) like 'x%' escape '\\'";
         let tight = "priority>=-1 AND title IN('A','b''c')OR NOT LOWER(title)LIKE'x%' ESCAPE'\\'";
         let loose = "priority >= - 1 -- or 2\n and title\tin ( 'A' , 'b''c' ) or /* ? */ not lower ( title ) like 'x%' escape '\\'";
         assert_eq!(printed(tight), expected);
@@ -324,15 +339,19 @@ mod tests {
     #[test]
     fn numbers_blobs_and_operators_stay_whole() {
         assert_eq!(printed("a+1.5e-3*.5-0xFF||X'AB'"), "a + 1.5e-3 * .5 - 0xFF || x'ab'");
-        assert_eq!(printed("a->>'$.b'<>-+b AND main.t.c==1"), "a ->> '$.b' <> -+b and main.t.c == 1");
+        assert_eq!(
+            printed("a->>'$.b'<>-+b AND main.t.c==1"),
+            "a ->> '$.b' <> -+b and main.t.c == 1"
+        );
         assert_eq!(printed("grün = 'ß'"), "grün = 'ß'");
     }
 
     #[test]
     fn what_is_not_closed_ends_with_the_text() {
-        for odd in
-            ["'", "\"a", "[", "/*", "/* *", "--", "x'", "1e", "1e+", "(", ")", "((", "a.", "", "-", "é'é"]
-        {
+        for odd in [
+            "'", "\"a", "[", "/*", "/* *", "--", "x'", "1e", "1e+", "(", ")", "((", "a.", "", "-",
+            "é'é",
+        ] {
             let tokens = tokens(odd);
             print(&tokens);
             items(&tokens);

@@ -14,7 +14,8 @@ use super::{
 
 pub(super) async fn read(db: &impl ConnectionTrait) -> Result<Schema, DbErr> {
     let mut schema = Schema::default();
-    let objects = rows(db, OBJECTS).await?.iter().map(Object::read).collect::<Result<Vec<_>, _>>()?;
+    let objects =
+        rows(db, OBJECTS).await?.iter().map(Object::read).collect::<Result<Vec<_>, _>>()?;
     for object in &objects {
         match &*object.kind {
             "table" => schema.add(object.table()),
@@ -62,7 +63,13 @@ impl Object {
     }
 
     fn relation(&self, kind: Kind, options: Vec<String>) -> Table {
-        Table { kind, name: self.name.clone(), label: sql::name(&self.name), options, ..Table::default() }
+        Table {
+            kind,
+            name: self.name.clone(),
+            label: sql::name(&self.name),
+            options,
+            ..Table::default()
+        }
     }
 
     fn table(&self) -> Table {
@@ -106,7 +113,8 @@ fn indexed_columns(definition: &[Token]) -> Option<Vec<String>> {
     let column = |item: &[Token]| match item {
         [Token::Word(name) | Token::Quoted(name), rest @ ..] => {
             let ordering = |word| rest.first().is_some_and(|token| token.is_word(word));
-            (rest.is_empty() || ["collate", "asc", "desc"].into_iter().any(ordering)).then(|| name.clone())
+            (rest.is_empty() || ["collate", "asc", "desc"].into_iter().any(ordering))
+                .then(|| name.clone())
         }
         _ => None,
     };
@@ -156,7 +164,9 @@ fn default_value(expression: &str) -> String {
 type PrimaryKeys = BTreeMap<String, (String, Vec<String>)>;
 
 fn primary_keys(schema: &Schema) -> PrimaryKeys {
-    let key = |table: &Table| (table.name.to_lowercase(), (table.name.clone(), table.keys.primary.clone()));
+    let key = |table: &Table| {
+        (table.name.to_lowercase(), (table.name.clone(), table.keys.primary.clone()))
+    };
     schema.relations.values().map(key).collect()
 }
 

@@ -79,10 +79,16 @@ impl<'a> IntoFuture for Apply<'a> {
 }
 
 /// Applies the migrations up to this version; a failure has the SQL with it.
-pub(super) async fn apply(registry: &Registry, db: &Database, version: i32) -> Result<Report, ApplyError> {
+pub(super) async fn apply(
+    registry: &Registry,
+    db: &Database,
+    version: i32,
+) -> Result<Report, ApplyError> {
     let failed = Arc::new(Mutex::new(None));
     let heard = Arc::clone(&failed);
-    let hear = move |sql: &str| *heard.lock().unwrap_or_else(PoisonError::into_inner) = Some(sql.to_owned());
+    let hear = move |sql: &str| {
+        *heard.lock().unwrap_or_else(PoisonError::into_inner) = Some(sql.to_owned())
+    };
     let outcome = registry.up(db).to(version).on_failed_statement(hear).await;
     outcome.map_err(|error| {
         let statement = failed.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -98,7 +104,7 @@ pub(super) async fn apply(registry: &Registry, db: &Database, version: i32) -> R
 #[non_exhaustive]
 pub enum ApplyError {
     /// A migration failed, or the database could not be reached.
-    #[error("{}{}{}", without_next_step(error), sql(statement.as_deref()), hint(error))]
+    #[error("{}{}{}", explained(error), sql(statement.as_deref()), hint(error))]
     Failed {
         /// The SQL that the database refused, if that is what failed and it was heard of: see
         /// [`on_failed_statement`](onerow::Up::on_failed_statement).
@@ -143,19 +149,18 @@ impl fmt::Debug for ApplyError {
     }
 }
 
-/// What to type next after a failed deployment is of no use in a test.
-fn without_next_step(error: &Error) -> String {
-    error.explain().to_string()
+/// The error and its causes, as a panic shows them.
+fn explained(error: &Error) -> String {
+    error.explain().to_string().trim_start_matches("error: ").to_owned()
 }
 
 /// Whether the database refused a statement, and not the migration itself gave up.
 fn is_refused(error: &Error) -> bool {
-    let Error::MigrationFailed { failure, .. } = error else { return false };
-    match failure {
-        Failure::Migrate(error) | Failure::Validate(error) => {
+    match error.failure() {
+        Some(Failure::Migrate(error) | Failure::Validate(error)) => {
             matches!(error, DbErr::Exec(_) | DbErr::Query(_))
         }
-        Failure::Blocked { .. } | Failure::Panicked(_) | Failure::OldTable { .. } => true,
+        Some(Failure::Blocked { .. } | Failure::Panicked(_) | Failure::OldTable { .. }) => true,
         _ => false,
     }
 }
@@ -172,5 +177,7 @@ fn hint(error: &Error) -> &'static str {
 }
 
 fn sql(statement: Option<&str>) -> String {
-    statement.map(|sql| format!("\n  SQL: {}", sql.trim().replace('\n', "\n  "))).unwrap_or_default()
+    statement
+        .map(|sql| format!("\n  SQL: {}", sql.trim().replace('\n', "\n  ")))
+        .unwrap_or_default()
 }

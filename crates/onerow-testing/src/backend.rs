@@ -109,8 +109,11 @@ impl Backend {
         }
         // Not `eprintln!`: the test harness keeps what that prints to itself when the test passes.
         let current = thread::current();
-        let _ =
-            writeln!(io::stderr(), "left out by {VARIABLE}={list}: {}", current.name().unwrap_or("a test"));
+        let _ = writeln!(
+            io::stderr(),
+            "left out by {VARIABLE}={list}: {}",
+            current.name().unwrap_or("a test")
+        );
         false
     }
 }
@@ -125,7 +128,8 @@ fn names(list: &str) -> Vec<Backend> {
     names
         .into_iter()
         .map(|name| {
-            known(name).unwrap_or_else(|| panic!("{VARIABLE} names {name:?}; known are: sqlite, postgres"))
+            known(name)
+                .unwrap_or_else(|| panic!("{VARIABLE} names {name:?}; known are: sqlite, postgres"))
         })
         .collect()
 }

@@ -38,8 +38,9 @@ impl TestDatabase {
             Ok(place)
         };
         let place = template::database_at(store, &registry, version, migrate).await;
-        let place =
-            place.unwrap_or_else(|error: ApplyError| panic!("no database at version {version}: {error}"));
+        let place = place.unwrap_or_else(|error: ApplyError| {
+            panic!("no database at version {version}: {error}")
+        });
         Self::open(place, registry).await
     }
 
@@ -147,9 +148,13 @@ impl TestDatabase {
     /// When it cannot be read.
     pub async fn read_schema(&self) -> Schema {
         let schema = Schema::of(&self.database).await;
-        let schema = schema.unwrap_or_else(|error| panic!("the schema cannot be read: {}", words(&error)));
+        let schema =
+            schema.unwrap_or_else(|error| panic!("the schema cannot be read: {}", words(&error)));
         let is_version_table = |table: &&Table| {
-            is_version_table(table.name(), table.columns().iter().map(|column| column.name.as_str()))
+            is_version_table(
+                table.name(),
+                table.columns().iter().map(|column| column.name.as_str()),
+            )
         };
         let own: Vec<_> =
             schema.tables().filter(is_version_table).map(|table| table.name().to_owned()).collect();
@@ -168,7 +173,9 @@ impl TestDatabase {
             match EntityDifference::of(&self.database, entity).await {
                 Ok(difference) if difference.is_empty() => (),
                 Ok(difference) => {
-                    panic!("the entity of {table} does not match its table\n{difference}\n  at {caller}")
+                    panic!(
+                        "the entity of {table} does not match its table\n{difference}\n  at {caller}"
+                    )
                 }
                 Err(error) => panic!("the entity of {table}: {}\n  at {caller}", words(&error)),
             }
@@ -196,8 +203,9 @@ async fn connect(url: &str) -> Database {
     let mut options = ConnectOptions::new(url);
     // What a test writes need not survive a loss of power.
     #[cfg(feature = "sqlite")]
-    options
-        .map_sqlx_sqlite_opts(|options| options.synchronous(sea_orm::sqlx::sqlite::SqliteSynchronous::Off));
+    options.map_sqlx_sqlite_opts(|options| {
+        options.synchronous(sea_orm::sqlx::sqlite::SqliteSynchronous::Off)
+    });
     Database::connect(options).await.unwrap_or_else(|error| panic!("{}", error.explain()))
 }
 

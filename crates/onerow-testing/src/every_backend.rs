@@ -138,11 +138,15 @@ impl Fixture for TestDatabase {
 ///
 /// # Panics
 /// When the specification does.
-pub fn run<F: Fixture, S: Future<Output = ()>>(backend: Backend, specification: impl FnOnce(F) -> S) {
+pub fn run<F: Fixture, S: Future<Output = ()>>(
+    backend: Backend,
+    specification: impl FnOnce(F) -> S,
+) {
     if !backend.is_wanted() {
         return;
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = runtime.unwrap_or_else(|error| panic!("cannot start a tokio runtime: {error}"));
     runtime.block_on(async { specification(F::on(backend).await).await });
 }

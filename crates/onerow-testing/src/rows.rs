@@ -20,12 +20,16 @@ pub(super) async fn select(pool: &DatabaseConnection, sql: &str) -> Result<Selec
         #[cfg(feature = "postgres")]
         DatabaseBackend::Postgres => {
             // The simple protocol answers in text, whatever the type.
-            let rows = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(pool.get_postgres_connection_pool()).await;
+            let rows = sqlx::raw_sql(AssertSqlSafe(sql))
+                .fetch_all(pool.get_postgres_connection_pool())
+                .await;
             rows.and_then(|rows| selected(&rows))
         }
         #[cfg(feature = "sqlite")]
         DatabaseBackend::Sqlite => {
-            let rows = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(pool.get_sqlite_connection_pool()).await;
+            let rows = sqlx::raw_sql(AssertSqlSafe(sql))
+                .fetch_all(pool.get_sqlite_connection_pool())
+                .await;
             rows.and_then(|rows| selected(&rows))
         }
         other => return Err(DbErr::Custom(format!("no rows of {other:?} as text"))),

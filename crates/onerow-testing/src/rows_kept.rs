@@ -61,8 +61,9 @@ fn tables_of(db: &Database) -> &'static str {
 }
 
 fn lost(before: &Selected, after: &Selected, is_changing: impl Fn(&str) -> bool) -> Option<String> {
-    let stays =
-        |column: &&String| !is_changing(column) && (after.rows.is_empty() || after.columns.contains(column));
+    let stays = |column: &&String| {
+        !is_changing(column) && (after.rows.is_empty() || after.columns.contains(column))
+    };
     let columns: Vec<&String> = before.columns.iter().filter(stays).collect();
     let mut counts: BTreeMap<String, isize> = BTreeMap::new();
     for line in lines(before, &columns) {
@@ -79,7 +80,8 @@ fn lines(selected: &Selected, columns: &[&String]) -> impl Iterator<Item = Strin
     let place = |name: &&String| selected.columns.iter().position(|column| column == *name);
     let places: Vec<_> = columns.iter().filter_map(|name| Some((*name, place(name)?))).collect();
     selected.rows.iter().map(move |row| {
-        let values: Vec<_> = places.iter().map(|(name, place)| format!("{name}: {}", row[*place])).collect();
+        let values: Vec<_> =
+            places.iter().map(|(name, place)| format!("{name}: {}", row[*place])).collect();
         values.join(", ")
     })
 }

@@ -29,7 +29,10 @@ pub(super) fn dir(name: &str) -> io::Result<PathBuf> {
 fn make(dir: &Path) -> io::Result<()> {
     match DirBuilder::new().mode(0o700).create(dir) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-            return Err(io::Error::new(error.kind(), format!("cannot make {}: {error}", dir.display())));
+            return Err(io::Error::new(
+                error.kind(),
+                format!("cannot make {}: {error}", dir.display()),
+            ));
         }
         _ => (),
     }

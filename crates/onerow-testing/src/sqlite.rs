@@ -100,7 +100,8 @@ impl Store for Files {
     }
 
     async fn prune(&self, program: &str, build: &str) -> Result<(), ApplyError> {
-        let old = old_templates(program, build).map_err(|error| doing("look for old templates", &error))?;
+        let old = old_templates(program, build)
+            .map_err(|error| doing("look for old templates", &error))?;
         for file in old {
             let _ = fs::remove_file(file);
         }
@@ -118,7 +119,8 @@ async fn checkpoint(file: &Path) -> Result<(), ApplyError> {
 
 /// The URL of a file: what would end a path in one, or begin an escape, is escaped.
 pub(super) fn url(file: &Path) -> String {
-    let path = file.display().to_string().replace('%', "%25").replace('?', "%3F").replace('#', "%23");
+    let path =
+        file.display().to_string().replace('%', "%25").replace('?', "%3F").replace('#', "%23");
     format!("sqlite://{path}?mode=rwc")
 }
 

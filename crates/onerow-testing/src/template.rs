@@ -12,7 +12,6 @@
 //! What a migration takes from elsewhere (the clock, a file, a variable) is as it was when the template was built.
 
 use std::{
-    any::Any,
     env, fs,
     hash::{DefaultHasher, Hash, Hasher},
     os::unix::fs::MetadataExt,
@@ -27,7 +26,7 @@ use super::{
     apply::ApplyError,
     place::{Lock, Place},
 };
-use onerow::{MigrationTrait, Registry, SeaOrmMigration, SqlMigration};
+use onerow::{__private::identity, Registry};
 
 /// For how long a template is kept, where the server or the directory outlives the tests.
 pub(super) const KEPT: Duration = Duration::from_hours(24);
@@ -100,18 +99,6 @@ fn names(registry: &Registry, version: i32) -> Vec<String> {
     (0..=version).map_while(name).collect()
 }
 
-/// The same for the same migration, all over the program; `None` if it cannot be told from another.
-fn identity(migration: &dyn MigrationTrait) -> Option<u64> {
-    let any = migration as &dyn Any;
-    if let Some(former) = any.downcast_ref::<SeaOrmMigration>() {
-        return former.origin().map(hash);
-    }
-    if let Some(script) = any.downcast_ref::<SqlMigration>() {
-        return Some(hash(&script.identity()));
-    }
-    (size_of_val(migration) == 0).then(|| hash(&any.type_id()))
-}
-
 /// A database with the migrations up to this version applied, copied from a template where that can be.
 ///
 /// `migrate` takes a database from whatever version it is at to the one it is told, and lets go of it.
@@ -140,7 +127,12 @@ where
 }
 
 /// Builds the template of the last name, from the nearest one before it.
-async fn build<M, F>(store: &dyn Store, names: &[String], last: i32, migrate: &M) -> Result<(), ApplyError>
+async fn build<M, F>(
+    store: &dyn Store,
+    names: &[String],
+    last: i32,
+    migrate: &M,
+) -> Result<(), ApplyError>
 where
     M: Fn(Place, i32) -> F,
     F: Future<Output = Result<Place, ApplyError>>,

@@ -46,7 +46,9 @@ impl MigrationTrait for Table {
 }
 
 fn tables(count: usize) -> Registry {
-    Registry::new((0..count).map(|number| Box::new(Table(number)) as Box<dyn MigrationTrait>).collect())
+    Registry::new(
+        (0..count).map(|number| Box::new(Table(number)) as Box<dyn MigrationTrait>).collect(),
+    )
 }
 
 /// How many statements a run sends, and how many migrations it applies.
@@ -83,7 +85,8 @@ async fn on_postgresql_a_migration_takes_one_message_besides_its_own() {
     let _alone = COUNTING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let _ = tracing::subscriber::set_global_default(Count);
 
-    let (ten, thirty) = (Backend::Postgres.empty_database().await, Backend::Postgres.empty_database().await);
+    let (ten, thirty) =
+        (Backend::Postgres.empty_database().await, Backend::Postgres.empty_database().await);
     let (sent, applied) = statements(&tables(10), &ten).await;
     assert_eq!(applied, 10);
     assert!(sent >= 20, "the count does not count");

@@ -1,6 +1,6 @@
 //! The same migrations in onerow's hands, each tool's in its own form.
 
-use onerow::{MigrationTrait, Registry, SqlMigration};
+use onerow::{MigrationTrait, Mode, Registry, SqlMigration};
 
 use crate::{Tool, tools::sea_orm::Migrator};
 
@@ -27,9 +27,10 @@ fn rewritten(version: &str) -> Registry {
     ];
     let names = ["0.py", "1.py", "2.py", "3.py", "4.py"];
     let migrations = names.into_iter().zip(scripts).map(|(name, script)| {
-        let transactional = !script.starts_with("-- no-transaction");
-        Box::new(SqlMigration::new(name, name, script, transactional)) as Box<dyn MigrationTrait>
+        let outside = script.starts_with("-- no-transaction");
+        let mode = if outside { Mode::Outside } else { Mode::Transaction };
+        Box::new(SqlMigration::new(name, name, script, mode)) as Box<dyn MigrationTrait>
     });
     let registry = Registry::new(migrations.collect());
-    if version == "0.10.1" { registry.table("app_migration") } else { registry }
+    if version == "0.10.1" { registry.with_table("app_migration") } else { registry }
 }

@@ -85,7 +85,10 @@ impl App {
             .spawn()
             .unwrap();
         let log = process.stderr.take().map(Log::of);
-        let http = Agent::config_builder().http_status_as_error(false).timeout_global(Some(PATIENCE)).build();
+        let http = Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_global(Some(PATIENCE))
+            .build();
         Self { process, log, address: ([127, 0, 0, 1], 0).into(), http: http.into(), dir }
     }
 
@@ -128,7 +131,8 @@ impl App {
 
     /// Sends a body as JSON, whatever it is.
     pub fn request(&self, method: &str, path: &str, body: Option<&str>) -> Answer {
-        let request = http::Request::builder().method(method).uri(format!("http://{}{path}", self.address));
+        let request =
+            http::Request::builder().method(method).uri(format!("http://{}{path}", self.address));
         let response = match body {
             Some(body) => {
                 let request = request.header("content-type", "application/json");

@@ -12,7 +12,8 @@ use serde_json::Value;
 
 /// The program of this name.
 pub fn built(name: &str) -> &'static Path {
-    let programs = PROGRAMS.as_ref().unwrap_or_else(|reason| panic!("the programs do not build: {reason}"));
+    let programs =
+        PROGRAMS.as_ref().unwrap_or_else(|reason| panic!("the programs do not build: {reason}"));
     &programs[name]
 }
 
@@ -36,7 +37,7 @@ static PROGRAMS: LazyLock<Result<HashMap<String, PathBuf>, String>> = LazyLock::
             "--bin",
             "migration",
             "--package",
-            "onerow",
+            "onerow-cli",
             "--bin",
             "onerow",
             "--package",
@@ -52,7 +53,8 @@ static PROGRAMS: LazyLock<Result<HashMap<String, PathBuf>, String>> = LazyLock::
         return Err(String::from_utf8_lossy(&build.stderr).into_owned());
     }
     let messages = String::from_utf8_lossy(&build.stdout);
-    let messages = messages.lines().filter_map(|message| serde_json::from_str::<Value>(message).ok());
+    let messages =
+        messages.lines().filter_map(|message| serde_json::from_str::<Value>(message).ok());
     let programs = messages.filter_map(|message| {
         let path = PathBuf::from(message["executable"].as_str()?);
         Some((message["target"]["name"].as_str()?.to_owned(), path))

@@ -87,7 +87,8 @@ impl MigrationCli {
 
     /// Starts a run that is not waited for.
     pub fn start(&self, args: &[&str]) -> Running {
-        let mut process = self.command(args).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut process =
+            self.command(args).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let log = Log::of(process.stderr.take().unwrap());
         Running { process, log: Some(log) }
     }

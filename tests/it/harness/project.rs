@@ -63,7 +63,10 @@ impl Project {
                 if path.is_dir() {
                     dirs.push(path);
                 } else {
-                    files.insert(path.strip_prefix(&self.dir).unwrap().to_owned(), fs::read(&path).unwrap());
+                    files.insert(
+                        path.strip_prefix(&self.dir).unwrap().to_owned(),
+                        fs::read(&path).unwrap(),
+                    );
                 }
             }
         }
@@ -74,8 +77,12 @@ impl Project {
     pub fn onerow(&self, dir: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Outcome {
         let mut command = program(built("onerow"), &self.dir.join(dir));
         let cargo_needs = ["PATH", "HOME", "CARGO_HOME", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN"];
-        command.envs(env::vars_os().filter(|(name, _)| cargo_needs.iter().any(|needed| name == needed)));
-        Outcome::of(command.env("CARGO", env!("CARGO")).envs(variables.iter().copied()).args(arguments))
+        command.envs(
+            env::vars_os().filter(|(name, _)| cargo_needs.iter().any(|needed| name == needed)),
+        );
+        Outcome::of(
+            command.env("CARGO", env!("CARGO")).envs(variables.iter().copied()).args(arguments),
+        )
     }
 
     /// Runs cargo, which must succeed; gives what it printed.

@@ -87,12 +87,17 @@ impl Reader {
 
     /// Runs a command; returns what it printed, in the page's words, and its exit code.
     pub fn run(&mut self, command: &str) -> (String, i32) {
-        let command =
-            self.meaning.iter().fold(command.to_owned(), |text, (page, here)| text.replace(page, here));
+        let command = self
+            .meaning
+            .iter()
+            .fold(command.to_owned(), |text, (page, here)| text.replace(page, here));
         let shell = self.shell.stdin.as_mut().unwrap();
         // The shell's standard input is the script itself, so no command may read it.
-        writeln!(shell, "{{ {command}\n}} 2>&1 </dev/null; code=$?; echo; echo \"{END} $code>$PWD\"")
-            .unwrap();
+        writeln!(
+            shell,
+            "{{ {command}\n}} 2>&1 </dev/null; code=$?; echo; echo \"{END} $code>$PWD\""
+        )
+        .unwrap();
         let mut printed = String::new();
         let last = loop {
             let mut line = String::new();
@@ -107,7 +112,8 @@ impl Reader {
         };
         let (code, dir) = last.trim_end()[END.len()..].trim_start().split_once('>').unwrap();
         self.dir = dir.into();
-        let printed = self.meaning.iter().fold(printed, |text, (page, here)| text.replace(here, page));
+        let printed =
+            self.meaning.iter().fold(printed, |text, (page, here)| text.replace(here, page));
         (printed.trim_end().to_owned(), code.parse().unwrap())
     }
 }
@@ -122,7 +128,9 @@ impl Drop for Reader {
 /// Whether the text matches the pattern, in which `…` stands for any text.
 fn matches(text: &str, pattern: &str) -> bool {
     let mut pieces = pattern.split('…');
-    let Some(mut rest) = pieces.next().and_then(|first| text.strip_prefix(first)) else { return false };
+    let Some(mut rest) = pieces.next().and_then(|first| text.strip_prefix(first)) else {
+        return false;
+    };
     let pieces: Vec<_> = pieces.collect();
     let Some((last, between)) = pieces.split_last() else { return rest.is_empty() };
     for piece in between {

@@ -4,7 +4,7 @@
 
 #[cfg(test)]
 mod tests {
-    use onerow::{Database, Error};
+    use onerow::{Database, ErrorKind};
 
     const POSTGRES: &str = "postgres://somebody:s3cret-pass@127.0.0.1:1/somewhere";
 
@@ -12,9 +12,12 @@ mod tests {
     #[tokio::test]
     async fn a_url_of_postgres_is_told_which_feature_is_missing() {
         let error = Database::connect(POSTGRES).await.unwrap_err();
-        assert!(matches!(error, Error::DriverMissing { feature: "postgres", .. }), "{error:?}");
+        assert_eq!(error.kind(), ErrorKind::DriverMissing, "{error:?}");
         let text = error.explain().to_string();
-        assert!(text.contains("not compiled in") && text.contains("\"postgres\""), "{text}");
+        assert!(
+            text.contains("not compiled in: it takes the cargo feature \"postgres\""),
+            "{text}"
+        );
         assert!(!text.contains("s3cret-pass"), "{text}");
     }
 
@@ -22,14 +25,15 @@ mod tests {
     #[tokio::test]
     async fn a_url_of_sqlite_is_told_which_feature_is_missing() {
         let error = Database::connect("sqlite::memory:").await.unwrap_err();
-        assert!(matches!(error, Error::DriverMissing { feature: "sqlite", .. }), "{error:?}");
+        assert_eq!(error.kind(), ErrorKind::DriverMissing, "{error:?}");
+        assert!(error.to_string().contains("it takes the cargo feature \"sqlite\""), "{error}");
     }
 
     #[cfg(feature = "postgres")]
     #[tokio::test]
     async fn a_url_of_postgres_reaches_its_driver() {
         let error = Database::connect(POSTGRES).await.unwrap_err();
-        assert!(matches!(error, Error::ServerUnreachable { .. }), "{error:?}");
+        assert_eq!(error.kind(), ErrorKind::ServerUnreachable, "{error:?}");
     }
 
     #[cfg(feature = "sqlite")]

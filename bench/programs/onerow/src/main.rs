@@ -20,7 +20,8 @@ impl MigrationTrait for Migration {
 async fn main() -> Result<(), onerow::Error> {
     let task = Task::read();
     let migrations = ddl::migrations(task.count).into_iter();
-    let registry = Registry::new(migrations.map(|migration| Box::new(Migration(migration)) as _).collect());
+    let registry =
+        Registry::new(migrations.map(|migration| Box::new(Migration(migration)) as _).collect());
 
     let stopwatch = Stopwatch::start();
     let db = Database::connect(&task.url).await?;

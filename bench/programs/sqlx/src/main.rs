@@ -34,5 +34,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
 fn migration(migration: ddl::Migration) -> Migration {
     let sql = migration.sql.into_sql_str();
-    Migration::new(migration.number.into(), migration.name.into(), MigrationType::Simple, sql, false)
+    Migration::new(
+        migration.number.into(),
+        migration.name.into(),
+        MigrationType::Simple,
+        sql,
+        false,
+    )
 }

@@ -90,7 +90,8 @@ async fn make(db: &impl ConnectionTrait, ddl: &str) {
         }
         _ => ([("{key}", "integer"), ("{enum}", "enum_text"), ("{bigint}", "integer")], ""),
     };
-    let ddl = types.iter().fold(ddl.to_owned(), |ddl, (name, data_type)| ddl.replace(name, data_type));
+    let ddl =
+        types.iter().fold(ddl.to_owned(), |ddl, (name, data_type)| ddl.replace(name, data_type));
     execute(db, &format!("{first}{ddl}")).await;
 }
 

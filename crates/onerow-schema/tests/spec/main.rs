@@ -22,7 +22,10 @@ async fn schema(db: &impl ConnectionTrait) -> Schema {
 async fn difference(db: &Database, change: &str) -> String {
     let before = schema(db).await;
     let transaction = db.begin().await.unwrap();
-    transaction.execute_unprepared(change).await.unwrap_or_else(|error| panic!("{error}\n{change}"));
+    transaction
+        .execute_unprepared(change)
+        .await
+        .unwrap_or_else(|error| panic!("{error}\n{change}"));
     let after = schema(&transaction).await;
     transaction.rollback().await.unwrap();
     assert_eq!(after.difference(&before).is_empty(), after == before);

@@ -162,7 +162,11 @@ view open_todos
       JOIN members m ON m.id = t.member_id"#;
 
 async fn database() -> Option<TestDatabase> {
-    if Backend::Postgres.is_wanted() { Some(Backend::Postgres.empty_database().await) } else { None }
+    if Backend::Postgres.is_wanted() {
+        Some(Backend::Postgres.empty_database().await)
+    } else {
+        None
+    }
 }
 
 #[tokio::test]
@@ -198,7 +202,8 @@ async fn a_search_path_without_a_schema_is_an_error() {
 async fn what_belongs_to_an_extension_is_left_out() {
     let Some(db) = database().await else { return };
     execute(&db, "CREATE TABLE a (x integer); CREATE TYPE mood AS ENUM ('sad')").await;
-    execute(&db, "ALTER EXTENSION plpgsql ADD TABLE a; ALTER EXTENSION plpgsql ADD TYPE mood").await;
+    execute(&db, "ALTER EXTENSION plpgsql ADD TABLE a; ALTER EXTENSION plpgsql ADD TYPE mood")
+        .await;
     assert_eq!(schema(&*db).await, Schema::default());
 }
 
@@ -207,14 +212,20 @@ async fn an_index_whose_build_failed_is_invalid() {
     let Some(db) = database().await else { return };
     execute(&db, "CREATE TABLE a AS SELECT 1 AS x FROM generate_series(1, 2)").await;
     db.execute_unprepared("CREATE UNIQUE INDEX CONCURRENTLY a_x ON a (x)").await.unwrap_err();
-    assert_eq!(schema(&*db).await.to_string(), "table a\n  x integer\n  invalid unique index a_x btree (x)");
+    assert_eq!(
+        schema(&*db).await.to_string(),
+        "table a\n  x integer\n  invalid unique index a_x btree (x)"
+    );
 }
 
 #[tokio::test]
 async fn ddl_written_otherwise_is_the_same_schema() {
     let Some(db) = database().await else { return };
-    execute(&db, "CREATE TABLE a (x int8 PRIMARY KEY, y varchar(9) DEFAULT 'b'); CREATE INDEX ON a (y)")
-        .await;
+    execute(
+        &db,
+        "CREATE TABLE a (x int8 PRIMARY KEY, y varchar(9) DEFAULT 'b'); CREATE INDEX ON a (y)",
+    )
+    .await;
     let before = schema(&*db).await;
     let otherwise = r#"DROP TABLE a; CREATE TABLE "a" ("x" BIGINT, y character  varying (9)); CREATE INDEX a_y_idx ON a
         USING BTREE (y ASC); ALTER TABLE a ADD PRIMARY KEY (x); ALTER TABLE a ALTER y SET DEFAULT 'b'"#;

@@ -99,7 +99,10 @@ async fn ddl_written_otherwise_is_the_same_schema() {
             let of = |schema: &Schema| {
                 let printed = schema.to_string();
                 let mut objects = printed.split("\n\n");
-                objects.find(|object| object.lines().next().unwrap().ends_with(name)).unwrap().to_owned()
+                objects
+                    .find(|object| object.lines().next().unwrap().ends_with(name))
+                    .unwrap()
+                    .to_owned()
             };
             let (found, expected) = (of(&schema(&*other).await), of(&before));
             assert!(found == expected, "{found}\n\n{expected}");
@@ -206,8 +209,10 @@ const CHANGES: [(&str, &str, &str); 12] = [
 #[tokio::test]
 async fn a_changed_trigger_shows_its_line_alone() {
     let Some(db) = database().await else { return };
-    execute(&db, "CREATE TABLE a (x); CREATE TRIGGER t AFTER INSERT ON a BEGIN DELETE FROM a; END").await;
-    let change = "DROP TRIGGER t; CREATE TRIGGER t AFTER INSERT ON A BEGIN DELETE FROM a WHERE x = 1; END";
+    execute(&db, "CREATE TABLE a (x); CREATE TRIGGER t AFTER INSERT ON a BEGIN DELETE FROM a; END")
+        .await;
+    let change =
+        "DROP TRIGGER t; CREATE TRIGGER t AFTER INSERT ON A BEGIN DELETE FROM a WHERE x = 1; END";
     assert_eq!(
         difference(&db, change).await,
         "table a\n- trigger t after insert on a begin delete from a; end\n\

@@ -95,11 +95,19 @@ impl Server {
         };
         let mut run = random_hex().map_err(|error| format!("no random numbers: {error}"))?;
         run.truncate(16);
-        let (maintenance, strategy) =
-            wait(connect_for_maintenance(url.clone(), run.clone())).map_err(|error| error.to_string())?;
+        let (maintenance, strategy) = wait(connect_for_maintenance(url.clone(), run.clone()))
+            .map_err(|error| error.to_string())?;
         // Nobody may copy the database of another role.
         let template = format!("onerow_template_{:04x}_", template::hash(&url.username()) & 0xffff);
-        Ok(Self { url, maintenance, run, template, strategy, made: AtomicU32::new(0), _guest: guest })
+        Ok(Self {
+            url,
+            maintenance,
+            run,
+            template,
+            strategy,
+            made: AtomicU32::new(0),
+            _guest: guest,
+        })
     }
 
     /// The URL of one of the server's databases.
@@ -144,7 +152,8 @@ impl Server {
 impl Store for &'static Server {
     async fn create(&self, template: Option<&str>) -> Result<Option<Place>, ApplyError> {
         let name = format!("{TEST}{}_{}", self.run, self.made.fetch_add(1, Ordering::Relaxed));
-        let from = template.map(|name| format!(" TEMPLATE {}{name}", self.template)).unwrap_or_default();
+        let from =
+            template.map(|name| format!(" TEMPLATE {}{name}", self.template)).unwrap_or_default();
         let sql = format!("CREATE DATABASE {name}{from}{}", self.strategy);
         // Before it is there: who stops waiting for it leaves the server at it.
         let mut database = TestDb { name, kept: false };
@@ -164,8 +173,9 @@ impl Store for &'static Server {
         options.max_connections(1).idle_timeout(None).max_lifetime(None).sqlx_logging(false);
         let session = Database::connect(options).await?;
         // It may block: its snapshot is in the way of nothing in other databases, `CREATE INDEX CONCURRENTLY` included.
-        let lock =
-            format!("SELECT pg_catalog.pg_advisory_lock(pg_catalog.hashtext('{build}'))::pg_catalog.text");
+        let lock = format!(
+            "SELECT pg_catalog.pg_advisory_lock(pg_catalog.hashtext('{build}'))::pg_catalog.text"
+        );
         fetch(&session, &lock).await.map_err(|error| doing("lock the templates", error))?;
         Ok(Lock::Session(session))
     }
@@ -178,8 +188,9 @@ impl Store for &'static Server {
             list.join(", ")
         );
         let found = self.fetch(sql).await.map_err(|error| doing("look for templates", error))?;
-        let is_there =
-            |name: &String| found.iter().any(|found| found.strip_prefix(&self.template) == Some(name));
+        let is_there = |name: &String| {
+            found.iter().any(|found| found.strip_prefix(&self.template) == Some(name))
+        };
         Ok(names.iter().rposition(is_there))
     }
 
@@ -188,7 +199,8 @@ impl Store for &'static Server {
         let publish = async {
             self.sessions_end(&database.name).await?;
             // Nobody comes in any more: a session on a template is in the way of copying it.
-            self.execute(format!("ALTER DATABASE {} ALLOW_CONNECTIONS false", database.name)).await?;
+            self.execute(format!("ALTER DATABASE {} ALLOW_CONNECTIONS false", database.name))
+                .await?;
             let built = seconds_since_epoch();
             self.execute(format!("COMMENT ON DATABASE {} IS '{built}'", database.name)).await?;
             // Those that a migration left open, with what they did not commit.
@@ -198,7 +210,11 @@ impl Store for &'static Server {
                 database.name
             );
             self.fetch(others).await?;
-            self.execute(format!("ALTER DATABASE {} RENAME TO {}{name}", database.name, self.template)).await
+            self.execute(format!(
+                "ALTER DATABASE {} RENAME TO {}{name}",
+                database.name, self.template
+            ))
+            .await
         };
         match publish.await {
             Ok(()) => database.kept = true,
@@ -249,7 +265,10 @@ impl Drop for TestDb {
     }
 }
 
-async fn connect_for_maintenance(mut url: Url, run: String) -> Result<(Database, &'static str), ApplyError> {
+async fn connect_for_maintenance(
+    mut url: Url,
+    run: String,
+) -> Result<(Database, &'static str), ApplyError> {
     url.query_pairs_mut().append_pair("application_name", &format!("{SESSION}{run}"));
     let mut options = ConnectOptions::new(url.as_str());
     // Those it opens stay: they tell others that this process is alive.
@@ -279,7 +298,9 @@ async fn drop_leftovers(database: &Database) -> Result<(), DbErr> {
     );
     for name in fetch(database, &sql).await? {
         // Another process may be at it.
-        let _ = database.execute_unprepared(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")).await;
+        let _ = database
+            .execute_unprepared(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
+            .await;
     }
     Ok(())
 }
@@ -296,7 +317,8 @@ const NO_SUCH_DATABASE: &str = "3D000";
 const IS_THERE: [&str; 2] = ["42P04", "23505"];
 
 fn code(error: &DbErr) -> Option<Cow<'_, str>> {
-    let (DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error))) = error
+    let (DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error))) =
+        error
     else {
         return None;
     };
@@ -306,7 +328,8 @@ fn code(error: &DbErr) -> Option<Cow<'_, str>> {
 /// The server of a URL, to whose path a test's database goes. A parameter of the name would outrank the path, and have the
 /// tests write to that database.
 fn server_url(text: &str) -> Result<Url, String> {
-    let mut url = Url::parse(text).map_err(|error| format!("{URL_VARIABLE} does not parse: {error}"))?;
+    let mut url =
+        Url::parse(text).map_err(|error| format!("{URL_VARIABLE} does not parse: {error}"))?;
     if !matches!(url.scheme(), "postgres" | "postgresql") {
         return Err(format!("{URL_VARIABLE} does not begin with postgres://"));
     }

@@ -43,7 +43,11 @@ fn debian_dirs() -> Vec<PathBuf> {
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
         .collect();
     versions.sort_unstable();
-    versions.iter().rev().map(|version| format!("/usr/lib/postgresql/{version}/bin").into()).collect()
+    versions
+        .iter()
+        .rev()
+        .map(|version| format!("/usr/lib/postgresql/{version}/bin").into())
+        .collect()
 }
 
 fn pg_config_dir() -> Option<PathBuf> {

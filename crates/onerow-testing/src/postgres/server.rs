@@ -142,9 +142,12 @@ impl PostgresServer {
     ///
     /// Errors when the server was stopped; a killed postmaster's is still told until the next start.
     pub fn postmaster_pid(&self) -> Result<i32, ServerError> {
-        let lines = fs::read_to_string(self.data_dir().join("postmaster.pid")).map_err(ServerError::Files)?;
+        let lines = fs::read_to_string(self.data_dir().join("postmaster.pid"))
+            .map_err(ServerError::Files)?;
         let first = lines.lines().next().and_then(|line| line.parse().ok());
-        first.ok_or_else(|| ServerError::Files(io::Error::other("postmaster.pid holds no process id")))
+        first.ok_or_else(|| {
+            ServerError::Files(io::Error::other("postmaster.pid holds no process id"))
+        })
     }
 
     /// Stops the server as an operator in a hurry does: SIGQUIT to the postmaster. Connections break without a word,
@@ -167,7 +170,9 @@ impl PostgresServer {
         let deadline = Instant::now() + ORPHANS_GONE_WITHIN;
         loop {
             match self.supervisor().run("starting the server", "stop INT; start") {
-                Err(error) if error.mentions("shared memory block") && Instant::now() < deadline => {
+                Err(error)
+                    if error.mentions("shared memory block") && Instant::now() < deadline =>
+                {
                     thread::sleep(Duration::from_millis(100));
                 }
                 outcome => return outcome,
@@ -202,9 +207,9 @@ impl PostgresServer {
         let path = self.data_dir().join("postgresql.conf");
         let append = || {
             let mut file = OpenOptions::new().append(true).open(path)?;
-            settings
-                .iter()
-                .try_for_each(|(name, value)| writeln!(file, "{name} = '{}'", value.replace('\'', "''")))
+            settings.iter().try_for_each(|(name, value)| {
+                writeln!(file, "{name} = '{}'", value.replace('\'', "''"))
+            })
         };
         append().map_err(ServerError::Files)
     }
@@ -252,7 +257,9 @@ pub enum ServerError {
     #[error("POSTGRES_BIN_DIR is {0}, which does not hold initdb and postgres")]
     NotInstalledIn(PathBuf),
     /// We are root, PostgreSQL refuses to be, and there is nobody to be instead.
-    #[error("PostgreSQL refuses to run as root, and this system has no user `postgres` to run it as")]
+    #[error(
+        "PostgreSQL refuses to run as root, and this system has no user `postgres` to run it as"
+    )]
     NoUser,
     /// The shell that runs and removes the server cannot be started, or has died.
     #[error("the supervising shell of the PostgreSQL server failed")]
@@ -343,7 +350,8 @@ mod tests {
     #[test]
     fn a_dropped_server_is_gone_with_its_files() {
         let server = PostgresServer::start().unwrap();
-        let (pid, dir, port) = (server.postmaster_pid().unwrap(), server.dir.clone(), server.port());
+        let (pid, dir, port) =
+            (server.postmaster_pid().unwrap(), server.dir.clone(), server.port());
         drop(server);
         assert!(!runs(pid));
         assert!(!dir.exists());
@@ -363,7 +371,12 @@ mod tests {
     /// This test program again, at the test below and no other.
     fn start_in_another_process() -> (std::process::Child, i32, PathBuf) {
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--ignored", "--exact", "--nocapture", "postgres::server::tests::start_and_hang"])
+            .args([
+                "--ignored",
+                "--exact",
+                "--nocapture",
+                "postgres::server::tests::start_and_hang",
+            ])
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
@@ -407,7 +420,10 @@ mod tests {
         let server = PostgresServer::start().unwrap();
         let connect = |url: &str| {
             let psql = server.bin_dir().join("psql");
-            Command::new(psql).args(["--no-password", "--command", "SELECT 1", url]).output().unwrap()
+            Command::new(psql)
+                .args(["--no-password", "--command", "SELECT 1", url])
+                .output()
+                .unwrap()
         };
         let url = server.url("postgres");
         assert!(connect(&url).status.success());
@@ -422,7 +438,9 @@ mod tests {
         assert_eq!(answer(&standby, "SELECT count(*) FROM before"), "0");
 
         answer(&server, "CREATE TABLE after (id INTEGER)");
-        wait_until("the new table arrives", || psql(&standby, "SELECT FROM after").status.success());
+        wait_until("the new table arrives", || {
+            psql(&standby, "SELECT FROM after").status.success()
+        });
         let refused = psql(&standby, "INSERT INTO before VALUES (1)");
         assert!(String::from_utf8_lossy(&refused.stderr).contains("read-only transaction"));
     }

@@ -70,7 +70,8 @@ impl Guest {
 
     /// The same, of the server whose address this file holds.
     fn come_to(file: &Path, grace_seconds: u32) -> Result<Self, ServerError> {
-        let _starts_alone = scratch::lock(&file.with_extension("lock")).map_err(ServerError::Files)?;
+        let _starts_alone =
+            scratch::lock(&file.with_extension("lock")).map_err(ServerError::Files)?;
         if let Some(address) = Address::read(file) {
             if let Some(guest) = Self::of(&address) {
                 return Ok(guest);
@@ -79,7 +80,8 @@ impl Guest {
         }
         let address = PostgresServer::start_with(FOR_SHORT_LIVES)?.share(grace_seconds)?;
         address.write(file).map_err(ServerError::Files)?;
-        let gone = || ServerError::Files(io::Error::other("the server that was just started is gone"));
+        let gone =
+            || ServerError::Files(io::Error::other("the server that was just started is gone"));
         Self::of(&address).ok_or_else(gone)
     }
 
@@ -130,7 +132,8 @@ fn enter(dir: &Path, is_kept: impl Fn() -> bool) -> io::Result<File> {
 /// Between two guests the supervisor is not at its door for a moment, and opening it fails.
 fn open_without_waiting(door: &Path, wait: impl Fn() -> io::Result<()>) -> io::Result<File> {
     loop {
-        let opened = OpenOptions::new().write(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(door);
+        let opened =
+            OpenOptions::new().write(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(door);
         match opened {
             Err(error) if error.raw_os_error() == Some(Errno::ENXIO as i32) => wait()?,
             opened => return opened,

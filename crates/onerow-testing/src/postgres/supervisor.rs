@@ -43,8 +43,13 @@ impl Supervisor {
         let mut child = command(bin_dir)?.spawn().map_err(ServerError::Supervisor)?;
         let commands = child.stdin.take();
         let answers = child.stdout.take().ok_or_else(gone)?;
-        let mut supervisor =
-            Self { child, commands, answers: BufReader::new(answers), dir: PathBuf::new(), shared: false };
+        let mut supervisor = Self {
+            child,
+            commands,
+            answers: BufReader::new(answers),
+            dir: PathBuf::new(),
+            shared: false,
+        };
         supervisor.dir = supervisor.read_line()?.into();
         Ok(supervisor)
     }
@@ -62,7 +67,10 @@ impl Supervisor {
             return Ok(());
         }
         let output = std::fs::read(self.dir.join("output")).map_err(ServerError::Supervisor)?;
-        Err(ServerError::Failed { operation, output: String::from_utf8_lossy(&output).trim().to_owned() })
+        Err(ServerError::Failed {
+            operation,
+            output: String::from_utf8_lossy(&output).trim().to_owned(),
+        })
     }
 
     /// Has it serve whoever holds its door open, and give up when nobody has for so many seconds; tells its process id.
@@ -110,7 +118,9 @@ fn command(bin_dir: &Path) -> Result<Command, ServerError> {
     if std::env::var_os("TMPDIR").is_none() && has_room(MEMORY) {
         command.env("TMPDIR", MEMORY);
     }
-    for (name, _) in std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"PG")) {
+    for (name, _) in
+        std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"PG"))
+    {
         command.env_remove(name);
     }
     if Uid::effective().is_root() {

@@ -1,6 +1,6 @@
 //! One migration at a time.
 
-use onerow::{Error, Failure, prelude::*};
+use onerow::{Failure, prelude::*};
 use onerow_testing::{ApplyError, Backend, on_every_backend};
 
 mod m0000 {
@@ -11,9 +11,13 @@ mod m0000 {
     #[async_trait]
     impl MigrationTrait for Migration {
         async fn migrate(&self, db: &Database) -> Result<(), DbErr> {
-            db.execute_unprepared("CREATE TABLE members (id INTEGER PRIMARY KEY, email TEXT NOT NULL)")
-                .await?;
-            db.execute_unprepared("CREATE TABLE audit (id INTEGER PRIMARY KEY, what TEXT)").await.map(drop)
+            db.execute_unprepared(
+                "CREATE TABLE members (id INTEGER PRIMARY KEY, email TEXT NOT NULL)",
+            )
+            .await?;
+            db.execute_unprepared("CREATE TABLE audit (id INTEGER PRIMARY KEY, what TEXT)")
+                .await
+                .map(drop)
         }
     }
 }
@@ -69,7 +73,8 @@ struct Fails(Way);
 impl MigrationTrait for Fails {
     async fn migrate(&self, db: &Database) -> Result<(), DbErr> {
         db.execute_unprepared("CREATE TABLE fine (id INTEGER)").await?;
-        let select = Query::select().column("id").from("nowhere").and_where(Expr::col("id").eq(42)).take();
+        let select =
+            Query::select().column("id").from("nowhere").and_where(Expr::col("id").eq(42)).take();
         match self.0 {
             Way::Unprepared => db.execute_unprepared("DELETE FROM nowhere").await.map(drop),
             Way::Builder => db.query_one(&select).await.map(drop),
@@ -78,8 +83,8 @@ impl MigrationTrait for Fails {
         }
     }
 
-    fn transactional(&self) -> bool {
-        !matches!(self.0, Way::Values)
+    fn mode(&self) -> Mode {
+        if matches!(self.0, Way::Values) { Mode::Outside } else { Mode::Transaction }
     }
 }
 
@@ -92,8 +97,8 @@ impl MigrationTrait for GivesUp {
         Err(DbErr::Migration("two members share an address".into()))
     }
 
-    fn transactional(&self) -> bool {
-        false
+    fn mode(&self) -> Mode {
+        Mode::Outside
     }
 }
 
@@ -139,8 +144,8 @@ on_every_backend! {
             let text = format!("{error:?}");
             assert!(text.starts_with("migration m0000 failed"), "{text}");
             assert!(text.contains("nowhere") && text.ends_with(&format!("\n  SQL: {sql}")), "{text}");
-            let ApplyError::Failed { error: Error::MigrationFailed { failure, .. }, .. } = error else { panic!() };
-            assert!(matches!(failure, Failure::Migrate(_)));
+            let ApplyError::Failed { error, .. } = error else { panic!("{text}") };
+            assert!(matches!(error.failure(), Some(Failure::Migrate(_))), "{text}");
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use onerow::{Error, prelude::*};
+use onerow::{ErrorKind, prelude::*};
 use onerow_testing::{Backend, TestDatabase, on_every_backend};
 
 use crate::programs::Program;
@@ -15,7 +15,7 @@ async fn exists(url: &str) -> bool {
             found.disconnect().await.unwrap();
             true
         }
-        Err(Error::NoSuchDatabase { .. }) => false,
+        Err(error) if error.kind() == ErrorKind::NoSuchDatabase => false,
         Err(error) => panic!("{}", error.explain()),
     }
 }
@@ -93,7 +93,9 @@ on_every_backend! {
 /// In a runtime of one thread, which a drop keeps waiting.
 #[tokio::test]
 async fn a_runtime_of_one_thread_is_enough() {
-    for backend in [Backend::Sqlite, Backend::Postgres].into_iter().filter(|backend| backend.is_wanted()) {
+    for backend in
+        [Backend::Sqlite, Backend::Postgres].into_iter().filter(|backend| backend.is_wanted())
+    {
         let (one, other) = tokio::join!(
             backend.database(crate::programs::counted::registry()),
             backend.database(crate::programs::counted::registry())

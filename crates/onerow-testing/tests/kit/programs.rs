@@ -23,7 +23,14 @@ impl Program {
         let path = dir.path().join("program");
         // By a process of its own: a file that this one has open for writing, a child of another test has too, for a moment,
         // and then it cannot be run.
-        assert!(Command::new("cp").arg(env::current_exe().unwrap()).arg(&path).status().unwrap().success());
+        assert!(
+            Command::new("cp")
+                .arg(env::current_exe().unwrap())
+                .arg(&path)
+                .status()
+                .unwrap()
+                .success()
+        );
         Self { _dir: dir, path }
     }
 
@@ -45,7 +52,8 @@ impl Program {
 
     /// What it prints when it is to make a database on that server, and cannot.
     pub fn complains_of_server(&self, url: &str) -> String {
-        let output = self.command(Backend::Postgres, 0).env("TEST_POSTGRES_URL", url).output().unwrap();
+        let output =
+            self.command(Backend::Postgres, 0).env("TEST_POSTGRES_URL", url).output().unwrap();
         assert!(!output.status.success());
         String::from_utf8(output.stderr).unwrap()
     }
@@ -83,7 +91,8 @@ impl Process {
     /// How many migrations ran, and the URL of the database.
     pub fn answer(&mut self) -> (u32, String) {
         let lines = (&mut self.output).lines().map_while(Result::ok);
-        let line = lines.map(|line| line.split("made=").nth(1).map(str::to_owned)).find_map(|found| found);
+        let line =
+            lines.map(|line| line.split("made=").nth(1).map(str::to_owned)).find_map(|found| found);
         let line = line.expect("the process made a database");
         let (run, url) = line.split_once(' ').unwrap();
         (run.parse().unwrap(), url.to_owned())
@@ -104,7 +113,8 @@ impl Process {
 #[tokio::test]
 #[ignore = "only as a process of another test"]
 async fn a_process() {
-    let (Ok(backend), Ok(version)) = (env::var("PROCESS_BACKEND"), env::var("PROCESS_VERSION")) else {
+    let (Ok(backend), Ok(version)) = (env::var("PROCESS_BACKEND"), env::var("PROCESS_VERSION"))
+    else {
         return;
     };
     let backend = if backend == "sqlite" { Backend::Sqlite } else { Backend::Postgres };

@@ -12,7 +12,7 @@ const APP: &str = "
     END $$";
 
 fn registry(sql: &'static str) -> Registry {
-    Registry::new(vec![Box::new(SqlMigration::new("1_app", "app", sql, true))])
+    Registry::new(vec![Box::new(SqlMigration::new("1_app", "app", sql, Mode::Transaction))])
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -26,7 +26,8 @@ async fn a_role_that_is_made_only_if_it_is_not_there_is_no_hindrance_to_other_pr
     }
     databases[0].sql("DROP ROLE IF EXISTS onerow_docs_app").await;
 
-    let programs = databases.into_iter().map(|db| tokio::spawn(async move { db.apply(0).await.map(drop) }));
+    let programs =
+        databases.into_iter().map(|db| tokio::spawn(async move { db.apply(0).await.map(drop) }));
 
     for program in programs.collect::<Vec<_>>() {
         program.await.unwrap().unwrap();
@@ -41,6 +42,9 @@ async fn a_role_that_is_there_already_is_told_to_be_the_whole_servers() {
     // Each server has this one.
     let db = Backend::Postgres.database_at(registry("CREATE ROLE postgres"), -1).await;
     let text = db.apply(0).await.unwrap_err().to_string();
-    assert!(text.contains("already exists") && text.contains("roles are the whole server's"), "{text}");
+    assert!(
+        text.contains("already exists") && text.contains("roles are the whole server's"),
+        "{text}"
+    );
     assert!(text.contains("\"Roles\" in docs/testing.md"), "{text}");
 }

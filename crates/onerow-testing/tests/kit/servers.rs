@@ -37,7 +37,10 @@ fn a_server_that_cannot_be_used_is_told_with_the_reason_and_no_password() {
             complaint.contains("no PostgreSQL server to test on") && complaint.contains(reason),
             "{complaint}"
         );
-        assert!(complaint.contains("to leave PostgreSQL out: ONEROW_TEST_BACKENDS=sqlite"), "{complaint}");
+        assert!(
+            complaint.contains("to leave PostgreSQL out: ONEROW_TEST_BACKENDS=sqlite"),
+            "{complaint}"
+        );
         assert!(!complaint.contains("hunter2"), "{complaint}");
     }
 }
@@ -85,7 +88,9 @@ async fn the_templates_of_an_earlier_build_are_removed() {
 
 /// The databases of a server whose names begin like this.
 async fn databases(db: &onerow::Database, prefix: &str) -> Vec<String> {
-    let sql = format!("SELECT datname::text FROM pg_database WHERE starts_with(datname, '{prefix}')");
-    let rows = db.query_all_raw(Statement::from_string(DatabaseBackend::Postgres, sql)).await.unwrap();
+    let sql =
+        format!("SELECT datname::text FROM pg_database WHERE starts_with(datname, '{prefix}')");
+    let rows =
+        db.query_all_raw(Statement::from_string(DatabaseBackend::Postgres, sql)).await.unwrap();
     rows.iter().map(|row| row.try_get_by_index(0).unwrap()).collect()
 }

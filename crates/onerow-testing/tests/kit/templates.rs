@@ -108,7 +108,7 @@ on_every_backend! {
 }
 
 fn script(sql: &'static str) -> Registry {
-    Registry::new(vec![Box::new(SqlMigration::new("1_luck", "luck", sql, true))])
+    Registry::new(vec![Box::new(SqlMigration::new("1_luck", "luck", sql, Mode::Transaction))])
 }
 
 /// Two migrators of sea-orm-migration whose migrations have the same names.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use onerow::{Error, prelude::async_trait};
+use onerow::{ErrorKind, prelude::async_trait};
 use tokio::time::{Instant, sleep};
 
 use crate::{
@@ -41,19 +41,22 @@ impl Scenario for Cancel {
     }
 
     async fn round(&mut self, round: &mut Round<'_>) {
-        let subject = if round.number.is_multiple_of(2) { Subject::PLAIN } else { Subject::INDEXED };
+        let subject =
+            if round.number.is_multiple_of(2) { Subject::PLAIN } else { Subject::INDEXED };
         let whole = self.pace.of(round.world, self.kind, subject, subject.count).await;
         let place = round.place(self.kind).await;
         let mut version = -1;
         while version < subject.last() {
             let signal = sleep(round.moment(whole, subject, version));
             let ending =
-                Running::start_with(place.url.as_str(), subject, |up| up.cancel_on(signal)).end().await;
+                Running::start_with(place.url.as_str(), subject, |up| up.cancel_on(signal))
+                    .end()
+                    .await;
             version = state::check(&place, subject).await;
             let told = match &ending.outcome {
                 Ok(report) => Some(report.version),
-                Err(Error::Cancelled { version }) => *version,
-                _ => panic!("it was told to stop, and failed otherwise\n{}", ending.explain()),
+                Err(error) if error.kind() == ErrorKind::Cancelled => error.version(),
+                Err(_) => panic!("it was told to stop, and failed otherwise\n{}", ending.explain()),
             };
             assert_eq!(told, Some(version), "what it tells, and what the database holds");
             round.count(ending.outcome.is_err(), version);
@@ -74,7 +77,9 @@ async fn assert_gone(world: &World, place: &Place) {
     let server = world.server().await;
     let deadline = Instant::now() + SOON;
     loop {
-        let left = server.sessions(place, "application_name || ' ' || state || ' ' || query", "true").await;
+        let left = server
+            .sessions(place, "application_name || ' ' || state || ' ' || query", "true")
+            .await;
         if left.is_empty() {
             return;
         }

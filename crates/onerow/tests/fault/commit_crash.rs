@@ -45,7 +45,8 @@ impl Scenario for CommitCrash {
         // The last one is like no other: it is the one that has to be on disk before `up` returns.
         let last = round.number.is_multiple_of(2);
         let version = if last { SUBJECT.last() } else { round.rng.i32(0..SUBJECT.last()) };
-        let moment = if round.rng.bool() { Moment::BeforeForwarding } else { Moment::AfterForwarding };
+        let moment =
+            if round.rng.bool() { Moment::BeforeForwarding } else { Moment::AfterForwarding };
         let trap = Trap { at: At::Commit(version), moment, then: Then::Hold };
         let proxy = Proxy::start(server.port(), Some(trap)).await;
         let proxy = proxy.unwrap_or_else(|error| panic!("cannot start a proxy: {error}"));
@@ -84,7 +85,8 @@ impl Scenario for LateCrash {
         let (server, place) = (round.world.server().await, round.place(Kind::Postgres).await);
         let log_writer = server.log_writer().await;
         let version = round.rng.i32(0..=SUBJECT.last());
-        let ending = Running::start_with(place.url.as_str(), SUBJECT, move |up| up.to(version)).end().await;
+        let ending =
+            Running::start_with(place.url.as_str(), SUBJECT, move |up| up.to(version)).end().await;
         let was_hit = server.kill_process(&log_writer).await;
         server.recovered().await;
         let found = state::check(&place, SUBJECT).await;

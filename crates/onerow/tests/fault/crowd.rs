@@ -100,11 +100,18 @@ impl Processes {
     }
 
     /// Up to half of them, while the others go on.
-    async fn kill_some(&mut self, place: &Place, subject: Subject, whole: Duration, round: &mut Round<'_>) {
+    async fn kill_some(
+        &mut self,
+        place: &Place,
+        subject: Subject,
+        whole: Duration,
+        round: &mut Round<'_>,
+    ) {
         let victims = round.rng.usize(1..=self.runners.len() / 2);
         let started = Instant::now();
         // They hinder each other, and a killed one costs the others time.
-        let mut moments: Vec<_> = (0..victims).map(|_| whole.mul_f64(2.0 * round.rng.f64())).collect();
+        let mut moments: Vec<_> =
+            (0..victims).map(|_| whole.mul_f64(2.0 * round.rng.f64())).collect();
         moments.sort_unstable();
         for moment in moments {
             sleep_until(started + moment).await;
@@ -129,10 +136,17 @@ impl Processes {
     pub fn assert_each_once(&self, initial: i32, subject: Subject, is_attacked: bool) {
         let told: Vec<i32> = self.ended.iter().flat_map(End::applied).collect();
         let distinct: BTreeSet<_> = told.iter().copied().collect();
-        assert_eq!(told.len(), distinct.len(), "two processes tell that they applied the same migration");
+        assert_eq!(
+            told.len(),
+            distinct.len(),
+            "two processes tell that they applied the same migration"
+        );
         let all: BTreeSet<_> = (initial + 1..=subject.last()).collect();
         assert!(distinct.is_subset(&all), "{distinct:?} were told to be applied, of {all:?}");
-        assert!(is_attacked || distinct == all, "only {distinct:?} were told to be applied, of {all:?}");
+        assert!(
+            is_attacked || distinct == all,
+            "only {distinct:?} were told to be applied, of {all:?}"
+        );
     }
 }
 

@@ -154,7 +154,8 @@ fn cases(messages: Vec<Message>, round: &mut Round<'_>) -> Vec<(usize, Moment)> 
         messages.into_iter().flat_map(|message| moments.map(|moment| (message, moment))).collect();
     round.rng.shuffle(&mut cases);
     for doubt in [Doubt::Undelivered, Doubt::Unanswered] {
-        let found = cases.iter().position(|(message, moment)| Doubt::of(message, *moment) == Some(doubt));
+        let found =
+            cases.iter().position(|(message, moment)| Doubt::of(message, *moment) == Some(doubt));
         let case = cases.remove(found.unwrap_or_else(|| panic!("the run has no commit")));
         cases.push(case);
     }

@@ -83,8 +83,14 @@ impl Diary {
     fn check_extent(self, runs: &[&[Line]], version: i32) {
         let is_complete = |run: &&[Line]| run.len() == self.lines.unsigned_abs() as usize;
         if version >= self.at {
-            assert!(runs.last().is_some_and(is_complete), "it is applied, and not complete: {runs:?}");
-            assert!(!self.transactional || runs.len() == 1, "what was rolled back is there: {runs:?}");
+            assert!(
+                runs.last().is_some_and(is_complete),
+                "it is applied, and not complete: {runs:?}"
+            );
+            assert!(
+                !self.transactional || runs.len() == 1,
+                "what was rolled back is there: {runs:?}"
+            );
         } else {
             let may_be_begun = !self.transactional && version == self.at - 1;
             assert!(may_be_begun || runs.is_empty(), "it wrote before its turn: {runs:?}");

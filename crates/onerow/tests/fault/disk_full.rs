@@ -84,8 +84,9 @@ async fn in_few_pages(round: &mut Round<'_>, kind: Kind, pages: u64) {
     begin(round, place.url.as_str()).await;
     let onlooker = place.look().await;
     let used = texts(&onlooker, "SELECT page_count FROM pragma_page_count").await;
-    let used: u64 =
-        used.unwrap_or_else(|error| panic!("{error}"))[0].parse().unwrap_or_else(|error| panic!("{error}"));
+    let used: u64 = used.unwrap_or_else(|error| panic!("{error}"))[0]
+        .parse()
+        .unwrap_or_else(|error| panic!("{error}"));
     let mut options = ConnectOptions::new(place.url.as_str());
     let most = (used + pages).to_string();
     options.map_sqlx_sqlite_opts(move |options| options.pragma("max_page_count", most.clone()));
@@ -123,7 +124,9 @@ impl Disk {
         let dir = tempfile::Builder::new().prefix("onerow-disk.").tempdir();
         let dir = dir.map_err(|error| error.to_string())?;
         let size = format!("size={ROOMY}k");
-        run(Command::new("mount").args(["-t", "tmpfs", "-o", &size, "onerow-disk"]).arg(dir.path()))?;
+        run(Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &size, "onerow-disk"])
+            .arg(dir.path()))?;
         Ok(Self(dir))
     }
 
@@ -134,7 +137,8 @@ impl Disk {
     /// In kibibytes.
     fn used(&self) -> u64 {
         let files = fs::read_dir(self.path()).and_then(|files| {
-            let sizes = files.map(|file| file?.metadata().map(|file| file.len().div_ceil(4096) * 4));
+            let sizes =
+                files.map(|file| file?.metadata().map(|file| file.len().div_ceil(4096) * 4));
             sizes.sum()
         });
         files.unwrap_or_else(|error| panic!("cannot look at the disk: {error}"))

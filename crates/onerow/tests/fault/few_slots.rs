@@ -13,7 +13,9 @@ use crate::{
 };
 
 pub fn scenarios() -> Vec<Box<dyn Scenario>> {
-    let of = |connections, size| Box::new(FewSlots { connections, size, server: None }) as Box<dyn Scenario>;
+    let of = |connections, size| {
+        Box::new(FewSlots { connections, size, server: None }) as Box<dyn Scenario>
+    };
     vec![of("23", 40), of("100", 60)]
 }
 

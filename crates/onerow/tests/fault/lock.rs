@@ -50,7 +50,8 @@ impl Scenario for Lock {
     async fn round(&mut self, round: &mut Round<'_>) {
         let place = round.place(self.0).await;
         let onlooker = place.look().await;
-        let half_way = SUBJECT.registry().up(&onlooker).to(round.rng.i32(0..SUBJECT.last() - 5)).await;
+        let half_way =
+            SUBJECT.registry().up(&onlooker).to(round.rng.i32(0..SUBJECT.last() - 5)).await;
         half_way.unwrap_or_else(|error| panic!("{}", error.explain()));
         // All that a reader of SQLite's holds is the commit.
         let holds = if self.0 == Kind::Postgres { round.rng.usize(..HOLDS.len()) } else { 0 };
@@ -68,7 +69,8 @@ impl Scenario for Lock {
 
 /// The run tries again and again, names who is in its way, and goes on when that is gone.
 async fn waits_it_out(place: &Place, holder: Holder, lock_timeout: Duration) {
-    let up = Running::start_with(place.url.as_str(), SUBJECT, move |up| up.lock_timeout(lock_timeout));
+    let up =
+        Running::start_with(place.url.as_str(), SUBJECT, move |up| up.lock_timeout(lock_timeout));
     let again = |step: &Progress| matches!(step, Progress::Retrying { tries: 2, .. });
     let retried = up.hears(again).await;
     let pid = holder.pid.clone();
@@ -77,13 +79,19 @@ async fn waits_it_out(place: &Place, holder: Holder, lock_timeout: Duration) {
     assert!(retried, "it did not try again\n{}", ending.explain());
     assert_eq!(ending.version(), SUBJECT.last());
     let named = |step: &Progress| match step {
-        Progress::Retrying { blockers, .. } => blockers.iter().any(|blocker| blocker.pid.to_string() == pid),
+        Progress::Retrying { blockers, .. } => {
+            blockers.iter().any(|blocker| blocker.pid.to_string() == pid)
+        }
         _ => false,
     };
     assert!(
         pid.is_empty() || ending.heard.iter().any(named),
         "it does not name {pid}: {:?}",
-        ending.heard.iter().filter(|step| matches!(step, Progress::Retrying { .. })).collect::<Vec<_>>()
+        ending
+            .heard
+            .iter()
+            .filter(|step| matches!(step, Progress::Retrying { .. }))
+            .collect::<Vec<_>>()
     );
 }
 
@@ -95,19 +103,14 @@ async fn gives_up(place: &Place, holder: Holder, lock_timeout: Duration) {
     let ending = up.end().await;
     let version = state::check(place, SUBJECT).await;
     ending.assert_truthful(version);
-    match &ending.outcome {
-        Err(Error::MigrationFailed {
-            migration,
-            failure: Failure::Blocked { tries: 2, blockers, .. },
-            ..
-        }) => {
-            // On SQLite, whose commit is what is in the way, the last of those that it would have committed.
-            assert!(*migration > version, "{}", ending.explain());
-            let named = blockers.iter().any(|blocker| blocker.pid.to_string() == holder.pid);
-            assert!(named || holder.pid.is_empty(), "{}", ending.explain());
-        }
-        _ => panic!("it was to give up, blocked\n{}", ending.explain()),
-    }
+    let error = ending.outcome.as_ref().err();
+    let Some(Failure::Blocked { tries: 2, blockers, .. }) = error.and_then(Error::failure) else {
+        panic!("it was to give up, blocked\n{}", ending.explain())
+    };
+    // On SQLite, whose commit is what is in the way, it is the last of those that it would have committed.
+    assert!(error.and_then(Error::migration) > Some(version), "{}", ending.explain());
+    let named = blockers.iter().any(|blocker| blocker.pid.to_string() == holder.pid);
+    assert!(named || holder.pid.is_empty(), "{}", ending.explain());
     holder.let_go().await;
 }
 

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use onerow::{Error, Failure, prelude::async_trait};
+use onerow::{Failure, prelude::async_trait};
 use tokio::time::{Instant, sleep};
 
 use crate::{
@@ -63,7 +63,8 @@ impl Scenario for LostClaim {
         let proxy = proxy.unwrap_or_else(|error| panic!("cannot start a proxy: {error}"));
         let first = Running::start(proxy.url(&place.url), SUBJECT);
         server.wait_until_it_runs(&place, DIARY.at).await;
-        let [one, other, moment] = [(); 3].map(|()| Duration::from_millis(round.rng.u64(..MOMENTS)));
+        let [one, other, moment] =
+            [(); 3].map(|()| Duration::from_millis(round.rng.u64(..MOMENTS)));
         let (second, third, was_hit) = tokio::join!(
             start_after(one, &place),
             start_after(other, &place),
@@ -87,7 +88,7 @@ impl Scenario for LostClaim {
 fn has_noticed(holder: &Ending) -> bool {
     match &holder.outcome {
         Ok(_) => false,
-        Err(Error::MigrationFailed { failure: Failure::ClaimLost(_), .. }) => true,
+        Err(error) if matches!(error.failure(), Some(Failure::ClaimLost(_))) => true,
         Err(error) => panic!("it does not say that it lost the row\n{}", error.explain()),
     }
 }
@@ -98,7 +99,13 @@ async fn start_after(pause: Duration, place: &Place) -> Running {
 }
 
 impl By {
-    async fn strike_after(self, pause: Duration, server: &Server, place: &Place, proxy: &Proxy) -> bool {
+    async fn strike_after(
+        self,
+        pause: Duration,
+        server: &Server,
+        place: &Place,
+        proxy: &Proxy,
+    ) -> bool {
         sleep(pause).await;
         let holder = format!("state = 'idle in transaction' AND {}", runs(DIARY.at));
         let deadline = Instant::now() + Duration::from_secs(1);

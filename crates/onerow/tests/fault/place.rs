@@ -92,7 +92,8 @@ pub struct Place {
 impl Place {
     async fn in_file(journal: Journal) -> Self {
         let dir = tempfile::Builder::new().prefix("onerow-fault.").tempdir();
-        let dir = dir.unwrap_or_else(|error| panic!("cannot make a directory for an SQLite file: {error}"));
+        let dir = dir
+            .unwrap_or_else(|error| panic!("cannot make a directory for an SQLite file: {error}"));
         let mut place = Self::at(dir.path(), journal);
         place.home = Some(dir);
         if journal == Journal::Wal {
@@ -144,7 +145,8 @@ impl Server {
         ];
         all.extend(settings);
         let postgres = block_in_place(|| PostgresServer::start_with(&all));
-        let postgres = postgres.unwrap_or_else(|error| panic!("no PostgreSQL server to attack: {error}"));
+        let postgres =
+            postgres.unwrap_or_else(|error| panic!("no PostgreSQL server to attack: {error}"));
         let server = Self { postgres, databases: AtomicUsize::new(0) };
         server.execute(&format!("CREATE ROLE {USER} LOGIN PASSWORD '{USER}'")).await;
         server

@@ -177,7 +177,8 @@ async fn serve(client: TcpStream, shared: Arc<Shared>) {
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
     let cut = shared.link(to_server.local_addr().map_or(0, |address| address.port()));
-    let link = Link { shared: &shared, dialogue: Mutex::default(), is_held: AtomicBool::new(false) };
+    let link =
+        Link { shared: &shared, dialogue: Mutex::default(), is_held: AtomicBool::new(false) };
     tokio::select! {
         () = cut.notified() => (),
         () = link.pump(Side::Client, from_client, to_server) => (),
@@ -217,7 +218,12 @@ struct Dialogue {
 
 impl Link<'_> {
     /// Forwards one direction, message by message.
-    async fn pump(&self, side: Side, from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin) {
+    async fn pump(
+        &self,
+        side: Side,
+        from: impl AsyncRead + Unpin,
+        mut to: impl AsyncWrite + Unpin,
+    ) {
         let mut from = BufReader::new(from);
         let mut is_first = side == Side::Client;
         while let Ok(bytes) = read_message(&mut from, is_first).await {

@@ -135,7 +135,8 @@ impl Runner {
     /// What it came to. Panics if it does not end.
     pub async fn end(self) -> End {
         let output = timeout(LIMIT, self.0.wait_with_output()).await;
-        let output = output.unwrap_or_else(|_| panic!("a runner hangs: it has not ended in {LIMIT:?}"));
+        let output =
+            output.unwrap_or_else(|_| panic!("a runner hangs: it has not ended in {LIMIT:?}"));
         End(output.unwrap_or_else(|error| panic!("cannot wait for a runner: {error}")))
     }
 

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use onerow::{Database, Error, Progress, Report, Up};
+use onerow::{Database, Error, ErrorKind, Progress, Report, Up};
 use sea_orm::ConnectOptions;
 use tokio::{
     task::JoinHandle,
@@ -138,15 +138,9 @@ impl Ending {
 
 /// The versions at one of which the database is, by what an error tells.
 fn told(error: &Error) -> Option<RangeInclusive<i32>> {
-    match error {
-        Error::CommitInDoubt { migration, .. } => Some(migration - 1..=*migration),
-        Error::WaitTimeout { version, .. }
-        | Error::MigrationFailed { version, .. }
-        | Error::Database { version, .. }
-        | Error::Cancelled { version }
-        | Error::ReadOnly { version, .. }
-        | Error::PermissionDenied { version, .. } => version.map(|version| version..=version),
-        _ => None,
+    match (error.kind(), error.migration()) {
+        (ErrorKind::CommitInDoubt, Some(migration)) => Some(migration - 1..=migration),
+        _ => error.version().map(|version| version..=version),
     }
 }
 

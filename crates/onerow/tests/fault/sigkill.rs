@@ -11,7 +11,8 @@ use crate::{
 };
 
 pub fn scenarios() -> Vec<Box<dyn Scenario>> {
-    let of = |kind, share| Box::new(Sigkill { kind, share, pace: Pace::default() }) as Box<dyn Scenario>;
+    let of =
+        |kind, share| Box::new(Sigkill { kind, share, pace: Pace::default() }) as Box<dyn Scenario>;
     vec![
         of(Kind::Postgres, 250),
         of(Kind::Sqlite(Journal::Rollback), 400),
@@ -44,7 +45,8 @@ impl Scenario for Sigkill {
     }
 
     async fn round(&mut self, round: &mut Round<'_>) {
-        let subject = if round.number.is_multiple_of(2) { Subject::PLAIN } else { Subject::INDEXED };
+        let subject =
+            if round.number.is_multiple_of(2) { Subject::PLAIN } else { Subject::INDEXED };
         let hop = match self.kind {
             Kind::Postgres => subject.count,
             Kind::Sqlite(_) => HOPS[round.rng.usize(..HOPS.len())],

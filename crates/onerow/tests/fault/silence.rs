@@ -110,12 +110,17 @@ impl Run {
             Self::Here(running) => {
                 // The disconnection is a stop of its own.
                 let ending = running.end_within(LIMIT + STOPPED).await;
-                assert!(ending.outcome.is_err(), "it heard nothing, and tells {}", ending.explain());
+                assert!(
+                    ending.outcome.is_err(),
+                    "it heard nothing, and tells {}",
+                    ending.explain()
+                );
             }
             Self::Process(runner) => {
                 runner.signal(Signal::SIGINT);
                 let end = timeout(STOPPED, runner.end()).await;
-                let end = end.unwrap_or_else(|_| panic!("told to stop, it has not ended in {STOPPED:?}"));
+                let end =
+                    end.unwrap_or_else(|_| panic!("told to stop, it has not ended in {STOPPED:?}"));
                 assert!(!end.is_success(), "it heard nothing, and succeeded\n{}", end.complaint());
             }
         }

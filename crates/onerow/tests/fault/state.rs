@@ -34,7 +34,8 @@ struct State {
 /// Panics unless the database holds what its version promises, and nothing else. The version, −1 for none.
 pub async fn check(place: &Place, subject: Subject) -> i32 {
     let db = place.look().await;
-    let state = read(&db).await.unwrap_or_else(|error| panic!("cannot look at the database: {error}"));
+    let state =
+        read(&db).await.unwrap_or_else(|error| panic!("cannot look at the database: {error}"));
     let closed = db.disconnect().await;
     closed.unwrap_or_else(|error| panic!("{}", error.explain()));
     state.check(subject)
@@ -174,11 +175,15 @@ impl Snapshot {
         sql: &str,
     ) -> Result<Vec<T>, DbErr> {
         let texts = self.texts(sql).await?;
-        let parse = |text: &String| text.parse().map_err(|error| DbErr::Custom(format!("{text}: {error}")));
+        let parse =
+            |text: &String| text.parse().map_err(|error| DbErr::Custom(format!("{text}: {error}")));
         texts.iter().map(parse).collect()
     }
 
-    async fn one<T: std::str::FromStr<Err: std::fmt::Display>>(&self, sql: &str) -> Result<T, DbErr> {
+    async fn one<T: std::str::FromStr<Err: std::fmt::Display>>(
+        &self,
+        sql: &str,
+    ) -> Result<T, DbErr> {
         let mut numbers = self.numbers(sql).await?;
         assert_eq!(numbers.len(), 1, "{sql} gives {} rows", numbers.len());
         Ok(numbers.remove(0))

@@ -25,7 +25,8 @@ pub struct Subject {
 }
 
 impl Subject {
-    pub const PLAIN: Self = Self { count: 200, index_at: None, rows: 10, light_from: i32::MAX, diary: None };
+    pub const PLAIN: Self =
+        Self { count: 200, index_at: None, rows: 10, light_from: i32::MAX, diary: None };
     /// Rows enough for a build of a good part of a run.
     pub const INDEXED: Self = Self { index_at: Some(100), rows: 100_000, ..Self::PLAIN };
     /// Few messages, of every kind.
@@ -63,8 +64,9 @@ impl Subject {
             return BTreeSet::new();
         }
         let dropped: BTreeSet<_> = (0..=version).filter_map(dropped_by).collect();
-        let made =
-            self.entered(version).filter(|number| *number < self.light_from && !dropped.contains(number));
+        let made = self
+            .entered(version)
+            .filter(|number| *number < self.light_from && !dropped.contains(number));
         let common = ["ledger", "counter", "wide"].map(str::to_owned);
         let diary = self.diary.map(|_| diary::TABLE.to_owned());
         made.map(|number| format!("t{number}")).chain(common).chain(diary).collect()
@@ -127,18 +129,19 @@ struct Step {
 
 #[async_trait]
 impl MigrationTrait for Step {
-    fn transactional(&self) -> bool {
-        match self.diary() {
+    fn mode(&self) -> Mode {
+        let transactional = match self.diary() {
             Some(diary) => diary.transactional,
             None => Some(self.number) != self.subject.index_at,
-        }
+        };
+        if transactional { Mode::Transaction } else { Mode::Outside }
     }
 
     async fn migrate(&self, db: &Database) -> Result<(), DbErr> {
         if let Some(diary) = self.diary() {
             return diary.write(db).await;
         }
-        if !self.transactional() {
+        if self.mode() == Mode::Outside {
             return create_index(db, INDEX, "wide", "note").await;
         }
         for statement in self.subject.statements(self.number) {
@@ -178,9 +181,12 @@ impl FromStr for Subject {
             return Err(format!("{text:?} is not four numbers, or eight"));
         };
         let diary = match *diary {
-            [at, lines, pause, transactional] => {
-                Some(Diary { at, lines, pause: pause.unsigned_abs(), transactional: transactional > 0 })
-            }
+            [at, lines, pause, transactional] => Some(Diary {
+                at,
+                lines,
+                pause: pause.unsigned_abs(),
+                transactional: transactional > 0,
+            }),
             _ => None,
         };
         Ok(Self {

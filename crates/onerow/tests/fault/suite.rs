@@ -82,7 +82,9 @@ impl Arguments {
                 "--list" => parsed.list = true,
                 "--ignored" => parsed.ignored = true,
                 "--skip" => parsed.skip.extend(arguments.next()),
-                "--test-threads" | "--format" | "--color" | "--logfile" | "-Z" => drop(arguments.next()),
+                "--test-threads" | "--format" | "--color" | "--logfile" | "-Z" => {
+                    drop(arguments.next())
+                }
                 flag if flag.starts_with('-') => (),
                 filter => parsed.filters.push(filter.into()),
             }
@@ -91,7 +93,8 @@ impl Arguments {
     }
 
     fn select(&self, name: &str) -> bool {
-        let asked = self.filters.is_empty() || self.filters.iter().any(|filter| name.contains(filter));
+        let asked =
+            self.filters.is_empty() || self.filters.iter().any(|filter| name.contains(filter));
         asked && !self.ignored && !self.skip.iter().any(|skip| name.contains(skip))
     }
 }
@@ -144,7 +147,10 @@ struct Wanted {
 
 impl Wanted {
     fn read(any: bool) -> Self {
-        Self { sqlite: any && Backend::Sqlite.is_wanted(), postgres: any && Backend::Postgres.is_wanted() }
+        Self {
+            sqlite: any && Backend::Sqlite.is_wanted(),
+            postgres: any && Backend::Postgres.is_wanted(),
+        }
     }
 
     fn includes(&self, backend: Backend) -> bool {
@@ -163,8 +169,8 @@ async fn run_all(settings: Settings, selected: Vec<Box<dyn Scenario>>) -> ExitCo
     let (on_server, on_files): (Vec<_>, Vec<_>) =
         selected.into_iter().partition(|scenario| scenario.kind() == Kind::Postgres);
     let settings = Arc::new(settings);
-    let tasks =
-        [on_server, on_files].map(|scenarios| tokio::spawn(run_in_turn(Arc::clone(&settings), scenarios)));
+    let tasks = [on_server, on_files]
+        .map(|scenarios| tokio::spawn(run_in_turn(Arc::clone(&settings), scenarios)));
     let (mut tallies, mut ignored) = (Vec::new(), 0);
     for task in tasks {
         let (counted, left_out) = task.await.unwrap_or_else(|error| panic!("{error}"));
@@ -178,7 +184,10 @@ async fn run_all(settings: Settings, selected: Vec<Box<dyn Scenario>>) -> ExitCo
 }
 
 /// The counts, and how many scenarios were left out.
-async fn run_in_turn(settings: Arc<Settings>, scenarios: Vec<Box<dyn Scenario>>) -> (Vec<Tally>, usize) {
+async fn run_in_turn(
+    settings: Arc<Settings>,
+    scenarios: Vec<Box<dyn Scenario>>,
+) -> (Vec<Tally>, usize) {
     let world = World::default();
     let (mut tallies, mut ignored) = (Vec::new(), 0);
     for mut scenario in scenarios {
@@ -199,7 +208,8 @@ async fn run_in_turn(settings: Arc<Settings>, scenarios: Vec<Box<dyn Scenario>>)
 
 fn conclude(tallies: &[Tally], ignored: usize, elapsed: Duration) -> ExitCode {
     let failed = tallies.iter().filter(|tally| tally.broken > 0).count();
-    let (result, code) = if failed == 0 { ("ok", ExitCode::SUCCESS) } else { ("FAILED", ExitCode::FAILURE) };
+    let (result, code) =
+        if failed == 0 { ("ok", ExitCode::SUCCESS) } else { ("FAILED", ExitCode::FAILURE) };
     println!(
         "test result: {result}. {} passed; {failed} failed; {ignored} ignored; 0 measured; 0 filtered out; \
          finished in {:.2}s\n",
@@ -210,7 +220,12 @@ fn conclude(tallies: &[Tally], ignored: usize, elapsed: Duration) -> ExitCode {
 }
 
 /// Rounds until so many faults have hit.
-async fn run_one(settings: &Settings, world: &World, scenario: &mut dyn Scenario, faults: usize) -> Tally {
+async fn run_one(
+    settings: &Settings,
+    world: &World,
+    scenario: &mut dyn Scenario,
+    faults: usize,
+) -> Tally {
     let started = Instant::now();
     let mut tally = Tally::new(scenario.name(), scenario.kind().name());
     let mut number = 0;
@@ -257,7 +272,13 @@ fn conclude_one(scenario: &dyn Scenario, tally: &Tally, in_time: bool) -> Result
     panic::catch_unwind(AssertUnwindSafe(|| scenario.conclude())).map_err(|panic| message(&*panic))
 }
 
-fn report(settings: &Settings, scenario: &dyn Scenario, tally: &Tally, round: usize, message: &str) {
+fn report(
+    settings: &Settings,
+    scenario: &dyn Scenario,
+    tally: &Tally,
+    round: usize,
+    message: &str,
+) {
     println!(
         "---- {}, seed {}, round {round}, after fault {}",
         full_name(scenario),

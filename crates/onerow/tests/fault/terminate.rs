@@ -16,7 +16,11 @@ use crate::{
 };
 
 pub fn scenarios() -> Vec<Box<dyn Scenario>> {
-    vec![Box::new(AnySession::default()), Box::new(OfTwo(Victim::Lock)), Box::new(OfTwo(Victim::Worker))]
+    vec![
+        Box::new(AnySession::default()),
+        Box::new(OfTwo(Victim::Lock)),
+        Box::new(OfTwo(Victim::Worker)),
+    ]
 }
 
 /// Whichever there are at a random moment.
@@ -40,7 +44,8 @@ impl Scenario for AnySession {
     }
 
     async fn round(&mut self, round: &mut Round<'_>) {
-        let subject = if round.number.is_multiple_of(2) { Subject::PLAIN } else { Subject::INDEXED };
+        let subject =
+            if round.number.is_multiple_of(2) { Subject::PLAIN } else { Subject::INDEXED };
         let whole = self.pace.of(round.world, Kind::Postgres, subject, subject.count).await;
         let (server, place) = (round.world.server().await, round.place(Kind::Postgres).await);
         let mut version = -1;

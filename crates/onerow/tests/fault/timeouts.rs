@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
-use onerow::{Error, prelude::async_trait};
+use onerow::{Error, ErrorKind, prelude::async_trait};
 use tokio::time::sleep;
 
 use crate::{
@@ -89,7 +89,10 @@ impl Timeouts {
             let (known, unknown): (Vec<_>, Vec<_>) =
                 SETTINGS.into_iter().partition(|(_, since)| *since <= version);
             for (setting, _) in unknown {
-                eprintln!("NOT TESTED: {setting}, which PostgreSQL {} does not have", version / 10_000);
+                eprintln!(
+                    "NOT TESTED: {setting}, which PostgreSQL {} does not have",
+                    version / 10_000
+                );
             }
             self.settings = known.into_iter().map(|(setting, _)| setting).collect();
         }
@@ -127,7 +130,12 @@ impl Case {
     }
 
     /// Two at once, while an index has to wait for a little longer than the limit.
-    async fn run(&self, owner: &Place, blocker: Option<Blocker>, round: &mut Round<'_>) -> [Ending; 2] {
+    async fn run(
+        &self,
+        owner: &Place,
+        blocker: Option<Blocker>,
+        round: &mut Round<'_>,
+    ) -> [Ending; 2] {
         let first = Running::start(owner.url.as_str(), self.subject);
         sleep(Duration::from_millis(round.rng.u64(..500))).await;
         let second = Running::start(owner.url.as_str(), self.subject);
@@ -139,10 +147,11 @@ impl Case {
     }
 
     async fn judge(&self, endings: &[Ending], place: &Place) {
-        let errors: Vec<&Error> = endings.iter().filter_map(|ending| ending.outcome.as_ref().err()).collect();
+        let errors: Vec<&Error> =
+            endings.iter().filter_map(|ending| ending.outcome.as_ref().err()).collect();
         for error in &errors {
             let text = error.explain().to_string();
-            let is_its_own = matches!(error, Error::MigrationFailed { .. });
+            let is_its_own = error.kind() == ErrorKind::MigrationFailed;
             assert!(
                 self.setting == STATEMENT && is_its_own && text.contains("statement timeout"),
                 "{} is {:?}, and may strike a migration's statement alone, which is to name it\n{text}",

@@ -2,7 +2,7 @@
 
 use std::{env, process::Command, time::Duration};
 
-use onerow::{SqlMigration, Tool, prelude::*};
+use onerow::{ErrorKind, SqlMigration, Tool, prelude::*};
 use onerow_testing::{Backend, TestDatabase};
 use tokio::time::sleep;
 
@@ -10,7 +10,7 @@ use crate::log::NOT_ONEROWS;
 
 struct Sql {
     sql: &'static str,
-    transactional: bool,
+    mode: Mode,
 }
 
 #[async_trait]
@@ -19,8 +19,8 @@ impl MigrationTrait for Sql {
         db.execute_unprepared(&format!("{} {NOT_ONEROWS}", self.sql)).await.map(drop)
     }
 
-    fn transactional(&self) -> bool {
-        self.transactional
+    fn mode(&self) -> Mode {
+        self.mode
     }
 }
 
@@ -40,25 +40,30 @@ impl MigrationTrait for Index {
         Ok(())
     }
 
-    fn transactional(&self) -> bool {
-        false
+    fn mode(&self) -> Mode {
+        Mode::Outside
     }
 }
 
 fn inside(sql: &'static str) -> Box<dyn MigrationTrait> {
-    Box::new(Sql { sql, transactional: true })
+    Box::new(Sql { sql, mode: Mode::Transaction })
 }
 
 fn outside(sql: &'static str) -> Box<dyn MigrationTrait> {
-    Box::new(Sql { sql, transactional: false })
+    Box::new(Sql { sql, mode: Mode::Outside })
 }
 
-const ITEMS: &str =
-    "CREATE TABLE items (id serial PRIMARY KEY, task text); INSERT INTO items (task) VALUES ('a'), ('a')";
+const ITEMS: &str = "CREATE TABLE items (id serial PRIMARY KEY, task text); INSERT INTO items (task) VALUES ('a'), ('a')";
 
 pub fn registry() -> Registry {
     let more = inside("CREATE TABLE more (id bigint PRIMARY KEY)");
-    Registry::new(vec![inside(ITEMS), more, Box::new(Index), outside("VACUUM items"), inside(EVERY_KIND)])
+    Registry::new(vec![
+        inside(ITEMS),
+        more,
+        Box::new(Index),
+        outside("VACUUM items"),
+        inside(EVERY_KIND),
+    ])
 }
 
 /// Of what a schema has, for its reader.
@@ -128,7 +133,10 @@ async fn runners_in_each_others_way() {
 
 async fn in_the_way(db: &TestDatabase, registry: Registry) {
     let writer = db.connect().await.begin().await.unwrap();
-    writer.execute_unprepared(&format!("INSERT INTO items (task) VALUES ('b') {NOT_ONEROWS}")).await.unwrap();
+    writer
+        .execute_unprepared(&format!("INSERT INTO items (task) VALUES ('b') {NOT_ONEROWS}"))
+        .await
+        .unwrap();
     let (db, other): (&Database, _) = (db, db.connect().await);
     let run = |db| registry.up(db).lock_timeout(Duration::from_secs(1)).into_future();
     let (first, second, ()) = tokio::join!(run(db), run(&other), async {
@@ -143,7 +151,7 @@ async fn stopped() {
     for sleeps in [inside("SELECT pg_sleep(30)"), outside("SELECT pg_sleep(30)")] {
         let registry = Registry::new(vec![sleeps]);
         let stopped = registry.up(&db).cancel_on(sleep(Duration::from_millis(1500))).await;
-        assert_eq!(stopped.unwrap_err().kind(), "cancelled");
+        assert_eq!(stopped.unwrap_err().kind(), ErrorKind::Cancelled);
     }
 }
 
@@ -167,11 +175,11 @@ async fn a_killed_runner() {
 
 async fn a_schema_of_its_own() {
     let db = database().await;
-    let registry = registry().schema("apart").table("of_its_own");
+    let registry = registry().in_schema("apart").with_table("of_its_own");
     registry.baseline(&db, 0).dry_run().await.unwrap();
     registry.baseline(&db, 4).await.unwrap();
     assert_eq!(registry.status(&db).await.unwrap().version, 4);
-    let other = Registry::new(vec![inside(ITEMS)]).schema("apart_too");
+    let other = Registry::new(vec![inside(ITEMS)]).in_schema("apart_too");
     assert_eq!(other.up(&db).await.unwrap().version, 0);
 }
 
@@ -192,13 +200,13 @@ async fn each_tool() {
     for (tool, name, tables) in TOOLS {
         let db = database().await;
         db.sql(&format!("{tables} {NOT_ONEROWS}")).await;
-        let script = Box::new(SqlMigration::new(name, "a", "SELECT 1", true));
+        let script = Box::new(SqlMigration::new(name, "a", "SELECT 1", Mode::Transaction));
         let mut registry = Registry::new(vec![script]);
         if tool == Tool::QuartDb {
-            registry = registry.history(tool, "history");
+            registry = registry.adopting_from(tool, "history");
         }
-        assert_eq!(registry.up(&db).await.unwrap_err().kind(), "unadopted");
-        assert_eq!(registry.baseline(&db, 0).await.unwrap_err().kind(), "beside_history");
+        assert_eq!(registry.up(&db).await.unwrap_err().kind(), ErrorKind::Unadopted);
+        assert_eq!(registry.baseline(&db, 0).await.unwrap_err().kind(), ErrorKind::BesideHistory);
         registry.adopt(&db).from(tool).dry_run().await.unwrap();
         assert_eq!(registry.adopt(&db).await.unwrap().version, 0);
     }

@@ -22,9 +22,11 @@ pub async fn messages(server: &PostgresServer) -> Vec<String> {
     // What the collector has in its pipe.
     tokio::time::sleep(std::time::Duration::from_millis(500)).await;
     let db = Database::connect(server.url("postgres")).await.unwrap();
-    let sql =
-        format!("SELECT pg_catalog.pg_read_file(pg_catalog.pg_current_logfile('csvlog')) {NOT_ONEROWS}");
-    let row = db.query_one_raw(Statement::from_string(db.get_database_backend(), sql)).await.unwrap();
+    let sql = format!(
+        "SELECT pg_catalog.pg_read_file(pg_catalog.pg_current_logfile('csvlog')) {NOT_ONEROWS}"
+    );
+    let row =
+        db.query_one_raw(Statement::from_string(db.get_database_backend(), sql)).await.unwrap();
     let log: String = row.unwrap().try_get_by_index(0).unwrap();
     records(&log)
         .into_iter()
@@ -41,7 +43,8 @@ pub fn statements(messages: &[String]) -> Vec<String> {
         let (kind, sql) = message.split_once(": ")?;
         (kind == "statement" || kind.starts_with("execute ")).then_some(sql)
     });
-    let mut sent: Vec<_> = sent.filter(|sql| !sql.contains(NOT_ONEROWS)).map(str::to_owned).collect();
+    let mut sent: Vec<_> =
+        sent.filter(|sql| !sql.contains(NOT_ONEROWS)).map(str::to_owned).collect();
     sent.sort();
     sent.dedup();
     sent

@@ -109,7 +109,8 @@ async fn nothing_of_an_intruders_runs() {
     }
     run_everything(&server);
     let messages = log::messages(&server).await;
-    let hijacked: Vec<_> = messages.iter().filter(|message| message.starts_with("hijacked: ")).collect();
+    let hijacked: Vec<_> =
+        messages.iter().filter(|message| message.starts_with("hijacked: ")).collect();
     // The two from above.
     assert_eq!(hijacked, ["hijacked: =(oid,regclass)"; 2]);
 }

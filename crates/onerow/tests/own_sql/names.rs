@@ -22,7 +22,8 @@ enum Token {
 
 /// The same for messages that differ in their values alone.
 pub fn shape(sql: &str) -> String {
-    let words = tokens(sql).into_iter().filter(|token| !matches!(token, Token::Text(_) | Token::Number));
+    let words =
+        tokens(sql).into_iter().filter(|token| !matches!(token, Token::Text(_) | Token::Number));
     format!("{:?}", words.collect::<Vec<_>>())
 }
 
@@ -71,8 +72,8 @@ impl Statement<'_> {
             Self::collation,
             Self::literal_of_a_name,
         ];
-        let by_rules =
-            (0..self.tokens.len()).flat_map(|at| rules.iter().filter_map(move |rule| rule(self, at)));
+        let by_rules = (0..self.tokens.len())
+            .flat_map(|at| rules.iter().filter_map(move |rule| rule(self, at)));
         by_rules.chain(self.of_block()).collect()
     }
 
@@ -138,15 +139,18 @@ impl Statement<'_> {
     }
 
     fn type_of_column(&self, at: usize) -> Option<String> {
-        let is_table = self.word(0) == Some("create") && self.tokens.contains(&Token::Word("table".into()));
+        let is_table =
+            self.word(0) == Some("create") && self.tokens.contains(&Token::Word("table".into()));
         let begins = (self.is_before(at, '(') || self.is_before(at, ',')) && self.depth(at) == 1;
-        let is_constraint =
-            self.word(at).is_some_and(|word| is_one_of("check constraint foreign primary unique", word));
+        let is_constraint = self
+            .word(at)
+            .is_some_and(|word| is_one_of("check constraint foreign primary unique", word));
         (is_table && begins && !is_constraint).then(|| self.unqualified_type(at + 1)).flatten()
     }
 
     fn depth(&self, at: usize) -> usize {
-        let count = |mark| self.tokens[..at].iter().filter(|token| **token == Token::Mark(mark)).count();
+        let count =
+            |mark| self.tokens[..at].iter().filter(|token| **token == Token::Mark(mark)).count();
         count('(') - count(')')
     }
 
@@ -157,8 +161,9 @@ impl Statement<'_> {
             && (self.is_before(at, '(')
                 || self.is_before(at, '.')
                 || matches!(self.before(at, 1), Some("select" | "unlisten")));
-        let is_sign =
-            symbols == "-" && self.tokens.get(at + 1) == Some(&Token::Number) && !self.follows_a_value(at);
+        let is_sign = symbols == "-"
+            && self.tokens.get(at + 1) == Some(&Token::Number)
+            && !self.follows_a_value(at);
         let is_free = symbols == "::" || is_qualified || all_columns || is_sign || self.assigns(at);
         (!is_free).then(|| format!("operator {symbols}"))
     }
@@ -179,7 +184,8 @@ impl Statement<'_> {
         let last = |words: &str| {
             (0..at).rev().find(|place| self.word(*place).is_some_and(|word| is_one_of(words, word)))
         };
-        let is_in_set = last("set where from select").is_some_and(|place| self.word(place) == Some("set"));
+        let is_in_set =
+            last("set where from select").is_some_and(|place| self.word(place) == Some("set"));
         let is_first = |back| {
             self.before(at, back).is_some_and(|word| is_one_of("set local session", word))
                 || at.checked_sub(back).is_some_and(|place| self.is(place, ','))
@@ -201,21 +207,26 @@ impl Statement<'_> {
     }
 
     fn relation(&self, at: usize) -> Option<String> {
-        let is_relation = self.before(at, 1).is_some_and(|before| is_one_of(BEFORE_A_RELATION, before));
-        let is_syntax = matches!(self.opened_by(at), Some("extract" | "substring" | "trim" | "overlay"))
-            || matches!(self.before(at, 2), Some("distinct" | "for" | "key"));
+        let is_relation =
+            self.before(at, 1).is_some_and(|before| is_one_of(BEFORE_A_RELATION, before));
+        let is_syntax =
+            matches!(self.opened_by(at), Some("extract" | "substring" | "trim" | "overlay"))
+                || matches!(self.before(at, 2), Some("distinct" | "for" | "key"));
         let name = match &self.tokens[at] {
             Token::Word(word) if is_one_of("if lateral only select set", word) => return None,
             Token::Word(name) | Token::Quoted(name) => name,
             _ => return None,
         };
-        let is_free = self.is_qualified(at) || self.relations.contains(&name.as_str()) || self.is_query(name);
-        (is_relation && !is_syntax && !is_free && !self.is(at + 1, '(')).then(|| format!("relation {name}"))
+        let is_free =
+            self.is_qualified(at) || self.relations.contains(&name.as_str()) || self.is_query(name);
+        (is_relation && !is_syntax && !is_free && !self.is(at + 1, '('))
+            .then(|| format!("relation {name}"))
     }
 
     /// Whether it is a name from `WITH`.
     fn is_query(&self, name: &str) -> bool {
-        let with = |at: usize| matches!(self.before(at, 1), Some("with")) || self.is_before(at, ',');
+        let with =
+            |at: usize| matches!(self.before(at, 1), Some("with")) || self.is_before(at, ',');
         (1..self.tokens.len())
             .any(|at| self.word(at) == Some(name) && with(at) && self.word(at + 1) == Some("as"))
     }
@@ -236,8 +247,8 @@ impl Statement<'_> {
     fn literal_of_a_name(&self, at: usize) -> Option<String> {
         let Token::Text(text) = &self.tokens[at] else { return None };
         let is_cast = self.tokens.get(at + 1) == Some(&Token::Symbols("::".into()));
-        let is_reg =
-            (at + 2..at + 5).any(|place| self.word(place).is_some_and(|word| word.starts_with("reg")));
+        let is_reg = (at + 2..at + 5)
+            .any(|place| self.word(place).is_some_and(|word| word.starts_with("reg")));
         (is_cast
             && is_reg
             && !text.contains('.')
@@ -249,7 +260,9 @@ impl Statement<'_> {
     /// The body of a `DO`.
     fn of_block(&self) -> Vec<String> {
         match self.tokens {
-            [Token::Word(word), Token::Text(body), ..] if word == "do" => unqualified(body, self.relations),
+            [Token::Word(word), Token::Text(body), ..] if word == "do" => {
+                unqualified(body, self.relations)
+            }
             _ => Vec::new(),
         }
     }
@@ -267,8 +280,9 @@ fn tokens(sql: &str) -> Vec<Token> {
 }
 
 fn token(rest: &str, first: char) -> (Option<Token>, usize) {
-    let until =
-        |end: &str, from: usize| rest[from..].find(end).map_or(rest.len(), |at| from + at + end.len());
+    let until = |end: &str, from: usize| {
+        rest[from..].find(end).map_or(rest.len(), |at| from + at + end.len())
+    };
     let run = |is_part: fn(char) -> bool| rest.find(|c| !is_part(c)).unwrap_or(rest.len());
     match first {
         '-' if rest.starts_with("--") => (None, until("\n", 0)),

@@ -10,11 +10,12 @@ use std::{
 };
 
 use nix::unistd::{Uid, User};
-use onerow::{Error, prelude::*};
+use onerow::{ErrorKind, prelude::*};
+use onerow_cli::next_step;
 use onerow_testing::{Backend, PostgresServer};
 use tempfile::TempDir;
 
-use crate::support::{Sql, logged, number, registry, try_number};
+use crate::support::{Sql, assert_rolled_back, logged, number, registry, try_number};
 
 /// pgbouncer before a server of our own.
 struct Proxy {
@@ -47,15 +48,21 @@ impl Proxy {
         let mut command = Command::new("pgbouncer");
         if Uid::effective().is_root() {
             // It refuses to run as root, and drops to this user itself.
-            let user = User::from_name("postgres").unwrap().expect("a user postgres to run pgbouncer as");
+            let user =
+                User::from_name("postgres").unwrap().expect("a user postgres to run pgbouncer as");
             for path in [directory.path(), &configuration] {
                 chown(path, Some(user.uid.as_raw()), Some(user.gid.as_raw())).unwrap();
             }
             command.args(["--user", "postgres"]);
         }
+        let process = command
+            .arg("--quiet")
+            .arg(&configuration)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
         let process =
-            command.arg("--quiet").arg(&configuration).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
-        let process = process.unwrap_or_else(|error| panic!("pgbouncer: {error}; apt-get install pgbouncer"));
+            process.unwrap_or_else(|error| panic!("pgbouncer: {error}; apt-get install pgbouncer"));
         let proxy = Self { server, process, port, _directory: directory };
         for _ in 0..100 {
             if TcpStream::connect(("127.0.0.1", port)).is_ok() {
@@ -67,7 +74,9 @@ impl Proxy {
     }
 
     async fn database(&self) -> Database {
-        Database::connect(format!("postgres://postgres@127.0.0.1:{}/postgres", self.port)).await.unwrap()
+        Database::connect(format!("postgres://postgres@127.0.0.1:{}/postgres", self.port))
+            .await
+            .unwrap()
     }
 }
 
@@ -87,8 +96,8 @@ fn with_index() -> Registry {
             create_index(db, "items_task", "items", "task").await
         }
 
-        fn transactional(&self) -> bool {
-            false
+        fn mode(&self) -> Mode {
+            Mode::Outside
         }
     }
 
@@ -110,7 +119,8 @@ async fn migrations_in_and_outside_transactions_run_through_a_transaction_poolin
 
     assert_eq!(with_index().up(&app).await.unwrap().applied.len(), 3);
     assert_eq!(with_index().up(&app).await.unwrap().applied.len(), 0);
-    let valid = "SELECT count(*) FROM pg_index WHERE indexrelid = to_regclass('items_task') AND indisvalid";
+    let valid =
+        "SELECT count(*) FROM pg_index WHERE indexrelid = to_regclass('items_task') AND indisvalid";
     assert_eq!(number(&direct, valid).await, 1);
 
     // Whoever gets a session of the server next finds it as it was.
@@ -130,7 +140,9 @@ async fn eight_runners_behind_a_proxy_apply_each_migration_once() {
     let mut runs = Vec::new();
     for _ in 0..8 {
         let app = proxy.database().await;
-        runs.push(tokio::spawn(async move { logged(50).up(&app).await.map(|report| report.version) }));
+        runs.push(tokio::spawn(
+            async move { logged(50).up(&app).await.map(|report| report.version) },
+        ));
     }
     for run in runs {
         assert_eq!(run.await.unwrap().unwrap(), 49);
@@ -148,10 +160,7 @@ async fn a_migration_that_fails_behind_a_proxy_leaves_nothing() {
     let app = proxy.database().await;
     let broken = Sql::new(["CREATE TABLE items (id INTEGER)", "SELECT nothing"]);
     let error = registry([broken]).up(&app).await.unwrap_err();
-    assert!(
-        matches!(error, onerow::Error::MigrationFailed { version: Some(-1), rolled_back: true, .. }),
-        "{error:?}"
-    );
+    assert_rolled_back(&error, 0, -1);
     let direct = Database::connect(proxy.server.url("postgres")).await.unwrap();
     assert!(!direct.schema().has_table("items").await.unwrap());
 }
@@ -163,11 +172,17 @@ async fn a_migration_outside_a_transaction_is_refused_by_a_pooler_that_has_one_c
     }
     let proxy = Proxy::start_with(1);
     let db = proxy.database().await;
-    let error =
-        registry([Sql::default(), Sql::new(["VACUUM"]).outside_transaction()]).up(&db).await.unwrap_err();
-    assert!(matches!(error, Error::OneConnection { migration: 1, version: 0 }), "{error:?}");
-    assert!(error.next_step().contains("default_pool_size"), "{error:?}");
-    assert_eq!(registry([Sql::default(), Sql::new(["SELECT 1"])]).up(&db).await.unwrap().version, 1);
+    let error = registry([Sql::default(), Sql::new(["VACUUM"]).outside_transaction()])
+        .up(&db)
+        .await
+        .unwrap_err();
+    let found = (error.kind(), error.migration(), error.version());
+    assert_eq!(found, (ErrorKind::OneConnection, Some(1), Some(0)), "{error:?}");
+    assert!(next_step(&error).contains("default_pool_size"), "{error:?}");
+    assert_eq!(
+        registry([Sql::default(), Sql::new(["SELECT 1"])]).up(&db).await.unwrap().version,
+        1
+    );
 }
 
 #[tokio::test]

@@ -5,12 +5,14 @@ use std::{
     time::Duration,
 };
 
-use onerow::{Error, Failure, Progress, Report, prelude::*};
+use onerow::{Error, ErrorKind, Failure, Progress, Report, prelude::*};
 use onerow_testing::{Backend, TestDatabase, on_every_backend};
 use sea_orm::DatabaseTransaction;
 use tokio::time::{sleep, timeout};
 
-use crate::support::{Sql, has_table, number, registry, version};
+use crate::support::{
+    Sql, assert_failed, assert_rolled_back, has_table, number, only_on, registry, version,
+};
 
 fn base() -> Sql {
     Sql::new(["CREATE TABLE items (id INTEGER PRIMARY KEY)"])
@@ -22,14 +24,16 @@ fn more() -> Sql {
 
 /// Runs it, unless that takes for ever.
 async fn up(registry: &Registry, db: &Database) -> Result<Report, Error> {
-    timeout(Duration::from_secs(20), registry.up(db).into_future()).await.expect("it goes on for ever")
+    timeout(Duration::from_secs(20), registry.up(db).into_future())
+        .await
+        .expect("it goes on for ever")
 }
 
 on_every_backend! {
     async fn a_migration_that_deletes_the_row_is_not_committed(db: TestDatabase) {
         let registry = registry([base(), more().statement("DELETE FROM schema_migration".into()), more()]);
         let error = up(&registry, &db).await.unwrap_err();
-        assert!(matches!(error, Error::MigrationFailed { migration: 1, version: Some(0), .. }), "{error:?}");
+        assert_failed(&error, 1, 0);
         assert_eq!(version(&*db).await, 0);
         assert!(!has_table(&db, "more").await);
     }
@@ -39,7 +43,7 @@ on_every_backend! {
             let moves = more().statement(format!("UPDATE schema_migration SET version = {wrong}"));
             let registry = registry([base(), moves, Sql::new([]).outside_transaction()]);
             let error = up(&registry, &db).await.unwrap_err();
-            assert!(matches!(error, Error::MigrationFailed { migration: 1, version: Some(0), .. }), "{error:?}");
+            assert_failed(&error, 1, 0);
             assert_eq!(version(&*db).await, 0);
             assert!(!has_table(&db, "more").await);
         }
@@ -48,10 +52,8 @@ on_every_backend! {
     async fn what_came_before_a_migration_that_drops_the_table_stays(db: TestDatabase) {
         let registry = registry([base(), more().statement("DROP TABLE schema_migration".into())]);
         let error = up(&registry, &db).await.unwrap_err();
-        let Error::MigrationFailed { migration: 1, version: Some(0), rolled_back: true, failure } = &error else {
-            panic!("{error:?}")
-        };
-        assert!(matches!(failure, Failure::Commit(_)), "{failure:?}");
+        assert_rolled_back(&error, 1, 0);
+        assert!(matches!(error.failure(), Some(Failure::Commit(_))), "{error:?}");
         assert!(has_table(&db, "items").await && !has_table(&db, "more").await);
     }
 
@@ -79,22 +81,12 @@ impl MigrationTrait for KeepsAndFails {
 
 #[tokio::test]
 async fn a_move_that_sqlite_refuses_keeps_what_came_before() {
-    if !Backend::Sqlite.is_wanted() {
-        return;
-    }
-    let db = Backend::Sqlite.empty_database().await;
+    let Some(db) = only_on(Backend::Sqlite).await else { return };
     let registry = registry([base(), more().statement("PRAGMA query_only = ON".into())]);
     let error = up(&registry, &db).await.unwrap_err();
-    let Error::MigrationFailed { migration: 1, version: Some(0), rolled_back: true, failure } = &error else {
-        panic!("{error:?}")
-    };
-    assert!(matches!(failure, Failure::Commit(_)), "{failure:?}");
+    assert_rolled_back(&error, 1, 0);
+    assert!(matches!(error.failure(), Some(Failure::Commit(_))), "{error:?}");
     assert!(has_table(&db, "items").await && !has_table(&db, "more").await);
-}
-
-/// A new database on PostgreSQL, if that is wanted.
-async fn postgres() -> Option<TestDatabase> {
-    if Backend::Postgres.is_wanted() { Some(Backend::Postgres.empty_database().await) } else { None }
 }
 
 /// Of which the constraint is looked at when it is committed.
@@ -107,12 +99,10 @@ fn refused() -> Sql {
 
 #[tokio::test]
 async fn a_commit_that_is_refused_leaves_nothing_and_nobody() {
-    let Some(db) = postgres().await else { return };
+    let Some(db) = only_on(Backend::Postgres).await else { return };
     let error = up(&registry([base(), refused(), more()]), &db).await.unwrap_err();
-    let Error::MigrationFailed { migration: 1, version: Some(0), rolled_back: true, failure } = &error else {
-        panic!("{error:?}")
-    };
-    assert!(matches!(failure, Failure::Commit(_)), "{failure:?}");
+    assert_rolled_back(&error, 1, 0);
+    assert!(matches!(error.failure(), Some(Failure::Commit(_))), "{error:?}");
     assert!(!has_table(&db, "children").await && !has_table(&db, "more").await);
     let sessions = "SELECT count(*) FROM pg_stat_activity
                     WHERE datname = current_database() AND application_name LIKE 'onerow%'";
@@ -122,7 +112,7 @@ async fn a_commit_that_is_refused_leaves_nothing_and_nobody() {
 /// The seed's Python code blocks on the row, and has it as soon as the commit is refused.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_another_runner_applied_after_a_refused_commit_is_not_told_as_ones_own() {
-    let Some(db) = postgres().await else { return };
+    let Some(db) = only_on(Backend::Postgres).await else { return };
     registry([base()]).up(&db).await.unwrap();
     let other = db.connect().await;
     let overtake = async {
@@ -132,26 +122,31 @@ async fn what_another_runner_applied_after_a_refused_commit_is_not_told_as_ones_
     };
     let registry = registry([base(), refused().statement("SELECT pg_sleep(1)".into())]);
     let (outcome, ()) = tokio::join!(up(&registry, &db), overtake);
-    assert!(matches!(outcome, Err(Error::MigrationFailed { migration: 1, .. })), "{outcome:?}");
+    let error = outcome.unwrap_err();
+    assert_eq!(
+        (error.kind(), error.migration()),
+        (ErrorKind::MigrationFailed, Some(1)),
+        "{error:?}"
+    );
     assert!(!has_table(&db, "children").await);
 }
 
 #[tokio::test]
 async fn a_trigger_that_keeps_the_version_is_found_out() {
-    let Some(db) = postgres().await else { return };
+    let Some(db) = only_on(Backend::Postgres).await else { return };
     let guard = Sql::new([
         "CREATE FUNCTION guard() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$",
         "CREATE TRIGGER guard BEFORE UPDATE ON schema_migration FOR EACH ROW EXECUTE FUNCTION guard()",
     ]);
     let error = up(&registry([base(), guard, more()]), &db).await.unwrap_err();
-    assert!(matches!(error, Error::MigrationFailed { migration: 1, version: Some(0), .. }), "{error:?}");
+    assert_failed(&error, 1, 0);
     assert!(!has_table(&db, "more").await);
 }
 
 /// What `LOCK TABLE` takes, a queued `ALTER TABLE`, a `VACUUM FULL`.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_runner_does_not_block_on_a_lock_of_the_version_table() {
-    let Some(db) = postgres().await else { return };
+    let Some(db) = only_on(Backend::Postgres).await else { return };
     registry([base()]).up(&db).await.unwrap();
     let locked = db.connect().await.begin().await.unwrap();
     locked.execute_unprepared("LOCK TABLE schema_migration IN EXCLUSIVE MODE").await.unwrap();
@@ -162,16 +157,18 @@ async fn a_runner_does_not_block_on_a_lock_of_the_version_table() {
             applied.lock().unwrap().push(one.version);
         }
     };
-    let run = registry.up(&db).lock_timeout(Duration::ZERO).wait_timeout(Duration::from_millis(500));
+    let run =
+        registry.up(&db).lock_timeout(Duration::ZERO).wait_timeout(Duration::from_millis(500));
     let run = run.on_progress(tell);
     let outcome = timeout(Duration::from_secs(20), run.into_future()).await.expect("it blocks");
-    assert!(matches!(outcome, Err(Error::WaitTimeout { version: Some(0), .. })), "{outcome:?}");
+    let error = outcome.unwrap_err();
+    assert_eq!((error.kind(), error.version()), (ErrorKind::WaitTimeout, Some(0)), "{error:?}");
     locked.rollback().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nor_does_it_between_two_migrations_and_what_it_has_committed_counts() {
-    let Some(db) = postgres().await else { return };
+    let Some(db) = only_on(Backend::Postgres).await else { return };
     registry([base()]).up(&db).await.unwrap();
     let locked = db.connect().await.begin().await.unwrap();
     let registry = registry([base(), Sql::new(["SELECT pg_sleep(1)"]), more()]);
@@ -181,7 +178,8 @@ async fn nor_does_it_between_two_migrations_and_what_it_has_committed_counts() {
             applied.lock().unwrap().push(one.version);
         }
     };
-    let run = registry.up(&db).lock_timeout(Duration::ZERO).wait_timeout(Duration::from_millis(500));
+    let run =
+        registry.up(&db).lock_timeout(Duration::ZERO).wait_timeout(Duration::from_millis(500));
     let run = run.on_progress(tell);
     let lock = async {
         sleep(Duration::from_millis(500)).await;
@@ -190,22 +188,21 @@ async fn nor_does_it_between_two_migrations_and_what_it_has_committed_counts() {
     };
     let both = async { tokio::join!(run.into_future(), lock).0 };
     let outcome = timeout(Duration::from_secs(20), both).await.expect("it blocks");
-    assert!(matches!(outcome, Err(Error::WaitTimeout { version: Some(1), .. })), "{outcome:?}");
+    let error = outcome.unwrap_err();
+    assert_eq!((error.kind(), error.version()), (ErrorKind::WaitTimeout, Some(1)), "{error:?}");
     assert_eq!(applied.into_inner().unwrap(), [1]);
     locked.rollback().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_ended_its_transaction_does_not_block_on_the_row_of_the_next_runner() {
-    let Some(db) = postgres().await else { return };
+    let Some(db) = only_on(Backend::Postgres).await else { return };
     let held = Arc::default();
     let other = Database::connect(db.url()).await.unwrap();
     let ends = EndsAndIsOvertaken(other, Arc::clone(&held));
     let registry = Registry::new(vec![Box::new(base()), Box::new(ends)]);
     let error = up(&registry, &db).await.unwrap_err();
-    let Error::MigrationFailed { failure: Failure::EndedTransaction, .. } = &error else {
-        panic!("{error:?}")
-    };
+    assert!(matches!(error.failure(), Some(Failure::EndedTransaction)), "{error:?}");
     drop(held);
 }
 
@@ -224,7 +221,7 @@ impl MigrationTrait for EndsAndIsOvertaken {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_migration_outside_a_transaction_whose_move_is_lost_is_not_run_again() {
-    let Some(db) = postgres().await else { return };
+    let Some(db) = only_on(Backend::Postgres).await else { return };
     let other = Database::connect(db.url()).await.unwrap();
     let registry = Registry::new(vec![Box::new(base()), Box::new(LosesTheClaim(other))]);
     assert_eq!(up(&registry, &db).await.unwrap().version, 1);
@@ -234,7 +231,7 @@ async fn a_migration_outside_a_transaction_whose_move_is_lost_is_not_run_again()
 
 #[tokio::test]
 async fn a_migration_outside_a_transaction_whose_move_is_refused_is_told_to_be_done() {
-    let Some(db) = postgres().await else { return };
+    let Some(db) = only_on(Backend::Postgres).await else { return };
     let refuses = Sql::new([
         "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'not now'; END $$",
         "CREATE TRIGGER refuse BEFORE UPDATE ON schema_migration FOR EACH ROW EXECUTE FUNCTION refuse()",
@@ -253,13 +250,14 @@ struct LosesTheClaim(Database);
 #[async_trait]
 impl MigrationTrait for LosesTheClaim {
     async fn migrate(&self, db: &Database) -> Result<(), DbErr> {
-        db.execute_unprepared("INSERT INTO items (id) SELECT coalesce(max(id), 0) + 1 FROM items").await?;
+        db.execute_unprepared("INSERT INTO items (id) SELECT coalesce(max(id), 0) + 1 FROM items")
+            .await?;
         let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()
                    AND application_name LIKE 'onerow m0001%' AND state = 'idle in transaction'";
         self.0.execute_unprepared(end).await.map(drop)
     }
 
-    fn transactional(&self) -> bool {
-        false
+    fn mode(&self) -> Mode {
+        Mode::Outside
     }
 }

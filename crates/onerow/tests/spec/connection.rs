@@ -9,7 +9,7 @@ use onerow::prelude::*;
 use onerow_testing::{Backend, PostgresServer, TestDatabase, on_every_backend};
 use sea_orm::ConnectOptions;
 
-use crate::support::{Sql, logged, number, registry, text};
+use crate::support::{Sql, logged, number, only_on, registry, text};
 
 /// Notes what a migration sees of its own session.
 struct Look(Arc<Mutex<Vec<String>>>);
@@ -27,10 +27,7 @@ impl MigrationTrait for Look {
 
 #[tokio::test]
 async fn the_server_shows_which_migration_runs_and_the_pool_keeps_its_own_settings() {
-    if !Backend::Postgres.is_wanted() {
-        return;
-    }
-    let db = Backend::Postgres.empty_database().await;
+    let Some(db) = only_on(Backend::Postgres).await else { return };
     let before = text(&*db, "SELECT current_setting('lock_timeout')").await;
     let seen = Arc::default();
     let registry = Registry::new(vec![Box::new(Look(Arc::clone(&seen)))]);
@@ -52,10 +49,7 @@ async fn app(db: &TestDatabase, name: &str) -> Database {
 /// A second one costs four round trips, and the password's 4,096 hashes.
 #[tokio::test]
 async fn a_start_with_nothing_to_do_opens_one_connection() {
-    if !Backend::Postgres.is_wanted() {
-        return;
-    }
-    let db = Backend::Postgres.empty_database().await;
+    let Some(db) = only_on(Backend::Postgres).await else { return };
     logged(1).up(&db).await.unwrap();
     let app = app(&db, "app").await;
 
@@ -67,10 +61,7 @@ async fn a_start_with_nothing_to_do_opens_one_connection() {
 
 #[tokio::test]
 async fn a_connection_of_the_pool_that_has_died_is_no_failure() {
-    if !Backend::Postgres.is_wanted() {
-        return;
-    }
-    let db = Backend::Postgres.empty_database().await;
+    let Some(db) = only_on(Backend::Postgres).await else { return };
     logged(1).up(&db).await.unwrap();
     let app = app(&db, "dying").await;
     db.sql("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = 'dying'")
@@ -81,10 +72,7 @@ async fn a_connection_of_the_pool_that_has_died_is_no_failure() {
 
 #[tokio::test]
 async fn no_session_of_a_run_is_left_on_the_server() {
-    if !Backend::Postgres.is_wanted() {
-        return;
-    }
-    let db = Backend::Postgres.empty_database().await;
+    let Some(db) = only_on(Backend::Postgres).await else { return };
     logged(3).up(&db).await.unwrap();
     let left = "SELECT count(*) FROM pg_stat_activity
                 WHERE datname = current_database() AND application_name LIKE 'onerow%'";
@@ -142,10 +130,7 @@ impl MigrationTrait for Recursive {
 
 #[tokio::test]
 async fn a_schema_search_path_of_the_pool_holds_for_the_migrations() {
-    if !Backend::Postgres.is_wanted() {
-        return;
-    }
-    let db = Backend::Postgres.empty_database().await;
+    let Some(db) = only_on(Backend::Postgres).await else { return };
     db.execute_unprepared("CREATE SCHEMA apart").await.unwrap();
     let mut options = ConnectOptions::new(db.url());
     options.set_schema_search_path("apart");
@@ -159,12 +144,11 @@ async fn a_schema_search_path_of_the_pool_holds_for_the_migrations() {
 /// As every schema that pg_dump wrote does.
 #[tokio::test]
 async fn a_migration_may_set_the_search_path() {
-    if !Backend::Postgres.is_wanted() {
-        return;
-    }
-    let db = Backend::Postgres.empty_database().await;
-    let dump =
-        Sql::new(["SELECT set_config('search_path', '', false)", "CREATE TABLE public.dumped (id INTEGER)"]);
+    let Some(db) = only_on(Backend::Postgres).await else { return };
+    let dump = Sql::new([
+        "SELECT set_config('search_path', '', false)",
+        "CREATE TABLE public.dumped (id INTEGER)",
+    ]);
     let next = Sql::new(["ALTER TABLE dumped ADD COLUMN task TEXT"]);
     assert_eq!(registry([dump, next]).up(&db).await.unwrap().version, 1);
 }
@@ -176,7 +160,8 @@ async fn an_address_of_ipv6_is_one_for_the_pool_and_for_the_runs_own_connection(
         return;
     }
     let server = PostgresServer::start_with(&[("listen_addresses", "127.0.0.1,::1")]).unwrap();
-    let app = Database::connect(server.url("postgres").replace("127.0.0.1", "[::1]")).await.unwrap();
+    let app =
+        Database::connect(server.url("postgres").replace("127.0.0.1", "[::1]")).await.unwrap();
     assert_eq!(logged(2).up(&app).await.unwrap().version, 1);
     assert_eq!(text(&app, "SELECT host(inet_client_addr())").await, "::1");
     app.disconnect().await.unwrap();

@@ -51,7 +51,7 @@ on_every_backend! {
 
     async fn a_script_of_several_statements_is_applied_whole_or_not_at_all(db: TestDatabase) {
         let sql = "CREATE TABLE half (id INTEGER); INSERT INTO nowhere VALUES (1)";
-        let broken = SqlMigration::new("1_broken", "broken", sql, true);
+        let broken = SqlMigration::new("1_broken", "broken", sql, Mode::Transaction);
         let error = Registry::new(vec![Box::new(broken)]).up(&db).await.unwrap_err();
         assert!(error.to_string().contains("was rolled back"), "{error}");
         assert!(!db.schema().has_table("half").await.unwrap());
@@ -60,5 +60,5 @@ on_every_backend! {
 
 #[test]
 fn a_script_keeps_the_name_it_has_elsewhere() {
-    assert_eq!(SqlMigration::new("V1__a", "a", "", true).replaces(), ["V1__a"]);
+    assert_eq!(SqlMigration::new("V1__a", "a", "", Mode::Transaction).replaces(), ["V1__a"]);
 }

@@ -5,10 +5,10 @@ use std::{
     time::Duration,
 };
 
-use onerow::{Error, Failure, Progress, prelude::*};
+use onerow::{Failure, Progress, prelude::*};
 use onerow_testing::{Backend, TestDatabase, on_every_backend};
 
-use crate::support::{Sql, has_table, registry, version};
+use crate::support::{Sql, assert_rolled_back, has_table, only_on, registry, version};
 
 const SHORT: Duration = Duration::from_millis(200);
 
@@ -18,7 +18,10 @@ fn items() -> Sql {
 
 /// Needs the table to itself.
 fn change() -> Sql {
-    Sql::new(["CREATE TABLE before_the_lock (id INTEGER)", "ALTER TABLE items ADD COLUMN task TEXT"])
+    Sql::new([
+        "CREATE TABLE before_the_lock (id INTEGER)",
+        "ALTER TABLE items ADD COLUMN task TEXT",
+    ])
 }
 
 /// Holds what [`change`] needs: on PostgreSQL the table's lock, on SQLite what a reader does.
@@ -63,8 +66,8 @@ on_every_backend! {
         let registry = registry([items(), change()]);
         let error = registry.up(&other).lock_timeout(SHORT).max_tries(2).await.unwrap_err();
 
-        let Error::MigrationFailed { version: Some(0), rolled_back: true, failure, .. } = &error else { panic!("{error:?}") };
-        let Failure::Blocked { tries: 2, blockers, .. } = failure else { panic!("{failure:?}") };
+        assert_rolled_back(&error, 1, 0);
+        let Some(Failure::Blocked { tries: 2, blockers, .. }) = error.failure() else { panic!("{error:?}") };
         if db.get_database_backend() == DatabaseBackend::Postgres {
             assert!(error.explain().to_string().contains(&format!("pid {}", blockers[0].pid)), "{}", error.explain());
         }
@@ -89,10 +92,7 @@ impl MigrationTrait for Patient {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_migration_may_wait_longer_for_a_lock_than_the_run_does() {
-    if !Backend::Postgres.is_wanted() {
-        return;
-    }
-    let db = Backend::Postgres.empty_database().await;
+    let Some(db) = only_on(Backend::Postgres).await else { return };
     registry([items()]).up(&db).await.unwrap();
     let holder = hold(&db).await;
     let (other, retries) = (db.connect().await, Mutex::new(0));

@@ -1,6 +1,6 @@
 //! A database goes from the seed's Python code to onerow, and back.
 
-use onerow::{Error, prelude::*};
+use onerow::{ErrorKind, prelude::*};
 use onerow_testing::{TestDatabase, on_every_backend};
 
 use crate::support::{logged, number, version};
@@ -25,9 +25,13 @@ async fn seed(db: &Database, migrations: i64) -> (i64, i64) {
         if number == 0 {
             db.execute_unprepared("CREATE TABLE log (number INTEGER NOT NULL)").await.unwrap();
         }
-        db.execute_unprepared(&format!("CREATE TABLE t{number} (id INTEGER PRIMARY KEY)")).await.unwrap();
+        db.execute_unprepared(&format!("CREATE TABLE t{number} (id INTEGER PRIMARY KEY)"))
+            .await
+            .unwrap();
         db.execute_unprepared(&format!("INSERT INTO log VALUES ({number})")).await.unwrap();
-        db.execute_unprepared(&format!("UPDATE schema_migration SET version = {number}")).await.unwrap();
+        db.execute_unprepared(&format!("UPDATE schema_migration SET version = {number}"))
+            .await
+            .unwrap();
     }
     (initial, migrations - 1 - initial)
 }
@@ -65,7 +69,7 @@ on_every_backend! {
         let create = CREATE.replace("version INTEGER NOT NULL,", "version INTEGER NOT NULL, data_loaded BOOL NOT NULL,");
         db.execute_unprepared(&create).await.unwrap();
         let error = logged(1).up(&db).await.unwrap_err();
-        assert!(matches!(error, Error::MissingRow { .. }), "{error:?}");
+        assert_eq!(error.kind(), ErrorKind::MissingRow, "{error:?}");
         assert_eq!(number(&*db, "SELECT count(*) FROM schema_migration").await, 0);
     }
 }

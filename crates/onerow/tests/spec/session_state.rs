@@ -23,15 +23,27 @@ fn before() -> Sql {
 
 /// Each leaves something behind, which the second statement would find, or trip over.
 const LEFT_BEHIND: &[(&str, &str)] = &[
-    ("SET session_replication_role = replica", "current_setting('session_replication_role') = 'origin'"),
+    (
+        "SET session_replication_role = replica",
+        "current_setting('session_replication_role') = 'origin'",
+    ),
     ("SET work_mem = '64kB'", "current_setting('work_mem') <> '64kB'"),
-    ("SELECT set_config('app.tenant', '7', false)", "coalesce(current_setting('app.tenant', true), '') = ''"),
+    (
+        "SELECT set_config('app.tenant', '7', false)",
+        "coalesce(current_setting('app.tenant', true), '') = ''",
+    ),
     ("SET search_path = pg_catalog", "current_schema() = 'public'"),
     ("SET ROLE pg_monitor", "current_user = session_user"),
     ("SET SESSION AUTHORIZATION pg_monitor", "session_user <> 'pg_monitor'"),
     ("CREATE TEMP TABLE scratch (id INTEGER)", "to_regclass('pg_temp.scratch') IS NULL"),
-    ("PREPARE kept AS SELECT 1", "NOT EXISTS (SELECT FROM pg_prepared_statements WHERE name = 'kept')"),
-    ("DECLARE kept CURSOR WITH HOLD FOR SELECT 1", "NOT EXISTS (SELECT FROM pg_cursors WHERE name = 'kept')"),
+    (
+        "PREPARE kept AS SELECT 1",
+        "NOT EXISTS (SELECT FROM pg_prepared_statements WHERE name = 'kept')",
+    ),
+    (
+        "DECLARE kept CURSOR WITH HOLD FOR SELECT 1",
+        "NOT EXISTS (SELECT FROM pg_cursors WHERE name = 'kept')",
+    ),
     ("LISTEN news", "NOT EXISTS (SELECT FROM pg_listening_channels())"),
     (
         "SELECT pg_advisory_lock(7)",
@@ -59,13 +71,18 @@ async fn nothing_that_a_migration_leaves_in_its_session_reaches_the_next() {
 #[tokio::test]
 async fn the_last_value_of_a_sequence_is_not_known_to_the_next_migration() {
     let Some(db) = postgres().await else { return };
-    let run = registry([before(), Sql::new(["SELECT nextval('numbers')"]), Sql::new(["SELECT lastval()"])]);
+    let run = registry([
+        before(),
+        Sql::new(["SELECT nextval('numbers')"]),
+        Sql::new(["SELECT lastval()"]),
+    ]);
     let error = run.up(&db).await.unwrap_err();
     assert!(error.explain().to_string().contains("lastval"), "{error:?}");
 }
 
 #[tokio::test]
-async fn a_child_without_its_parent_is_refused_though_the_migration_before_had_switched_the_check_off() {
+async fn a_child_without_its_parent_is_refused_though_the_migration_before_had_switched_the_check_off()
+ {
     let Some(db) = postgres().await else { return };
     let unchecked = Sql::new([
         "SET session_replication_role = replica",
@@ -114,7 +131,8 @@ async fn a_role_that_a_migration_takes_ends_with_it() {
     let report = registry([as_owner.clone(), as_oneself, as_owner_again()]).up(&db).await;
     assert_eq!(report.map_err(|error| error.explain().to_string()).unwrap().version, 2);
 
-    let owner = |table| format!("SELECT tableowner::text FROM pg_tables WHERE tablename = '{table}'");
+    let owner =
+        |table| format!("SELECT tableowner::text FROM pg_tables WHERE tablename = '{table}'");
     assert_eq!(text(&admin, &owner("owned")).await, "owner");
     assert_eq!(text(&admin, &owner("own")).await, "migrator");
     assert!(has_table(&admin, "last").await);

@@ -5,8 +5,8 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use onerow::prelude::*;
-use onerow_testing::TestDatabase;
+use onerow::{Error, ErrorKind, prelude::*};
+use onerow_testing::{Backend, TestDatabase};
 use sea_orm::Statement;
 
 /// A migration of plain SQL.
@@ -65,13 +65,14 @@ impl MigrationTrait for Sql {
         Ok(())
     }
 
-    fn transactional(&self) -> bool {
-        !self.outside_transaction
+    fn mode(&self) -> Mode {
+        if self.outside_transaction { Mode::Outside } else { Mode::Transaction }
     }
 }
 
 pub fn registry(migrations: impl IntoIterator<Item = Sql>) -> Registry {
-    let boxed = migrations.into_iter().map(|migration| Box::new(migration) as Box<dyn MigrationTrait>);
+    let boxed =
+        migrations.into_iter().map(|migration| Box::new(migration) as Box<dyn MigrationTrait>);
     Registry::new(boxed.collect())
 }
 
@@ -88,6 +89,26 @@ pub fn logged(count: usize) -> Registry {
     }))
 }
 
+/// Sees that this migration failed, and at which version the database is said to be.
+#[track_caller]
+pub fn assert_failed(error: &Error, migration: i32, version: i32) {
+    let found = (error.kind(), error.migration(), error.version());
+    let expected = (ErrorKind::MigrationFailed, Some(migration), Some(version));
+    assert_eq!(found, expected, "{error:?}");
+}
+
+/// The same, and that it is said to be undone.
+#[track_caller]
+pub fn assert_rolled_back(error: &Error, migration: i32, version: i32) {
+    assert_failed(error, migration, version);
+    assert!(error.to_string().contains(" and was rolled back"), "{error}");
+}
+
+/// A new database of this backend, if the tests are to run on it.
+pub async fn only_on(backend: Backend) -> Option<TestDatabase> {
+    if backend.is_wanted() { Some(backend.empty_database().await) } else { None }
+}
+
 /// The first column of the first row.
 pub async fn number(db: &impl ConnectionTrait, sql: &str) -> i64 {
     try_number(db, sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"))
@@ -102,7 +123,8 @@ pub async fn try_number(db: &impl ConnectionTrait, sql: &str) -> Result<i64, DbE
 /// The first column of the first row.
 pub async fn text(db: &impl ConnectionTrait, sql: &str) -> String {
     let sql = format!("SELECT ({sql}) AS text");
-    let row = db.query_one_raw(Statement::from_string(db.get_database_backend(), sql)).await.unwrap();
+    let row =
+        db.query_one_raw(Statement::from_string(db.get_database_backend(), sql)).await.unwrap();
     row.unwrap().try_get("", "text").unwrap()
 }
 
@@ -156,7 +178,8 @@ async fn a_runner_process() {
     let registry = if let Ok(count) = env::var("RUNNER_COUNT") {
         logged(count.parse().unwrap())
     } else {
-        let outside_transaction = env::var("RUNNER_OUTSIDE").is_ok_and(|outside| !outside.is_empty());
+        let outside_transaction =
+            env::var("RUNNER_OUTSIDE").is_ok_and(|outside| !outside.is_empty());
         let sql = Sql::default().statement(env::var("RUNNER_SQL").unwrap());
         registry([Sql { outside_transaction, ..sql }])
     };

@@ -55,7 +55,8 @@ fn python() -> String {
 /// The Python of the environment that has this version. The first process that needs it makes it.
 fn python_with(version: &str) -> Result<PathBuf, String> {
     let series = "import ensurepip, sys; print('%d.%d' % sys.version_info[:2])";
-    let series = run(Command::new(python()).args(["-c", series])).map_err(|error| missing(&error))?;
+    let series =
+        run(Command::new(python()).args(["-c", series])).map_err(|error| missing(&error))?;
     let environment = target().join(format!("quart-db-{version}-python-{}", series.trim()));
     let lock = File::create(target().join("quart-db.lock")).map_err(|error| error.to_string())?;
     lock.lock().map_err(|error| error.to_string())?;

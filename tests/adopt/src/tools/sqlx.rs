@@ -18,7 +18,8 @@ pub async fn migrate(url: &str, count: usize) -> Outcome {
 pub async fn migrate_with_a_gap(url: &str) -> Outcome {
     let fixtures = fixtures().await?;
     let late = versions(&fixtures).nth(GAP);
-    let others = fixtures.iter().filter(|migration| Some(migration.version) != late).cloned().collect();
+    let others =
+        fixtures.iter().filter(|migration| Some(migration.version) != late).cloned().collect();
     Ok(run(url, &Migrator::with_migrations(others)).await?)
 }
 
@@ -30,7 +31,9 @@ pub async fn run(url: &str, migrator: &Migrator) -> Result<(), MigrateError> {
 async fn run_to(target: i64, url: &str, migrator: &Migrator) -> Result<(), MigrateError> {
     match Place::of(url) {
         Place::Postgres(_) => migrator.run_to(target, &mut PgConnection::connect(url).await?).await,
-        Place::Sqlite(_) => migrator.run_to(target, &mut SqliteConnection::connect(url).await?).await,
+        Place::Sqlite(_) => {
+            migrator.run_to(target, &mut SqliteConnection::connect(url).await?).await
+        }
     }
 }
 

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use adopt_tests::{MIGRATIONS, Tool, registry, schema};
-use onerow::{AdoptionWarning, Error, HistoryProblem, Registry};
-use onerow_testing::{on_every_backend, Backend, TestDatabase};
+use onerow::{AdoptionWarning, ErrorKind, HistoryProblem, Registry};
+use onerow_testing::{Backend, TestDatabase, on_every_backend};
 use tokio::time::sleep;
 
 use crate::support::{contents, migrated};
@@ -42,7 +42,7 @@ on_every_backend! {
         for tool in Tool::RUST {
             let db = migrated(backend, tool, 2).await;
             let error = registry(tool).up(&db).await.unwrap_err();
-            assert!(matches!(error, Error::Unadopted { version: -1, .. }), "{error:?}");
+            assert_eq!((error.kind(), error.version()), (ErrorKind::Unadopted, Some(-1)), "{error:?}");
         }
     }
 
@@ -52,7 +52,7 @@ on_every_backend! {
             registry(tool).adopt(&db).await.unwrap();
             tool.migrate(db.url(), 3).await;
             let error = registry(tool).up(&db).await.unwrap_err();
-            assert!(matches!(error, Error::Unadopted { version: 1, .. }), "{error:?}");
+            assert_eq!((error.kind(), error.version()), (ErrorKind::Unadopted, Some(1)), "{error:?}");
             assert_eq!(registry(tool).adopt(&db).await.unwrap().version, 2);
             assert_eq!(registry(tool).up(&db).await.unwrap().version, 4);
         }
@@ -114,11 +114,15 @@ async fn taken_over(db: &TestDatabase, tool: Tool, count: usize) {
     let registry = registry(tool);
     let last = i32::try_from(count).unwrap() - 1;
     let initial = if is_in_place(tool) { last } else { -1 };
-    let looked =
-        registry.adopt(db).dry_run().await.unwrap_or_else(|error| panic!("{tool:?}: {}", error.explain()));
+    let looked = registry
+        .adopt(db)
+        .dry_run()
+        .await
+        .unwrap_or_else(|error| panic!("{tool:?}: {}", error.explain()));
     assert_eq!((looked.initial, looked.version), (initial, last), "{tool:?}");
     assert_eq!(registry.adopt(db).await.unwrap(), looked);
-    let report = registry.up(db).await.unwrap_or_else(|error| panic!("{tool:?}: {}", error.explain()));
+    let report =
+        registry.up(db).await.unwrap_or_else(|error| panic!("{tool:?}: {}", error.explain()));
     assert_eq!((report.initial, report.applied.len()), (last, MIGRATIONS - count), "{tool:?}");
 }
 
@@ -133,8 +137,7 @@ async fn history(db: &TestDatabase, tool: Tool) -> Vec<String> {
 }
 
 async fn problems(registry: Registry, db: &TestDatabase) -> Vec<HistoryProblem> {
-    match registry.adopt(db).await {
-        Err(Error::HistoryMismatch { problems, .. }) => problems.0,
-        outcome => panic!("{outcome:?}"),
-    }
+    let error = registry.adopt(db).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::HistoryMismatch, "{error:?}");
+    error.problems().to_vec()
 }

@@ -1,7 +1,7 @@
 //! Every tool comes to the same.
 
 use adopt_tests::{MIGRATIONS, Tool, schema};
-use onerow_testing::{on_every_backend, Backend, Table};
+use onerow_testing::{Backend, Table, on_every_backend};
 
 use crate::support::{contents, expected, migrated};
 

@@ -8,9 +8,10 @@ use adopt_tests::{
     MIGRATIONS, Tool,
     tools::{quart_db, sqlx},
 };
-use onerow_testing::{on_every_backend, Backend, TestDatabase};
+use onerow_testing::{Backend, TestDatabase, on_every_backend};
 use sea_orm_migration::prelude::{
-    ConnectionTrait, DbErr, MigrationName, MigrationTrait, MigratorTrait, SchemaManager, async_trait,
+    ConnectionTrait, DbErr, MigrationName, MigrationTrait, MigratorTrait, SchemaManager,
+    async_trait,
 };
 
 use crate::support::migrated;

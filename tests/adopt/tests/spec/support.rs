@@ -17,7 +17,8 @@ pub async fn migrated(backend: Backend, tool: Tool, count: usize) -> TestDatabas
 /// are `measured`.
 pub async fn bookkeeping(db: &TestDatabase, tool: Tool, measured: &[&str]) -> String {
     let table = definition(db, tool.table()).await;
-    let columns: Vec<_> = table.columns().iter().map(|column| column.name.replace(HIDDEN, KEY)).collect();
+    let columns: Vec<_> =
+        table.columns().iter().map(|column| column.name.replace(HIDDEN, KEY)).collect();
     let columns: Vec<_> = columns.iter().map(String::as_str).collect();
     let names = columns.join(", ");
     let (type_of, in_utc) = match db.get_database_backend() {
@@ -25,7 +26,8 @@ pub async fn bookkeeping(db: &TestDatabase, tool: Tool, measured: &[&str]) -> St
         _ => ("pg_typeof", "SET LOCAL TIME ZONE 'UTC'; "),
     };
     let types: Vec<_> = columns.iter().map(|name| format!("{type_of}({name})")).collect();
-    let types = db.rows(&format!("SELECT DISTINCT {} FROM {}", types.join(", "), tool.table())).await;
+    let types =
+        db.rows(&format!("SELECT DISTINCT {} FROM {}", types.join(", "), tool.table())).await;
     let rows = db.rows(&format!("{in_utc}SELECT {names} FROM {} ORDER BY 1", tool.table())).await;
     let rows: Vec<_> = rows.iter().map(|row| without_measures(row, &columns, measured)).collect();
     let table = table.to_string().replace(HIDDEN, KEY);
@@ -43,7 +45,10 @@ async fn definition(db: &TestDatabase, name: &str) -> Table {
         let rename = format!("ALTER TABLE {name} RENAME COLUMN {KEY} TO {HIDDEN}");
         transaction.execute_unprepared(&rename).await.unwrap();
     }
-    transaction.execute_unprepared(&format!("ALTER TABLE {name} RENAME TO bookkeeping")).await.unwrap();
+    transaction
+        .execute_unprepared(&format!("ALTER TABLE {name} RENAME TO bookkeeping"))
+        .await
+        .unwrap();
     let schema = Schema::of(&transaction).await.unwrap();
     transaction.rollback().await.unwrap();
     schema.table("bookkeeping").unwrap().clone()

@@ -4,7 +4,7 @@ use adopt_tests::{
     MIGRATIONS, Tool,
     tools::quart_db::{self, VERSIONS},
 };
-use onerow_testing::{on_every_backend, Backend};
+use onerow_testing::{Backend, on_every_backend};
 
 use crate::support::{bookkeeping, expected, migrated};
 

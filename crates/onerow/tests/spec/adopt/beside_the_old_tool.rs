@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use onerow::{Error, prelude::*};
+use onerow::{ErrorKind, prelude::*};
 use onerow_testing::Backend;
 use sea_orm::{SqliteTransactionMode, TransactionOptions, TransactionTrait};
 use tokio::{
@@ -11,14 +11,11 @@ use tokio::{
 };
 
 use super::{APPLIES_2, makes_and_multiplies, sqlx, three};
-use crate::support::{has_table, number};
+use crate::support::{has_table, number, only_on};
 
 #[tokio::test]
 async fn on_postgres_the_old_tool_is_let_to_end_what_it_is_at() {
-    if !Backend::Postgres.is_wanted() {
-        return;
-    }
-    let db = Backend::Postgres.empty_database().await;
+    let Some(db) = only_on(Backend::Postgres).await else { return };
     sqlx(&db, &[1]).await;
     let old_tool = db.connect().await;
     let transaction = old_tool.begin().await.unwrap();
@@ -39,10 +36,7 @@ async fn on_postgres_the_old_tool_is_let_to_end_what_it_is_at() {
 
 #[tokio::test]
 async fn on_postgres_an_old_tool_that_does_not_end_is_not_waited_for_longer_than_told() {
-    if !Backend::Postgres.is_wanted() {
-        return;
-    }
-    let db = Backend::Postgres.empty_database().await;
+    let Some(db) = only_on(Backend::Postgres).await else { return };
     sqlx(&db, &[1]).await;
     let old_tool = db.connect().await;
     let transaction = old_tool.begin().await.unwrap();
@@ -50,16 +44,13 @@ async fn on_postgres_an_old_tool_that_does_not_end_is_not_waited_for_longer_than
 
     let error = three().adopt(&db).wait_timeout(Duration::from_millis(300)).await.unwrap_err();
 
-    assert!(matches!(error, Error::HistoryBusy { .. }), "{error:?}");
+    assert_eq!(error.kind(), ErrorKind::HistoryBusy, "{error:?}");
     assert!(!has_table(&db, "schema_migration").await);
 }
 
 #[tokio::test]
 async fn on_postgres_a_migration_that_the_old_tool_has_begun_is_not_run_again() {
-    if !Backend::Postgres.is_wanted() {
-        return;
-    }
-    let db = Backend::Postgres.empty_database().await;
+    let Some(db) = only_on(Backend::Postgres).await else { return };
     sqlx(&db, &[1]).await;
     db.sql("INSERT INTO a VALUES (1)").await;
     let old_tool = db.connect().await;
@@ -77,14 +68,14 @@ async fn on_postgres_a_migration_that_the_old_tool_has_begun_is_not_run_again() 
 
 #[tokio::test]
 async fn on_postgres_an_old_table_that_may_not_be_read_at_the_moment_is_waited_for() {
-    if !Backend::Postgres.is_wanted() {
-        return;
-    }
-    let db = Backend::Postgres.empty_database().await;
+    let Some(db) = only_on(Backend::Postgres).await else { return };
     sqlx(&db, &[1]).await;
     let other = db.connect().await;
     let transaction = other.begin().await.unwrap();
-    transaction.execute_unprepared("LOCK TABLE _sqlx_migrations IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    transaction
+        .execute_unprepared("LOCK TABLE _sqlx_migrations IN ACCESS EXCLUSIVE MODE")
+        .await
+        .unwrap();
     let release = async {
         sleep(Duration::from_secs(3)).await;
         transaction.commit().await.unwrap();
@@ -96,16 +87,17 @@ async fn on_postgres_an_old_table_that_may_not_be_read_at_the_moment_is_waited_f
 
 #[tokio::test]
 async fn on_postgres_a_dry_run_does_not_block() {
-    if !Backend::Postgres.is_wanted() {
-        return;
-    }
-    let db = Backend::Postgres.empty_database().await;
+    let Some(db) = only_on(Backend::Postgres).await else { return };
     sqlx(&db, &[1]).await;
     let other = db.connect().await;
     let transaction = other.begin().await.unwrap();
-    transaction.execute_unprepared("LOCK TABLE _sqlx_migrations IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    transaction
+        .execute_unprepared("LOCK TABLE _sqlx_migrations IN ACCESS EXCLUSIVE MODE")
+        .await
+        .unwrap();
     let registry = three();
-    let dry_run = registry.adopt(&db).dry_run().wait_timeout(Duration::from_millis(300)).into_future();
+    let dry_run =
+        registry.adopt(&db).dry_run().wait_timeout(Duration::from_millis(300)).into_future();
     let outcome = timeout(Duration::from_secs(8), dry_run).await;
     transaction.rollback().await.unwrap();
     assert!(outcome.is_ok(), "it blocks for as long as the lock is held");
@@ -113,10 +105,7 @@ async fn on_postgres_a_dry_run_does_not_block() {
 
 #[tokio::test]
 async fn on_postgres_a_wait_for_the_old_tool_is_called_so() {
-    if !Backend::Postgres.is_wanted() {
-        return;
-    }
-    let db = Backend::Postgres.empty_database().await;
+    let Some(db) = only_on(Backend::Postgres).await else { return };
     sqlx(&db, &[1]).await;
     let old_tool = db.connect().await;
     let transaction = old_tool.begin().await.unwrap();
@@ -128,10 +117,7 @@ async fn on_postgres_a_wait_for_the_old_tool_is_called_so() {
 
 #[tokio::test]
 async fn on_sqlite_an_adopted_database_is_not_refused_since_it_is_locked() {
-    if !Backend::Sqlite.is_wanted() {
-        return;
-    }
-    let db = Backend::Sqlite.empty_database().await;
+    let Some(db) = only_on(Backend::Sqlite).await else { return };
     sqlx(&db, &[1]).await;
     three().adopt(&db).await.unwrap();
     let writer = db.connect().await;
@@ -159,17 +145,14 @@ impl MigrationTrait for Outside {
         Ok(())
     }
 
-    fn transactional(&self) -> bool {
-        false
+    fn mode(&self) -> Mode {
+        Mode::Outside
     }
 }
 
 #[tokio::test]
 async fn on_sqlite_the_row_is_not_set_while_a_migration_runs() {
-    if !Backend::Sqlite.is_wanted() {
-        return;
-    }
-    let db = Backend::Sqlite.empty_database().await;
+    let Some(db) = only_on(Backend::Sqlite).await else { return };
     let (begun, go_on): (&Notify, &Notify) = (Box::leak(Box::default()), Box::leak(Box::default()));
     let registry = Registry::new(vec![Box::new(Outside(begun, go_on))]);
     let other = db.connect().await;
@@ -180,5 +163,6 @@ async fn on_sqlite_the_row_is_not_set_while_a_migration_runs() {
         outcome
     };
     let (run, baseline) = tokio::join!(registry.up(&db).into_future(), baseline);
-    assert!(matches!(baseline, Err(Error::WaitTimeout { .. })), "{baseline:?}, and the run says {run:?}");
+    let error = baseline.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::WaitTimeout, "{error:?}, and the run says {run:?}");
 }

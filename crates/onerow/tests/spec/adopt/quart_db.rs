@@ -1,13 +1,15 @@
 //! Taking over from quart-db, whose table has onerow's name, in each of its layouts.
 
-use onerow::{Error, HistoryProblem, Tool};
+use onerow::{ErrorKind, HistoryProblem, Tool};
+use onerow_cli::next_step;
 use onerow_testing::{TestDatabase, on_every_backend};
 
-use super::{Makes, assert_problems, registry, three};
+use super::{Makes, assert_problems, assert_unadopted, registry, three};
 use crate::support::number;
 
 /// The columns of the releases 0.8 to 0.10.
-const OLDER: &str = "background INTEGER NOT NULL, data_loaded BOOL NOT NULL, foreground INTEGER NOT NULL";
+const OLDER: &str =
+    "background INTEGER NOT NULL, data_loaded BOOL NOT NULL, foreground INTEGER NOT NULL";
 
 /// What quart-db leaves: a row with these columns, beside the one that keeps it alone.
 async fn quart_db(db: &TestDatabase, columns: &str, values: &str) {
@@ -36,17 +38,18 @@ on_every_backend! {
     async fn the_history_of_somebody_else_holds_up_no_registry(db: TestDatabase) {
         quart_db(&db, "data_loaded BOOL NOT NULL, version INTEGER NOT NULL", "FALSE, 1").await;
         db.sql("CREATE TABLE _sqlx_migrations (version INTEGER)").await;
-        assert_eq!(three().table("library_migration").up(&db).await.unwrap().version, 2);
+        assert_eq!(three().with_table("library_migration").up(&db).await.unwrap().version, 2);
     }
 
     async fn an_older_layout_of_quart_db_takes_another_table(db: TestDatabase) {
         quart_db(&db, OLDER, "1, TRUE, 1").await;
         let registry = || registry(vec![Makes("a", &[]), Makes("b", &[]), Makes("c", &[])]);
         let error = registry().adopt(&db).await.unwrap_err();
-        assert!(matches!(&error, Error::ForeignTable { table, .. } if table == "schema_migration"), "{error:?}");
-        assert!(error.next_step().contains("Registry::table"), "{}", error.next_step());
+        let found = (error.kind(), error.table());
+        assert_eq!(found, (ErrorKind::ForeignTable, Some("schema_migration")), "{error:?}");
+        assert!(next_step(&error).contains("Registry::with_table"), "{}", next_step(&error));
 
-        let elsewhere = registry().table("app_migration");
+        let elsewhere = registry().with_table("app_migration");
         let adoption = elsewhere.adopt(&db).await.unwrap();
         assert_eq!((adoption.initial, adoption.version), (-1, 1));
         assert_eq!(elsewhere.up(&db).await.unwrap().applied.len(), 1);
@@ -55,23 +58,23 @@ on_every_backend! {
 
     async fn background_migrations_of_quart_db_that_have_not_run_are_named(db: TestDatabase) {
         quart_db(&db, OLDER, "0, TRUE, 1").await;
-        let registry = registry(vec![Makes("a", &[]), Makes("b", &[])]).table("app_migration");
+        let registry = registry(vec![Makes("a", &[]), Makes("b", &[])]).with_table("app_migration");
         let error = registry.adopt(&db).await.unwrap_err();
         assert_problems(&error, &[HistoryProblem::BackgroundPending { foreground: 1, background: 0 }]);
     }
 
     async fn quart_db_may_be_ahead_of_the_registry(db: TestDatabase) {
         quart_db(&db, "data_loaded BOOL NOT NULL, version INTEGER NOT NULL", "FALSE, 2000000000").await;
-        let registry = registry(vec![Makes("a", &[])]).table("app_migration");
+        let registry = registry(vec![Makes("a", &[])]).with_table("app_migration");
         assert_problems(&registry.adopt(&db).await.unwrap_err(), &[HistoryProblem::Extra { name: "2000000000.py".into() }]);
     }
 
     async fn up_refuses_an_older_layout_of_quart_db_that_is_told_of_and_was_not_adopted(db: TestDatabase) {
         quart_db(&db, OLDER, "1, TRUE, 1").await;
         let registry = registry(vec![Makes("a", &[]), Makes("b", &[])]);
-        let registry = registry.table("app_migration").history(Tool::QuartDb, "schema_migration");
+        let registry = registry.with_table("app_migration").adopting_from(Tool::QuartDb, "schema_migration");
         let error = registry.up(&db).await.unwrap_err();
-        assert!(matches!(error, Error::Unadopted { tool: Tool::QuartDb, .. }), "{error:?}");
+        assert_unadopted(&error, Tool::QuartDb, -1);
         assert_eq!(registry.adopt(&db).await.unwrap().version, 1);
     }
 
@@ -80,13 +83,13 @@ on_every_backend! {
         let registry = registry(vec![Makes("a", &["0.py", "1.py"]), Makes("b", &["2.py"])]);
         let error = registry.adopt(&db).await.unwrap_err();
         assert_problems(&error, &[HistoryProblem::OtherNumber { theirs: 1, ours: 0 }]);
-        assert!(error.next_step().contains("Registry::table"), "{}", error.explain());
-        assert_eq!(registry.table("app_migration").adopt(&db).from(Tool::QuartDb).await.unwrap().version, 0);
+        assert!(next_step(&error).contains("Registry::with_table"), "{}", next_step(&error));
+        assert_eq!(registry.with_table("app_migration").adopt(&db).from(Tool::QuartDb).await.unwrap().version, 0);
     }
 
     async fn a_registry_may_sum_up_what_quart_db_applied(db: TestDatabase) {
         quart_db(&db, OLDER, "1, TRUE, 1").await;
-        let registry = registry(vec![Makes("a", &["0.py", "1.py"]), Makes("new", &[])]).table("app_migration");
+        let registry = registry(vec![Makes("a", &["0.py", "1.py"]), Makes("new", &[])]).with_table("app_migration");
         assert_eq!(registry.adopt(&db).await.unwrap().version, 0);
     }
 }

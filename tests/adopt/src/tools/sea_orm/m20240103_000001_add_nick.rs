@@ -6,10 +6,12 @@ pub struct Migration;
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        let members = Table::alter().table("members").add_column(string_len_null("nick", 40)).take();
+        let members =
+            Table::alter().table("members").add_column(string_len_null("nick", 40)).take();
         manager.alter_table(members).await?;
 
-        let lower = Query::update().table("members").value("email", Func::lower(Expr::col("email"))).take();
+        let lower =
+            Query::update().table("members").value("email", Func::lower(Expr::col("email"))).take();
         manager.execute(lower).await?;
 
         let nick = Index::create()

@@ -10,8 +10,11 @@ impl MigrationTrait for Migration {
         manager.create_table(tags).await?;
         manager.create_table(post_tags()).await?;
 
-        let tag =
-            Query::insert().into_table("tags").columns(["name"]).values_panic(["engines".into()]).take();
+        let tag = Query::insert()
+            .into_table("tags")
+            .columns(["name"])
+            .values_panic(["engines".into()])
+            .take();
         manager.execute(tag).await?;
         let tagged = Query::insert()
             .into_table("post_tags")

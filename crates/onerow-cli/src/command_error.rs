@@ -2,29 +2,35 @@
 
 use std::time::Duration;
 
-use super::project::ProjectError;
-use onerow::{Error, Status, module_name};
+use super::{
+    next_step::{next_step, with_program},
+    project::ProjectError,
+};
+use onerow::{Error, ErrorKind, Status, module_name};
 
 /// What ends the process with another exit code than 0.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Failure {
+pub(super) enum CommandError {
     #[error(transparent)]
     Error(#[from] Error),
     /// `init` or `new` refused, or could not write.
     #[error(transparent)]
     Project(#[from] ProjectError),
+    /// A signal came while the command was connecting, waiting or adopting.
+    #[error("stopped as told, before it was done; nothing was changed")]
+    Stopped,
     /// A whole database could not be created or dropped.
     #[error(transparent)]
     Managing(Error),
     #[error("no right to create a database, so {location} was not dropped; nothing was changed")]
     MayNotCreate { location: String },
-    /// `reset`, half way.
+    /// `reset` came half way.
     #[error("{location} was dropped, and could not be created again")]
     Gone { location: String, source: Box<Error> },
-    /// The server of `wait`, or of `up --wait-for-server`.
+    /// `wait` or `up --wait-for-server` gave up.
     #[error("waited {} s for {location}", .waited.as_secs())]
-    NoAnswer { location: String, waited: Duration, source: Box<Error> },
-    /// The database of `check` is not at this build's version. The result says so already.
+    NoAnswer { location: String, waited: Duration, last: Unanswered },
+    /// `check` found the database at another version than this build's. The result says so already.
     #[error("the database is not at this build's version")]
     NotCurrent(Status),
     /// `check` could not ask the database.
@@ -40,14 +46,21 @@ pub(super) enum Failure {
     NoTerminal { location: String },
     #[error("that is not its name; nothing was changed")]
     NotConfirmed,
-    /// By a second signal.
+    /// A second signal came.
     #[error("ended at once{}; {}", while_running(*.running), told_as_applied(*.applied))]
     EndedAtOnce { running: Option<i32>, applied: Option<(i32, i32)>, exit_code: u8 },
     #[error("cannot write {what}")]
     Files { what: String, source: std::io::Error },
 }
 
-impl Failure {
+/// How the last try to reach a server went.
+#[derive(Debug)]
+pub(super) enum Unanswered {
+    Refused(Box<Error>),
+    Silent { seconds: u64 },
+}
+
+impl CommandError {
     pub(super) fn exit_code(&self) -> u8 {
         match self {
             Self::NoTerminal { .. } => 2,
@@ -62,7 +75,10 @@ impl Failure {
     /// For machines: what it is, in a word.
     pub(super) fn kind(&self) -> &'static str {
         match self {
-            Self::Error(error) | Self::Unreachable(error) | Self::Managing(error) => error.kind(),
+            Self::Error(error) | Self::Unreachable(error) | Self::Managing(error) => {
+                error.kind().as_str()
+            }
+            Self::Stopped => "cancelled",
             Self::MayNotCreate { .. } => "permission_denied",
             Self::Gone { .. } => "not_created",
             Self::NoAnswer { .. } => "server_unreachable",
@@ -77,42 +93,42 @@ impl Failure {
     }
 
     pub(super) fn next_step(&self) -> String {
-        match self {
-            Self::Managing(Error::PermissionDenied { .. }) | Self::MayNotCreate { .. } => {
-                "do it as a user with the right CREATEDB, who owns the database".into()
-            }
-            Self::Managing(Error::Database { .. } | Error::Connect { .. }) => {
-                "mend what the cause says, and try again".into()
-            }
-            Self::Error(error) | Self::Unreachable(error) | Self::Managing(error) => error.next_step(),
-            Self::Gone { .. } => "when the cause is mended: create, then up".into(),
-            Self::NoAnswer { source, .. } => source.next_step(),
-            Self::Project(error) => error.next_step(),
-            Self::NotCurrent(_) => String::new(),
-            Self::NotLocal { .. } => "to do it all the same: --force".into(),
-            Self::NoTerminal { .. } => "to drop it without being asked: --yes".into(),
-            Self::NotConfirmed => "try again, and type it as it is shown".into(),
-            Self::EndedAtOnce { .. } => {
-                "to see where the database is: cargo run -p migration -- status".into()
-            }
-            Self::Files { .. } => "mend what the cause says, or name another place".into(),
-        }
+        let step = match self {
+            Self::Managing(error) => return after_managing(error),
+            Self::Error(error) | Self::Unreachable(error) => return next_step(error),
+            Self::NoAnswer { last: Unanswered::Refused(error), .. } => return next_step(error),
+            Self::Project(error) => return error.next_step(),
+            Self::NoAnswer { .. } => "check host and port, and that the server runs",
+            Self::Stopped => "to go on, type the command again",
+            Self::MayNotCreate { .. } => AS_OWNER,
+            Self::Gone { .. } => "when the cause is mended: create, then up",
+            Self::NotCurrent(_) => "",
+            Self::NotLocal { .. } => "to do it all the same: --force",
+            Self::NoTerminal { .. } => "to drop it without being asked: --yes",
+            Self::NotConfirmed => "try again, and type it as it is shown",
+            Self::EndedAtOnce { .. } => "to see where the database is: {program} status",
+            Self::Files { .. } => "mend what the cause says, or name another place",
+        };
+        with_program(step)
     }
 
     /// The causes, outermost first.
     pub(super) fn causes(&self) -> Vec<String> {
         match self {
             Self::Error(error) | Self::Unreachable(error) | Self::Managing(error) => error.causes(),
-            Self::NoAnswer { source, .. } | Self::Gone { source, .. } => {
-                [source.to_string()].into_iter().chain(source.causes()).collect()
-            }
+            Self::Gone { source, .. } => with_causes(source),
+            Self::NoAnswer { last: Unanswered::Refused(error), .. } => with_causes(error),
+            Self::NoAnswer { location, last: Unanswered::Silent { seconds }, .. } => vec![
+                format!("no server answers at {location}"),
+                format!("nothing came back within {seconds} s"),
+            ],
             Self::Project(error) => error.causes(),
             Self::Files { source, .. } => vec![source.to_string()],
             _ => Vec::new(),
         }
     }
 
-    /// The version that the database holds, where it is known.
+    /// The version that the database holds, if it is known.
     pub(super) fn version(&self) -> Option<i32> {
         match self {
             Self::Error(error) | Self::Unreachable(error) => error.version(),
@@ -122,14 +138,34 @@ impl Failure {
     }
 }
 
+const AS_OWNER: &str = "do it as a user with the right CREATEDB, who owns the database";
+
+fn after_managing(error: &Error) -> String {
+    match error.kind() {
+        ErrorKind::PermissionDenied => AS_OWNER.into(),
+        ErrorKind::Database | ErrorKind::Connect => {
+            "mend what the cause says, and try again".into()
+        }
+        _ => next_step(error),
+    }
+}
+
+fn with_causes(error: &Error) -> Vec<String> {
+    [error.to_string()].into_iter().chain(error.causes()).collect()
+}
+
 fn while_running(version: Option<i32>) -> String {
-    version.map(|version| format!(", while {} was running", module_name(version))).unwrap_or_default()
+    version
+        .map(|version| format!(", while {} was running", module_name(version)))
+        .unwrap_or_default()
 }
 
 fn told_as_applied(applied: Option<(i32, i32)>) -> String {
     match applied {
         None => "this run has applied nothing".into(),
-        Some((first, last)) if first == last => format!("this run has applied {}", module_name(first)),
+        Some((first, last)) if first == last => {
+            format!("this run has applied {}", module_name(first))
+        }
         Some((first, last)) => {
             format!("this run has applied {} to {}", module_name(first), module_name(last))
         }
