@@ -36,11 +36,17 @@ pub struct Token<'a> {
     pub text: &'a str,
 }
 
-impl Token<'_> {
+impl<'a> Token<'a> {
     /// Whether it is this keyword, in any case.
     #[must_use]
     pub fn is(&self, word: &str) -> bool {
         self.kind == Kind::Word && self.text.eq_ignore_ascii_case(word)
+    }
+
+    /// A name without the quotes around it.
+    #[must_use]
+    pub fn bare(&self) -> &'a str {
+        self.text.trim_matches(['"', '\'', '`', '[', ']'])
     }
 
     /// Whether it is this character.

@@ -48,28 +48,31 @@
 
 mod adopt;
 mod backend;
+mod connections;
 mod database;
+pub mod databases;
 mod driver;
 mod error;
 mod failure;
 mod index;
 mod migration;
+mod monitor;
+mod options;
 mod place;
 pub mod prelude;
 mod progress;
 mod registry;
 mod run;
 mod sql;
+mod status;
 mod table;
 mod tool;
-mod up;
 mod version;
-mod watch;
+mod waiting;
 
 pub use adopt::{
     Adopt, Adopted, Adoption, AdoptionWarning, Baseline, HistoryProblem, HistoryProblems, SeaOrmMigration,
 };
-pub use backend::databases;
 pub use database::Database;
 pub use driver::words;
 pub use error::{Error, ErrorKind};
@@ -77,11 +80,12 @@ pub use failure::Failure;
 pub use index::{CreateIndex, create_index};
 pub use migration::{MigrationTrait, Mode, module_name};
 pub use progress::{Applied, Progress, ServerSession};
-pub use registry::{MigrationStatus, Registry, Status};
+pub use registry::Registry;
+pub use run::{Report, Up};
 pub use sql::SqlMigration;
+pub use status::{MigrationStatus, Status};
 pub use table::is_version_table;
 pub use tool::Tool;
-pub use up::{Report, Up};
 
 /// Not an interface: what the expansions of [`registry!`] and [`embed_migrations!`] call.
 #[doc(hidden)]

@@ -3,11 +3,11 @@
 use sea_orm::DatabaseConnection;
 
 use crate::{
-    Adopt, Baseline, Database, MigrationTrait, Tool, Up,
+    database::Database,
     error::{Error, ErrorKind},
-    migration::module_name,
+    migration::{MigrationTrait, module_name},
     table::Table,
-    version,
+    tool::Tool,
 };
 
 /// The migrations of an app: the index of each is its version.
@@ -74,44 +74,6 @@ impl Registry {
     pub fn latest(&self) -> i32 {
         // Two thousand million migrations do not fit a registry.
         i32::try_from(self.migrations.len()).unwrap_or(i32::MAX) - 1
-    }
-
-    /// Applies what is pending, each migration once, whoever else tries at the same time.
-    ///
-    /// The [`Up`] that it returns takes options, and is awaited.
-    #[must_use = "nothing runs until it is awaited"]
-    pub fn up<'a>(&'a self, db: &'a Database) -> Up<'a> {
-        Up::new(self, db)
-    }
-
-    /// Which migrations are applied. One `SELECT`: it changes nothing, and needs no right to.
-    pub async fn status(&self, db: &Database) -> Result<Status, Error> {
-        let (pool, table) = self.on(db)?;
-        let version =
-            version::read(pool, &table).await?.found().version().ok_or_else(version::being_written)?;
-        let migrations = (0..).zip(&self.migrations);
-        let migrations = migrations.map(|(number, migration)| MigrationStatus {
-            version: number,
-            description: migration.description().to_owned(),
-            applied: number <= version,
-        });
-        Ok(Status { version, latest: self.latest(), migrations: migrations.collect() })
-    }
-
-    /// Takes over a database that another tool has migrated until now: sets the version to what that has applied.
-    ///
-    /// The [`Adopt`] that it returns takes options, and is awaited.
-    #[must_use = "nothing happens until it is awaited"]
-    pub fn adopt<'a>(&'a self, db: &'a Database) -> Adopt<'a> {
-        Adopt::new(self, db)
-    }
-
-    /// Takes over a database that was not migrated by any tool: says that it is at this version.
-    ///
-    /// The [`Baseline`] that it returns takes options, and is awaited.
-    #[must_use = "nothing happens until it is awaited"]
-    pub fn baseline<'a>(&'a self, db: &'a Database, version: i32) -> Baseline<'a> {
-        Baseline::new(self, db, version)
     }
 
     /// Says in which table another tool has kept what it applied of these migrations, where that is not the tool's own default:
@@ -189,52 +151,6 @@ impl Registry {
     #[must_use]
     pub fn get(&self, version: i32) -> Option<&dyn MigrationTrait> {
         self.migrations.get(usize::try_from(version).ok()?).map(AsRef::as_ref)
-    }
-}
-
-/// What [`Registry::status`] finds.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct Status {
-    /// The version that the database holds; −1 where nothing is applied yet.
-    pub version: i32,
-    /// The last version in the registry.
-    pub latest: i32,
-    /// Each migration of the registry, in order.
-    pub migrations: Vec<MigrationStatus>,
-}
-
-impl Status {
-    /// Whether the database holds a version that this build does not know.
-    #[must_use]
-    pub fn is_ahead(&self) -> bool {
-        self.version > self.latest
-    }
-
-    /// Whether [`up`](Registry::up) would find something to do.
-    #[must_use]
-    pub fn is_pending(&self) -> bool {
-        self.version < self.latest
-    }
-}
-
-/// One migration of a [`Status`].
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct MigrationStatus {
-    /// Its version.
-    pub version: i32,
-    /// Its [`description`](MigrationTrait::description).
-    pub description: String,
-    /// Whether the database has it.
-    pub applied: bool,
-}
-
-impl MigrationStatus {
-    /// The module's name: `m0007`.
-    #[must_use]
-    pub fn name(&self) -> String {
-        module_name(self.version)
     }
 }
 

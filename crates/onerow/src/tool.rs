@@ -2,8 +2,6 @@
 
 use std::fmt;
 
-use sea_orm::DatabaseBackend;
-
 use crate::table::Table;
 
 /// A migrator whose databases [`adopt`](crate::Registry::adopt) takes over.
@@ -52,7 +50,7 @@ impl Tool {
 
     /// Of its table, the columns that are read: the key; what to show; the place in the order in which they were applied, the
     /// same for those of the same moment, which is a second for most; whether it succeeded. The SQL is for
-    /// [`qualified`](crate::backend::foreign::qualified).
+    /// [`dialect`](crate::backend::Session::dialect).
     pub(crate) fn columns(self) -> [Column; 4] {
         let column = |name, sql| Column { name, sql };
         match self {
@@ -88,12 +86,11 @@ impl Tool {
         }
     }
 
-    /// The checksum of a script, where it keeps one in a column of this name.
-    pub(crate) fn checksum(self, backend: DatabaseBackend) -> Option<&'static str> {
+    /// The checksum of a script, if the tool keeps one in a column of this name.
+    pub(crate) fn checksum(self, hexadecimal: impl Fn(&str) -> String) -> Option<String> {
         match self {
-            Self::Sqlx if backend == DatabaseBackend::Postgres => Some("pg_catalog.encode(checksum, 'hex')"),
-            Self::Sqlx => Some("hex(checksum)"),
-            Self::Refinery => Some("checksum"),
+            Self::Sqlx => Some(hexadecimal("checksum")),
+            Self::Refinery => Some("checksum".into()),
             _ => None,
         }
     }

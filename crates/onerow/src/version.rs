@@ -1,27 +1,13 @@
 //! The version row: read, create, claim.
 
-use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr};
+use sea_orm::{DatabaseConnection, DbErr};
 
+pub(crate) use crate::backend::NONE;
 use crate::{
-    backend::{self, Fault, Mistrust, Session, Settings, permission_denied},
+    backend::{self, Claim, Fault, Mistrust, Session, Settings, create_table, insert_row, permission_denied},
     error::{Error, ErrorKind, still_at},
     table::Table,
 };
-
-// The seed's columns, name for name, so that its Python code can hand a database over and take it back.
-fn create_table(table: &Table) -> String {
-    format!(
-        "CREATE TABLE IF NOT EXISTS {} (
-    onerow_id BOOL PRIMARY KEY DEFAULT TRUE,
-    version INTEGER NOT NULL,
-    CONSTRAINT onerow_uni CHECK (onerow_id)
-)",
-        table.sql()
-    )
-}
-
-/// Before the first migration.
-pub(crate) const NONE: i32 = -1;
 
 /// What a read of the version finds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,12 +38,12 @@ pub(crate) struct Reading {
 }
 
 impl Reading {
-    /// For who only looks.
+    /// For a look.
     pub(crate) fn found(self) -> Found {
         self.found
     }
 
-    /// For who goes by it: nothing that somebody else may have made up.
+    /// For a decision: nothing that somebody else may have made up.
     pub(crate) fn believed(self) -> Result<Found, Error> {
         self.mistrust.map_or(Ok(self.found), Err)
     }
@@ -73,27 +59,27 @@ pub(crate) async fn read(pool: &DatabaseConnection, table: &Table) -> Result<Rea
                 Fault::NoTable => Found::NoTable,
                 Fault::Held => Found::Held,
                 Fault::NoColumn => return Err(foreign(table, source)),
-                fault => return Err(explain(fault, "read the version", None, table, source)),
+                fault => return Err(refusal(fault, "read the version", None, table, source)),
             };
             return Ok(Reading { found, mistrust: None });
         }
     };
     let mistrust = match row.mistrust {
-        Some(mistrust) if row.rows.is_empty() => return Err(mistrusted(table, mistrust)),
+        Some(mistrust) if row.versions.is_empty() => return Err(mistrusted(table, mistrust)),
         Some(mistrust @ Mistrust::Foreign { even_to_read: true, .. }) => Some(mistrusted(table, mistrust)),
         _ => None,
     };
-    Ok(Reading { found: parse(&row.rows, table)?, mistrust })
+    Ok(Reading { found: parse(&row.versions, table)?, mistrust })
 }
 
 /// The table with the schema in which it is, or would be made, for who is going to write to it: the code of its triggers and
 /// rules is run by that.
-pub(crate) async fn examine(session: &Session, called: &Table) -> Result<Table, Error> {
-    let examined = session.backend.examine(&session.pool, called).await;
+pub(crate) async fn examine(session: &dyn Session, called: &Table) -> Result<Table, Error> {
+    let examined = session.examine(called).await;
     let (schema, mistrust) = examined.map_err(|source| {
-        explain(session.fault(&source), "look at the version table", None, called, source)
+        refusal(session.fault(&source), "look at the version table", None, called, source)
     })?;
-    let home = || called.schema().map(str::to_owned).or_else(|| session.start.schema.clone());
+    let home = || called.schema().map(str::to_owned).or_else(|| session.default_schema().map(str::to_owned));
     let table = schema.or_else(home).into_iter().fold(called.clone(), Table::in_schema);
     match mistrust {
         Some(mistrust) => Err(mistrusted(&table, mistrust)),
@@ -147,69 +133,40 @@ fn parse(rows: &[Option<String>], table: &Table) -> Result<Found, Error> {
     }
 }
 
-/// Makes the table and its row, where they are missing. With settings for the first migration it may hold the row at once, in
-/// the transaction that it gives back.
+/// Makes the table and its row, if they are missing. With settings for the first migration it may hold
+/// the row at once.
 ///
-/// Made in a transaction of its own: with the first migration in the same one, every other process that starts at the same
-/// time would block on the table's name for as long as that migration takes.
+/// It is made in a transaction of its own: with the first migration in the same one, every other process
+/// that starts at the same time would block on the table's name for as long as that migration takes.
 pub(crate) async fn create(
-    session: &Session,
+    session: &dyn Session,
     table: &Table,
     found: Found,
     next: Option<&Settings>,
-) -> Result<Option<DatabaseTransaction>, DbErr> {
-    session.backend.create_row(session, table, &creation(session, table, found), next).await
+) -> Result<Option<Claim>, DbErr> {
+    session.create(table, &creation(session, table, found), next).await
 }
 
-/// Begins a transaction that makes the table and its row, where they are missing.
-pub(crate) async fn begin_at_none(
-    session: &Session,
+/// Makes the row as [`create`] does, and holds it, in a transaction that is not committed.
+pub(crate) async fn create_and_hold(
+    session: &dyn Session,
     table: &Table,
     found: Found,
-) -> Result<DatabaseTransaction, DbErr> {
-    let transaction = session.begin().await?;
-    transaction.execute_unprepared(&creation(session, table, found)).await?;
-    Ok(transaction)
+) -> Result<Claim, DbErr> {
+    session.create_and_hold(table, &creation(session, table, found)).await
 }
 
-fn creation(session: &Session, table: &Table, found: Found) -> String {
-    let insert = format!("INSERT INTO {} (version) VALUES ({NONE}) ON CONFLICT DO NOTHING", table.sql());
+fn creation(session: &dyn Session, table: &Table, found: Found) -> String {
     match found {
         Found::NoTable => {
-            let schema = session.backend.create_schema(table);
-            format!("{schema}{}; {insert}", create_table(table))
+            format!("{}{}; {}", session.create_schema(table), create_table(table), insert_row(table))
         }
-        _ => insert,
+        _ => insert_row(table),
     }
 }
 
-/// Begins a transaction that holds the row, if it is at this version; `None` if it has moved on.
-///
-/// Fails at once where another session holds it ([`Fault::Held`]).
-pub(crate) async fn claim(
-    session: &Session,
-    table: &Table,
-    version: i32,
-    settings: &Settings,
-) -> Result<Option<DatabaseTransaction>, DbErr> {
-    session.backend.begin_with_row(session, table, version, settings).await
-}
-
-/// Moves the version past what another tool has applied; false if it is not at this one any more.
-pub(crate) async fn jump(
-    table: &Table,
-    transaction: &DatabaseTransaction,
-    from: i32,
-    to: i32,
-) -> Result<bool, DbErr> {
-    let is_there =
-        backend::foreign::qualified(transaction.get_database_backend(), &format!("version = {from}"));
-    let update = format!("UPDATE {} SET version = {to} WHERE {is_there}", table.sql());
-    Ok(transaction.execute_unprepared(&update).await?.rows_affected() == 1)
-}
-
 /// The error for a statement on the version row that failed.
-pub(crate) fn explain(
+pub(crate) fn refusal(
     fault: Fault,
     operation: &str,
     version: Option<i32>,
@@ -230,4 +187,14 @@ pub(crate) fn explain(
         }
         _ => Error::cannot(operation, version, source),
     }
+}
+
+/// Why a row that holds this version cannot be held at this version.
+pub(crate) async fn unmovable(pool: &DatabaseConnection, called: &Table, version: i32) -> Error {
+    // It may be read, and not be locked.
+    let hides = async { Some(backend::of(pool).ok()?.hides_rows(pool, called).await) };
+    if hides.await.unwrap_or(false) {
+        return hidden(called);
+    }
+    not_a_version(called, &format!("{version}, as something else than a number"))
 }

@@ -1,17 +1,18 @@
 //! [`Registry::adopt`] and [`Registry::baseline`], with their options.
 
-use std::{fmt, pin::Pin, time::Duration};
+use std::fmt;
 
-use super::{Adopted, Adoption, AdoptionWarning, Source};
+use super::{Adopted, Adoption, AdoptionWarning, source::Source, taking_over::take_over_at};
 use crate::{
-    Database, Error, Progress, Registry,
-    run::{Run, errors::target_beyond_latest},
+    connections::Connections,
+    database::Database,
+    error::Error,
+    options::{BoxFuture, Options, shared_setters},
+    registry::Registry,
+    run::errors::target_beyond_latest,
     table::Table,
     tool::Tool,
-    up::Options,
 };
-
-type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// Takes over a database that another tool has migrated until now, when it is awaited; made by [`Registry::adopt`].
 ///
@@ -52,7 +53,7 @@ pub struct Adopt<'a> {
 }
 
 impl<'a> Adopt<'a> {
-    pub(crate) fn new(registry: &'a Registry, db: &'a Database) -> Self {
+    fn new(registry: &'a Registry, db: &'a Database) -> Self {
         Self {
             registry,
             db,
@@ -95,17 +96,7 @@ impl<'a> Adopt<'a> {
         self
     }
 
-    /// How long to wait for another runner, or for who has the old tool's table locked; ten minutes by default.
-    pub fn wait_timeout(mut self, timeout: Duration) -> Self {
-        self.options.wait_timeout = timeout;
-        self
-    }
-
-    /// Calls back at each step, of which waiting is the one that there is. The steps go to `tracing` in any case.
-    pub fn on_progress(mut self, callback: impl Fn(&Progress) + Send + Sync + 'a) -> Self {
-        self.options.progress = Box::new(callback);
-        self
-    }
+    shared_setters!();
 }
 
 /// Takes over a database that no tool has migrated, when it is awaited; made by [`Registry::baseline`].
@@ -126,7 +117,7 @@ pub struct Baseline<'a> {
 }
 
 impl<'a> Baseline<'a> {
-    pub(crate) fn new(registry: &'a Registry, db: &'a Database, version: i32) -> Self {
+    fn new(registry: &'a Registry, db: &'a Database, version: i32) -> Self {
         let options = Options::default();
         Self { registry, db, options, version, beside_other_tools: false, dry_run: false }
     }
@@ -143,20 +134,29 @@ impl<'a> Baseline<'a> {
         self
     }
 
-    /// How long to wait for another runner; ten minutes by default.
-    pub fn wait_timeout(mut self, timeout: Duration) -> Self {
-        self.options.wait_timeout = timeout;
-        self
+    shared_setters!();
+}
+
+impl Registry {
+    /// Takes over a database that another tool has migrated until now: sets the version to what that has
+    /// applied.
+    ///
+    /// The [`Adopt`] that it returns takes options, and is awaited.
+    #[must_use = "nothing happens until it is awaited"]
+    pub fn adopt<'a>(&'a self, db: &'a Database) -> Adopt<'a> {
+        Adopt::new(self, db)
     }
 
-    /// Calls back at each step, of which waiting is the one that there is. The steps go to `tracing` in any case.
-    pub fn on_progress(mut self, callback: impl Fn(&Progress) + Send + Sync + 'a) -> Self {
-        self.options.progress = Box::new(callback);
-        self
+    /// Takes over a database that was not migrated by any tool: says that it is at this version.
+    ///
+    /// The [`Baseline`] that it returns takes options, and is awaited.
+    #[must_use = "nothing happens until it is awaited"]
+    pub fn baseline<'a>(&'a self, db: &'a Database, version: i32) -> Baseline<'a> {
+        Baseline::new(self, db, version)
     }
 }
 
-/// Sets the version, or only says to which; see [`Run::adopt`].
+/// Sets the version, or only says to which.
 async fn take_over(
     registry: &Registry,
     db: &Database,
@@ -165,8 +165,8 @@ async fn take_over(
     dry_run: bool,
 ) -> Result<Adoption, Error> {
     let (pool, table) = registry.on(db)?;
-    let mut run = Run::open(registry, pool, table, options, registry.latest()).await?;
-    let (initial, plan) = run.adopt(source, dry_run).await?;
+    let connections = Connections::open(pool, table, options).await?;
+    let (initial, plan) = take_over_at(registry, &connections, source, dry_run).await?;
     let version = plan.version.max(initial);
     let adopted = adopted(registry, initial, version);
     let mut warnings = plan.warnings;

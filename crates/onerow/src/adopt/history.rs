@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     Registry,
-    backend::{Fault, Session, foreign},
+    backend::{Fault, Session},
     error::{Error, ErrorKind},
     table::Table,
     tool::{Column, Tool},
@@ -55,7 +55,7 @@ impl From<Error> for Refusal {
 
 /// Reads the tables of other tools, in a transaction.
 pub(crate) struct Reader<'a> {
-    pub(crate) session: &'a Session,
+    pub(crate) session: &'a dyn Session,
     pub(crate) transaction: &'a DatabaseTransaction,
     pub(crate) registry: &'a Registry,
     /// The registry's own table, as it is called on this database.
@@ -139,7 +139,7 @@ impl Reader<'_> {
     }
 
     async fn columns(&self, table: &Table) -> Result<Vec<String>, Refusal> {
-        let columns = self.session.backend.columns(self.transaction, table).await;
+        let columns = self.session.columns(self.transaction, table).await;
         columns.map_err(|error| self.refused("look for the table", table, error))
     }
 
@@ -162,8 +162,8 @@ impl Reader<'_> {
             return self.read_quart_db(table, columns).await;
         }
         let checksum =
-            tool.checksum(self.transaction.get_database_backend()).filter(|_| has(columns, "checksum"));
-        let select = tool.columns().into_iter().map(|Column { sql, .. }| sql).chain(checksum);
+            tool.checksum(|column| self.session.hexadecimal(column)).filter(|_| has(columns, "checksum"));
+        let select = tool.columns().into_iter().map(|Column { sql, .. }| sql.to_owned()).chain(checksum);
         let select = select.collect::<Vec<_>>().join(", ");
         let rows = self.select(&table, &format!("SELECT {select} FROM {}", table.sql())).await?;
         let mut entries: Vec<_> = rows.into_iter().map(|row| Entry::of(tool, row)).collect();
@@ -197,7 +197,7 @@ impl Reader<'_> {
         if table.schema().is_some() {
             return Ok(());
         }
-        let schema = async |of: &Table| self.session.backend.schema_of(self.transaction, of).await;
+        let schema = async |of: &Table| self.session.schema_of(self.transaction, of).await;
         let schemas = async { Ok::<_, DbErr>((schema(table).await?, schema(self.own).await?)) };
         let (there, here) =
             schemas.await.map_err(|error| self.refused("look for the schema of", table, error))?;
@@ -211,7 +211,7 @@ impl Reader<'_> {
 
     /// Whoever may create tables may have put one where that of a tool would be.
     async fn check_safety(&self, tool: Tool, table: &Table) -> Result<(), Refusal> {
-        let danger = foreign::danger(self.transaction, table).await;
+        let danger = self.session.danger(self.transaction, table).await;
         match danger.map_err(|error| self.refused("look at the table", table, error))? {
             Some(reason) => Err(unsafe_history(tool, table, &reason).into()),
             None => Ok(()),
@@ -223,7 +223,7 @@ impl Reader<'_> {
         if history.tool != Tool::SeaOrmMigration || !makes_identities() {
             return Ok(None);
         }
-        let columns = foreign::serial_keys(self.transaction, &history.table).await;
+        let columns = self.session.serial_keys(self.transaction, &history.table).await;
         let columns =
             columns.map_err(|error| self.refused("look at the keys beside", &history.table, error))?;
         Ok((!columns.is_empty()).then_some(AdoptionWarning::SerialKeys { columns }))
@@ -231,7 +231,7 @@ impl Reader<'_> {
 
     async fn select(&self, table: &Table, sql: &str) -> Result<Vec<Vec<String>>, Refusal> {
         let backend = self.transaction.get_database_backend();
-        let statement = Statement::from_string(backend, foreign::qualified(backend, sql));
+        let statement = Statement::from_string(backend, self.session.dialect(sql));
         let texts = async {
             let rows = self.transaction.query_all_raw(statement).await?;
             let row = |row: &sea_orm::QueryResult| {
@@ -245,7 +245,7 @@ impl Reader<'_> {
 
     /// Keeps the old tool from writing to its table until the transaction ends.
     pub(super) async fn lock(&self, history: &History) -> Result<(), Refusal> {
-        let locked = self.session.backend.lock_out_writers(self.transaction, &history.table).await;
+        let locked = self.session.lock_out_writers(self.transaction, &history.table).await;
         let operation = "keep writers, which takes the right to UPDATE or DELETE, from the table";
         locked.map_err(|error| self.refused(operation, &history.table, error))
     }
@@ -253,7 +253,7 @@ impl Reader<'_> {
     fn refused(&self, operation: &str, table: &Table, error: DbErr) -> Refusal {
         match self.session.fault(&error) {
             Fault::Held => Refusal::Held(table.clone()),
-            fault => version::explain(fault, &format!("{operation} {table}"), None, self.own, error).into(),
+            fault => version::refusal(fault, &format!("{operation} {table}"), None, self.own, error).into(),
         }
     }
 }

@@ -3,13 +3,13 @@
 //! | module | holds |
 //! |---|---|
 //! | `builders` | [`Adopt`], [`Baseline`]: the options of taking over |
+//! | `taking_over` | setting the version row to that |
 //! | `source` | which version a database is at, by a history or by somebody's word |
+//! | `error` | why a database was not taken over |
 //! | `history` | what a tool has applied, read from its table |
 //! | `prefix` | [`HistoryProblem`]: whether that is what a registry begins with |
 //! | `warning` | [`AdoptionWarning`]: what to look at all the same |
 //! | `sea_orm_migration` | [`SeaOrmMigration`]: sea-orm-migration's migrations, unchanged |
-//!
-//! Setting the row is a run's: `run/adopting.rs`.
 
 mod builders;
 mod error;
@@ -17,21 +17,18 @@ mod history;
 mod prefix;
 mod sea_orm_migration;
 mod source;
+mod taking_over;
 mod warning;
 
+pub(crate) use self::taking_over::refuse_unadopted;
 pub use self::{
     builders::{Adopt, Baseline},
     prefix::{HistoryProblem, HistoryProblems},
     sea_orm_migration::SeaOrmMigration,
     warning::AdoptionWarning,
 };
-pub(crate) use self::{
-    error::{already_versioned, history_busy},
-    history::{Reader, Refusal},
-    source::{Plan, Source, refuse_unadopted},
-};
 
-use crate::{migration, tool::Tool};
+use crate::{migration::module_name, tool::Tool};
 
 /// What [`Adopt`] and [`Baseline`] did, or would do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,6 +62,6 @@ impl Adopted {
     /// The module's name: `m0007`.
     #[must_use]
     pub fn name(&self) -> String {
-        migration::module_name(self.version)
+        module_name(self.version)
     }
 }

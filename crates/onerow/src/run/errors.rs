@@ -1,15 +1,11 @@
 //! What a run ends with, if it does not get to its target.
 
-use std::time::Duration;
-
 use sea_orm::DbErr;
 
 use crate::{
     error::{Error, ErrorKind, now_at, still_at},
     failure::Failure,
     migration::module_name,
-    progress::ServerSession,
-    table::Table,
 };
 
 pub(crate) fn ahead(version: i32, latest: i32) -> Error {
@@ -52,12 +48,6 @@ pub(super) fn migration_failed(
     Error::new(ErrorKind::MigrationFailed, message).at(version).of_migration(migration).because(failure)
 }
 
-pub(super) fn wait_timeout(waited: Duration, version: Option<i32>, holder: Option<&ServerSession>) -> Error {
-    let holder = holder.map(|holder| format!(", {holder}")).unwrap_or_default();
-    let message = format!("waited {waited:.0?} for another runner{holder}{}", now_at(version));
-    Error::new(ErrorKind::WaitTimeout, message).at(version)
-}
-
 pub(crate) fn cancelled(version: Option<i32>) -> Error {
     let message = format!("stopped as told, before the next migration was complete{}", still_at(version));
     Error::new(ErrorKind::Cancelled, message).at(version)
@@ -81,10 +71,4 @@ pub(super) fn commit_in_doubt(migration: i32, source: DbErr) -> Error {
         module_name(migration)
     );
     Error::new(ErrorKind::CommitInDoubt, message).of_migration(migration).because(source)
-}
-
-pub(super) fn no_schema(path: &str, table: &Table, source: DbErr) -> Error {
-    let message =
-        format!("no schema of the search path {path} is there to hold {table}; nothing was changed");
-    Error::new(ErrorKind::NoSchema, message).of_table(table).because(source)
 }

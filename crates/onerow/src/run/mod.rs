@@ -2,139 +2,102 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | `waiting` | polling for what another runner holds, above all the row |
+//! | `up` | [`Up`]: the options of a run, and a run with nothing to do |
 //! | `inside` | migrations in the transaction that holds the row, and its commit |
 //! | `outside` | a migration on a connection of its own, while the row is held |
+//! | `lease` | what keeps other runs away from such a migration |
 //! | `perform` | one migration: run, validated, watched |
-//! | `adopting` | the row of a database that was migrated without onerow until now |
+//! | `record` | what was applied, and how much of it is on disk |
+//! | `errors` | what a run ends with if it does not get to its target |
 
-mod adopting;
 pub(crate) mod errors;
 mod inside;
+mod lease;
 mod outside;
 mod perform;
-mod waiting;
+mod record;
+mod up;
 
-use std::{fs::File, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr};
-use tokio::{
-    sync::Mutex,
-    time::{Instant, sleep, timeout},
-};
+use sea_orm::ConnectionTrait;
+use tokio::time::{sleep, timeout};
+
+pub use up::{Report, Up};
 
 use crate::{
-    Applied, Error, Failure, MigrationTrait, Progress, Registry, Report, ServerSession,
-    backend::{Fault, Session, Settings},
+    adopt::refuse_unadopted,
+    backend::{Claim, Fault, NONE, Settings},
+    connections::{CANCEL, Connections},
     driver,
-    migration::{self, Mode},
-    table::Table,
-    up::{BoxFuture, Options},
+    error::Error,
+    failure::Failure,
+    migration::{Mode, module_name},
+    options::BoxFuture,
+    progress::{Progress, ServerSession},
+    registry::Registry,
     version::{self, Found},
-    watch::Monitor,
+    waiting::{RETRY, pauses},
 };
-pub(crate) use waiting::once_let_in;
-use waiting::{POLL, RETRY, pauses};
+use outside::Worker;
+use record::Record;
 
-/// How long a server may take to say where a failure leaves it.
-const CANCEL: Duration = Duration::from_secs(10);
-
-/// How long a run may take to stop when it is told to: whatever the server does, it is left alone after that.
+/// How long a run may take to stop when it is told to. It leaves the server alone after that.
 const STOP: Duration = Duration::from_secs(10);
 
-/// A few bytes to the log of PostgreSQL, which nobody reads; the only database whose commits may not be waited for.
+/// A few bytes to the log of PostgreSQL, which nobody reads. No other database has commits that are not
+/// waited for.
 const WRITE_TO_LOG: &str = "SELECT pg_catalog.pg_logical_emit_message(true, 'onerow', '')";
 
-pub(crate) struct Run<'a> {
+struct Run<'a> {
     registry: &'a Registry,
-    options: Options<'a>,
-    pool: &'a DatabaseConnection,
-    /// The registry's table, as that calls it, for messages and labels.
-    called: Table,
-    /// The same with the schema that it is in, for statements.
-    table: Table,
-    session: Session,
-    monitor: Monitor<'a>,
-    /// The row, held since the last commit for the next migration.
-    claim: Option<DatabaseTransaction>,
-    /// The further connection of a migration outside a transaction.
-    worker: Option<Session>,
-    /// What stands for the row meanwhile, where that cannot be held.
-    lock: Option<File>,
-    /// At the end of the label of each of this run's sessions.
-    id: String,
+    connections: Connections<'a>,
     target: i32,
+    /// The version that the database holds.
     version: i32,
-    applied: Vec<Applied>,
-    /// What is committed, and may not be on disk yet.
-    unflushed: Vec<Applied>,
-    /// When there was nothing of that kind.
-    flushed: Instant,
+    /// The row, held since the last commit for the next migration.
+    claim: Option<Claim>,
+    /// The session of a migration outside a transaction, to be ended with the run.
+    worker: Option<Arc<Worker>>,
+    record: Record,
     /// Whether the server has said nothing for long, on a new connection too.
     is_cut_off: bool,
-    /// Held in a commit, until what it applied is told.
-    committing: Arc<Mutex<()>>,
 }
 
-/// How a step of the run ended, where the database can be asked.
+/// How a step of the run ended, if the database can be asked.
 enum Outcome {
     Committed,
     /// Another runner was faster.
     Moved,
     /// All is as it was, and another try may succeed.
-    Again(Rejected),
-    Failed(Rejected),
+    Again(FailedTry),
+    Failed(FailedTry),
 }
 
 /// A migration that was not committed.
-struct Rejected {
+struct FailedTry {
     migration: i32,
     failure: Failure,
     blockers: Vec<ServerSession>,
 }
 
 impl<'a> Run<'a> {
-    pub(crate) async fn open(
-        registry: &'a Registry,
-        pool: &'a DatabaseConnection,
-        called: Table,
-        options: Options<'a>,
-        target: i32,
-    ) -> Result<Self, Error> {
-        let id = id(&called.label());
-        let interrupt = Arc::default();
-        let name = format!("onerow {id}");
-        let open = || Session::open(pool, &name, &interrupt);
-        let mut session = once_let_in(&options, pool, open).await?;
-        let table = version::examine(&session, &called).await?;
-        session.backend.admit(&session).await?;
-        options.listener.attach(&mut session.pool);
-        let monitor = Monitor::new(pool, format!("onerow monitor {id}"), interrupt);
-        Ok(Self {
+    fn new(registry: &'a Registry, connections: Connections<'a>, target: i32) -> Self {
+        Self {
             registry,
-            options,
-            pool,
-            called,
-            table,
-            session,
-            monitor,
+            connections,
+            target,
+            version: NONE,
             claim: None,
             worker: None,
-            lock: None,
-            id,
-            target,
-            version: version::NONE,
-            applied: Vec::new(),
-            unflushed: Vec::new(),
-            flushed: Instant::now(),
+            record: Record::new(),
             is_cut_off: false,
-            committing: Arc::default(),
-        })
+        }
     }
 
     /// Goes to the target, or as far as it gets before the signal.
-    pub(crate) async fn finish(&mut self, found: Found, signal: BoxFuture<'a, ()>) -> Result<Report, Error> {
-        let committing = Arc::clone(&self.committing);
+    async fn finish(mut self, found: Found, signal: BoxFuture<'a, ()>) -> Result<Report, Error> {
+        let committing = self.record.committing();
         // A commit that is under way comes to its end, and what it applied is told.
         let stop = async {
             signal.await;
@@ -146,10 +109,10 @@ impl<'a> Run<'a> {
             () = stop => None,
         };
         match finished {
-            // To wait for a server that is silent would be no use.
+            // Waiting for a server that is silent would be of no use.
             Some(result) if self.is_cut_off => result,
             Some(result) => {
-                tokio::join!(self.monitor.close(), self.session.close());
+                self.connections.close().await;
                 result
             }
             None => Err(self.cancelled().await),
@@ -157,71 +120,60 @@ impl<'a> Run<'a> {
     }
 
     async fn go(&mut self, found: Found) -> Result<Report, Error> {
-        // While another process has an SQLite file locked, an older connection takes a table that was made since for one that is
-        // not there.
-        let in_doubt = !matches!(found, Found::Version(_)) && self.session.backend.row_excludes_writers();
-        let found = if in_doubt { self.read().await? } else { found };
-        self.refuse_unadopted(found.version().unwrap_or(version::NONE)).await?;
-        let initial = self.create_row(found).await?;
-        self.moved_to(initial)?;
+        let initial = self.begin(found).await?;
         let mut tries = 1;
         let mut rests = pauses(RETRY);
         while self.version < self.target {
             match self.step().await? {
                 Outcome::Committed => (tries, rests) = (1, pauses(RETRY)),
                 Outcome::Moved => self.look_again().await?,
-                Outcome::Again(rejected) if tries < self.options.max_tries => {
-                    self.rest(&rejected, tries, &mut rests).await;
+                Outcome::Again(failed) if tries < self.connections.options.max_tries => {
+                    self.rest(&failed, tries, rests.next()).await;
                     tries += 1;
                 }
-                Outcome::Again(rejected) => {
-                    let rejected = self.exhausted(rejected, tries);
-                    return Err(self.failed(rejected).await);
+                Outcome::Again(failed) => {
+                    let failed = self.exhausted(failed, tries);
+                    return Err(self.failed(failed).await);
                 }
-                Outcome::Failed(rejected) => return Err(self.failed(rejected).await),
+                Outcome::Failed(failed) => return Err(self.failed(failed).await),
             }
         }
         // Another runner may have gone on where this one left off.
         self.flush().await;
-        Ok(Report { initial, version: self.version, applied: std::mem::take(&mut self.applied) })
+        Ok(Report { initial, version: self.version, applied: self.record.take() })
+    }
+
+    /// Sees that the row is there and that nothing pending was applied by another tool; gives the version.
+    async fn begin(&mut self, found: Found) -> Result<i32, Error> {
+        // While another process has an SQLite file locked, an older connection takes a table that was made
+        // since for one that is not there.
+        let in_doubt = !matches!(found, Found::Version(_)) && self.connections.session.excludes_writers();
+        let found = if in_doubt { self.connections.read().await? } else { found };
+        let version = found.version().unwrap_or(NONE);
+        refuse_unadopted(self.registry, &self.connections, version, self.target).await?;
+        let next = self.next_settings(NONE);
+        let (initial, claim) = self.connections.create_row(found, next.as_ref()).await?;
+        self.claim = claim;
+        self.moved_to(initial)?;
+        Ok(initial)
     }
 
     async fn step(&mut self) -> Result<Outcome, Error> {
-        self.renew().await?;
-        if self.is_transactional(self.version + 1) {
-            self.inside_transaction().await
-        } else {
-            self.outside_transaction().await
+        self.connections.renew().await?;
+        match self.mode(self.version + 1) {
+            Mode::Transaction => self.inside_transaction().await,
+            Mode::Outside => self.outside_transaction().await,
         }
     }
 
-    /// Takes a new connection if a migration has left something in this one: a setting, a temporary table, an attached file.
-    async fn renew(&mut self) -> Result<(), Error> {
-        if self.session.backend.gather().is_none() || !self.session.is_stale() {
-            return Ok(());
-        }
-        // First, since it may hold the file for itself.
-        self.session.close().await;
-        let mut session =
-            Session::open(self.pool, &format!("onerow {}", self.id), &self.session.interrupt).await?;
-        self.options.listener.attach(&mut session.pool);
-        session.ledger.take_over(&self.session.ledger);
-        self.session = session;
-        Ok(())
-    }
-
-    /// Reads the version after another runner has moved it, on; or a crash of the server has, back to the last commit
-    /// that was on disk.
+    /// Reads the version after another runner has moved it, on; or a crash of the server has, back to the
+    /// last commit that was on disk.
     async fn look_again(&mut self) -> Result<(), Error> {
-        match self.read().await?.version() {
+        match self.connections.read().await?.version() {
             Some(version) if version != self.version => self.moved_to(version),
-            // It may be read, and not be locked.
-            _ if self.session.backend.hides_rows(&self.session.pool, &self.table).await => {
-                Err(version::hidden(&self.table))
-            }
             _ => {
-                let found = format!("{}, as something else than a number", self.version);
-                Err(version::not_a_version(&self.called, &found))
+                let Connections { session, called, .. } = &self.connections;
+                Err(version::unmovable(session.pool(), called, self.version).await)
             }
         }
     }
@@ -231,27 +183,27 @@ impl<'a> Run<'a> {
         if version > latest {
             return Err(errors::ahead(version, latest));
         }
-        self.applied.retain(|applied| applied.version <= version);
-        self.unflushed.retain(|applied| applied.version <= version);
+        self.record.keep_up_to(version);
         self.version = version;
         Ok(())
     }
 
-    async fn failed(&mut self, rejected: Rejected) -> Error {
-        self.is_cut_off = rejected.failure.refusal().is_some_and(driver::is_silence);
+    async fn failed(&mut self, failed: FailedTry) -> Error {
+        self.is_cut_off = failed.failure.refusal().is_some_and(driver::is_silence);
         self.flush().await;
-        let _ = self.renew().await;
-        let Rejected { migration, failure, .. } = rejected;
+        let _ = self.connections.renew().await;
+        let FailedTry { migration, failure, .. } = failed;
         let failure = self.of_old_table(failure);
         let version = self.version_now().await;
-        let rolled_back = self.is_transactional(migration) && !matches!(failure, Failure::EndedTransaction);
+        let in_transaction = self.mode(migration) == Mode::Transaction;
+        let rolled_back = in_transaction && !matches!(failure, Failure::EndedTransaction);
         errors::migration_failed(migration, version, rolled_back, failure)
     }
 
-    /// Says whose table it is, if a script fails of the old tool's.
+    /// Says whose table it is, if a script needs one of the old tool's.
     fn of_old_table(&self, failure: Failure) -> Failure {
         match failure {
-            Failure::Migrate(source) if self.session.fault(&source) == Fault::NoTable => {
+            Failure::Migrate(source) if self.connections.session.fault(&source) == Fault::NoTable => {
                 match self.registry.old_table_in(&driver::words(&source)) {
                     Some((tool, table)) => Failure::OldTable { tool, table: table.to_string(), source },
                     None => Failure::Migrate(source),
@@ -261,54 +213,32 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Ends what the dropped future left running, and says where that leaves the database; within [`STOP`] if the server is silent.
+    /// Ends what the dropped future left running, and says where that leaves the database; within
+    /// [`STOP`] if the server is silent.
     async fn cancelled(&mut self) -> Error {
         self.claim = None;
         let stopped = async {
-            self.end_statements().await;
-            self.lock = None;
+            let worker = self.worker.take();
+            self.connections.end_statements(worker.as_ref().map(|worker| worker.session())).await;
+            drop(worker);
             self.flush().await;
             let version = self.version_now().await;
-            self.monitor.close().await;
+            self.connections.monitor.close().await;
             version
         };
-        let version = timeout(STOP, stopped).await.ok().flatten();
-        errors::cancelled(version)
+        errors::cancelled(timeout(STOP, stopped).await.ok().flatten())
     }
 
-    /// Has this run's statements ended, wherever they run, until its connections have come to rest.
-    async fn end_statements(&self) {
-        let rest = async {
-            match &self.worker {
-                Some(worker) => drop(tokio::join!(self.session.close(), worker.close())),
-                None => self.session.close().await,
-            }
-        };
-        tokio::pin!(rest);
-        loop {
-            let cancel = async {
-                let monitor = self.monitor.session().await.ok()?;
-                monitor.backend.cancel(&monitor, &self.id).await.ok()
-            };
-            tokio::select! {
-                () = &mut rest => break,
-                _ = timeout(POLL.1, cancel) => (),
-            }
-            if timeout(POLL.1, &mut rest).await.is_ok() {
-                break;
-            }
-        }
-    }
-
-    /// Has the commits that were not waited for written to disk, by one that is, and tells those of them that are there.
+    /// Has the commits that were not waited for written to disk, by one that is, and tells those of them
+    /// that are there.
     async fn flush(&mut self) {
-        if self.unflushed.is_empty() || self.is_cut_off {
+        if !self.record.has_unflushed() || self.is_cut_off {
             return;
         }
         let flush = async {
-            let monitor = self.monitor.session().await.ok()?;
+            let monitor = self.connections.monitor.session().await.ok()?;
             let transaction = monitor.begin().await.ok()?;
-            // One that has written nothing does not wait for the disk.
+            // A transaction that has written nothing does not wait for the disk.
             transaction.execute_unprepared(WRITE_TO_LOG).await.ok()?;
             transaction.commit().await.ok()
         };
@@ -317,60 +247,47 @@ impl<'a> Run<'a> {
         }
         // A crash of the server may have taken them along before.
         if let Some(version) = self.version_now().await {
-            self.unflushed.retain(|applied| applied.version <= version);
-            self.count_as_applied();
+            self.record.keep_unflushed_up_to(version);
+            self.record.flush(&self.connections.options);
         }
     }
 
-    /// The version that the database holds, if it says so soon; on SQLite once a rollback that is under way lets readers in.
     async fn version_now(&self) -> Option<i32> {
-        if self.is_cut_off {
-            return None;
-        }
-        let read = async {
-            for pause in pauses(POLL) {
-                let version = version::read(self.pool, &self.table).await.ok()?.found().version();
-                if version.is_some() {
-                    return version;
-                }
-                sleep(pause).await;
-            }
-            None
-        };
-        timeout(CANCEL, read).await.ok().flatten()
+        if self.is_cut_off { None } else { self.connections.version_now().await }
     }
 
-    /// Whether another try may mend what rejected the migration.
-    fn classify(&self, rejected: Rejected) -> Outcome {
-        let committing = matches!(rejected.failure, Failure::Commit(_));
-        match rejected.failure.refusal().map(|error| self.session.fault(error)) {
-            Some(Fault::Held) => Outcome::Again(rejected),
-            // If it was lost before, the migration may be what the server cannot stand.
-            Some(Fault::Lost) if committing => Outcome::Again(rejected),
-            _ => Outcome::Failed(rejected),
+    /// Whether another try may mend what failed.
+    fn classify(&self, failed: FailedTry) -> Outcome {
+        let committing = matches!(failed.failure, Failure::Commit(_));
+        let refusal = failed.failure.refusal();
+        match refusal.map(|error| self.connections.session.fault(error)) {
+            Some(Fault::Held) => Outcome::Again(failed),
+            // If the connection broke before the commit, the migration itself may crash the server.
+            Some(Fault::Lost) if committing => Outcome::Again(failed),
+            _ => Outcome::Failed(failed),
         }
     }
 
     /// Before the next try.
-    async fn rest(&self, rejected: &Rejected, tries: u32, rests: &mut impl Iterator<Item = Duration>) {
-        self.tell(&rejected.retrying(tries));
+    async fn rest(&self, failed: &FailedTry, tries: u32, pause: Option<Duration>) {
+        self.connections.options.tell(&failed.retrying(tries));
         // Open by the next try, to see who is in the way, however short the lock timeout.
-        let _ = self.monitor.session().await;
-        sleep(rests.next().unwrap_or(RETRY.1)).await;
+        let _ = self.connections.monitor.session().await;
+        sleep(pause.unwrap_or(RETRY.1)).await;
     }
 
     /// After the last try.
-    fn exhausted(&self, rejected: Rejected, tries: u32) -> Rejected {
-        let Rejected { migration, failure, blockers } = rejected;
+    fn exhausted(&self, failed: FailedTry, tries: u32) -> FailedTry {
+        let FailedTry { migration, failure, blockers } = failed;
         // What a migration outside a transaction has done is still there, unless only its move failed.
-        let tells = self.is_transactional(migration) || matches!(failure, Failure::Commit(_));
+        let tells = self.mode(migration) == Mode::Transaction || matches!(failure, Failure::Commit(_));
         let failure = match failure.refusal() {
-            Some(error) if tells && self.session.fault(error) == Fault::Held => {
+            Some(error) if tells && self.connections.session.fault(error) == Fault::Held => {
                 Failure::Blocked { tries, blockers, source: error.clone() }
             }
             _ => failure,
         };
-        Rejected::new(migration, failure)
+        FailedTry::new(migration, failure)
     }
 
     fn settings(&self, migration: i32, durable: bool) -> Settings {
@@ -384,52 +301,40 @@ impl<'a> Run<'a> {
     }
 
     fn lock_timeout(&self, migration: i32) -> Duration {
-        let own = self.registry.get(migration).and_then(MigrationTrait::lock_timeout);
-        own.unwrap_or(self.options.lock_timeout)
+        let own = self.registry.get(migration).and_then(|found| found.lock_timeout());
+        own.unwrap_or(self.connections.options.lock_timeout)
     }
 
     /// What the sessions that run this migration are called on the server.
     fn label(&self, migration: i32) -> String {
-        format!("onerow {} {}", migration::module_name(migration), self.id)
+        self.connections.label(&module_name(migration))
     }
 
-    fn is_transactional(&self, migration: i32) -> bool {
-        self.registry.get(migration).is_none_or(|found| found.mode() == Mode::Transaction)
+    fn mode(&self, migration: i32) -> Mode {
+        self.registry.get(migration).map_or(Mode::Transaction, |found| found.mode())
     }
 
-    /// Whether the commit of this migration waits for the disk: where another comes right after it, that one's will do.
+    /// Whether the commit of this migration waits for the disk: if another comes right after it, that
+    /// one's will do.
     fn is_durable(&self, migration: i32) -> bool {
-        !(self.is_transactional(migration) && self.another_follows(migration))
+        self.mode(migration) != Mode::Transaction || !self.another_follows(migration)
     }
 
     /// Whether a transactional migration comes after this one.
     fn another_follows(&self, migration: i32) -> bool {
-        migration < self.target && self.is_transactional(migration + 1)
-    }
-
-    async fn refused(&self, operation: &str, error: DbErr) -> Error {
-        let fault = self.session.fault(&error);
-        version::explain(fault, operation, self.version_now().await, &self.called, error)
-    }
-
-    fn tell(&self, step: &Progress) {
-        self.options.tell(step);
+        migration < self.target && self.mode(migration + 1) == Mode::Transaction
     }
 }
 
-/// Tells the sessions of a run from those of others, and of other registries.
-fn id(label: &str) -> String {
-    let run = fastrand::u32(..);
-    if label.is_empty() { format!("{run:08x}") } else { format!("{run:08x} {label}") }
-}
-
-impl Rejected {
+impl FailedTry {
     fn new(migration: i32, failure: Failure) -> Self {
         Self { migration, failure, blockers: Vec::new() }
     }
 
     fn retrying(&self, tries: u32) -> Progress {
-        let reason = self.failure.refusal().map_or_else(|| self.failure.to_string(), driver::words);
-        Progress::Retrying { version: self.migration, tries, reason, blockers: self.blockers.clone() }
+        let refusal = self.failure.refusal();
+        let reason = refusal.map_or_else(|| self.failure.to_string(), driver::words);
+        let blockers = self.blockers.clone();
+        Progress::Retrying { version: self.migration, tries, reason, blockers }
     }
 }

@@ -3,53 +3,57 @@
 use std::{any::Any, panic::AssertUnwindSafe, time::Duration};
 
 use futures_util::FutureExt;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
-use super::{CANCEL, Rejected, Run};
-use crate::{Applied, Database, Failure, MigrationTrait, Progress, driver, watch::Watched};
+use super::{FailedTry, Run};
+use crate::{
+    database::Database,
+    driver,
+    failure::Failure,
+    migration::MigrationTrait,
+    monitor::Watched,
+    progress::{Applied, Progress},
+};
 
 impl Run<'_> {
+    /// `pid` is the process of the session that it runs in.
     pub(super) async fn perform(
         &self,
         db: &Database,
         number: i32,
+        pid: i32,
         lock_timeout: Option<Duration>,
-    ) -> Result<Applied, Rejected> {
+    ) -> Result<Applied, FailedTry> {
         let Some(migration) = self.registry.get(number) else {
             unreachable!("the target is within the registry");
         };
         let description = migration.description().to_owned();
         let started = Instant::now();
-        self.tell(&Progress::Started {
+        let options = &self.connections.options;
+        options.tell(&Progress::Started {
             version: number,
             description: description.clone(),
             target: self.target,
         });
         let label = self.label(number);
-        let pid = self.worker.as_ref().unwrap_or(&self.session).start.pid();
-        let what = Watched { version: number, db, label: &label, pid, lock_timeout };
-        let (outcome, blockers) =
-            self.monitor.watch(steps(migration, db), &what, |step| self.tell(step)).await;
+        let watched = Watched { version: number, db, label: &label, pid, lock_timeout };
+        let steps = steps(migration, db);
+        let monitor = &self.connections.monitor;
+        let (outcome, blockers) = monitor.watch(steps, &watched, |step| options.tell(step)).await;
         match outcome.unwrap_or_else(|silence| Err(Failure::Migrate(silence))) {
             Ok(()) => Ok(Applied { version: number, description, elapsed: started.elapsed() }),
             Err(failure) => {
                 if failure.refusal().is_some_and(driver::waits_for_rows) {
-                    self.end_deaf_session().await;
+                    self.connections.end_deaf_session().await;
                 }
-                Err(Rejected { migration: number, failure, blockers })
+                Err(FailedTry { migration: number, failure, blockers })
             }
-        }
-    }
-
-    /// Ends a session that waits for the rows of a `COPY`, in which a rollback would wait for ever.
-    async fn end_deaf_session(&self) {
-        if let Ok(monitor) = self.monitor.session().await {
-            let _ = timeout(CANCEL, monitor.backend.terminate(&monitor, &self.id)).await;
         }
     }
 }
 
-/// Runs a migration and its validation; a panic becomes a failure, so that the caller rolls back as after any other.
+/// Runs a migration and its validation. A panic becomes a failure, so that the caller rolls back as after
+/// any other.
 async fn steps(migration: &dyn MigrationTrait, db: &Database) -> Result<(), Failure> {
     let steps = async {
         migration.migrate(db).await.map_err(Failure::Migrate)?;

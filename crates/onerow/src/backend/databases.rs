@@ -1,13 +1,24 @@
 //! Databases as wholes: where a URL leads, whether a server answers there, creating and dropping.
 
-#[cfg(feature = "postgres")]
-mod postgres;
-#[cfg(feature = "sqlite")]
-mod sqlite;
-
 use std::{fmt, path::Path};
 
-use crate::Error;
+use async_trait::async_trait;
+
+use crate::error::Error;
+
+/// Creates and drops databases, each by its URL.
+#[async_trait]
+pub(crate) trait Databases: Sync {
+    fn locate(&self, url: &str) -> Result<Location, Error>;
+
+    async fn answers(&self, url: &str) -> Result<(), Unanswered>;
+
+    async fn may_create(&self, url: &str) -> Result<bool, Error>;
+
+    async fn create(&self, url: &str) -> Result<bool, Error>;
+
+    async fn drop(&self, url: &str) -> Result<bool, Error>;
+}
 
 /// Where a URL leads. It prints as host, port and database, or as the file, without user and
 /// password; a file that is named from here as `./name`, lest it be taken for a database of a
@@ -43,49 +54,6 @@ impl fmt::Display for Location {
         };
         write!(f, "{place}{}", self.database)
     }
-}
-
-/// Calls the function of this name for the backend that the URL's scheme asks for.
-macro_rules! of_scheme {
-    ($url:expr, $backend:ident => $call:expr) => {
-        match super::url::scheme($url)? {
-            #[cfg(feature = "postgres")]
-            super::url::Scheme::Postgres => {
-                use postgres as $backend;
-                $call
-            }
-            #[cfg(feature = "sqlite")]
-            super::url::Scheme::Sqlite => {
-                use sqlite as $backend;
-                $call
-            }
-        }
-    };
-}
-
-/// Where a URL leads.
-pub fn locate(url: &str) -> Result<Location, Error> {
-    of_scheme!(url, backend => backend::locate(url))
-}
-
-/// Tries once whether the server answers. That it does not know the database is an answer.
-pub async fn answers(url: &str) -> Result<(), Unanswered> {
-    of_scheme!(url, backend => backend::answers(url).await)
-}
-
-/// Whether the right to create a database is there, as far as that can be told before.
-pub async fn may_create(url: &str) -> Result<bool, Error> {
-    of_scheme!(url, backend => backend::may_create(url).await)
-}
-
-/// Creates the database; false if it is there already.
-pub async fn create(url: &str) -> Result<bool, Error> {
-    of_scheme!(url, backend => backend::create(url).await)
-}
-
-/// Drops the database, with the sessions that others have on it; false if there is none.
-pub async fn drop(url: &str) -> Result<bool, Error> {
-    of_scheme!(url, backend => backend::drop(url).await)
 }
 
 /// Why a server did not answer.

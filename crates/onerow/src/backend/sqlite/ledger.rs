@@ -8,8 +8,9 @@ use std::{
     },
 };
 
-use super::pragma::{bare, tokens};
-use crate::Failure;
+use onerow_sql::{Dialect, Kind, tokens};
+
+use crate::failure::Failure;
 
 /// How many rows lack the parent that a foreign key asks for, by table and table of the parent.
 pub(crate) type Orphans = BTreeMap<(String, String), usize>;
@@ -195,9 +196,10 @@ pub(crate) fn more_elsewhere(before: &Orphans, after: &Orphans, has: impl Fn(&st
 
 /// The tables that follow the word `REFERENCES`.
 fn referred_to(sql: &str) -> Vec<String> {
-    let tokens = tokens(sql);
-    let named = tokens.windows(2).filter(|pair| pair[0] == "references");
-    named.map(|pair| bare(pair[1])).collect()
+    let code = tokens(sql, Dialect::Sqlite).filter(|token| token.kind != Kind::Comment);
+    let code: Vec<_> = code.collect();
+    let named = code.windows(2).filter(|pair| pair[0].is("references"));
+    named.map(|pair| pair[1].bare().to_owned()).collect()
 }
 
 /// Whether the statement may name this table. A quote within a name is written twice, so such a name is taken to be everywhere.

@@ -1,16 +1,14 @@
 //! The handle that an app and its migrations share.
 
-use std::{
-    fmt,
-    pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
-    },
-};
+mod doubts;
+pub(crate) mod listener;
+mod pragma;
+
+use std::pin::Pin;
 
 use async_trait::async_trait;
 use futures_util::Stream;
+use onerow_sql::psql;
 use sea_orm::{
     AccessMode, ConnectOptions, ConnectionTrait, DatabaseBackend, DatabaseConnection, DatabaseTransaction,
     DbErr, ExecResult, IsolationLevel, QueryResult, Statement, StreamTrait, TransactionError,
@@ -19,12 +17,13 @@ use sea_orm::{
 use sea_orm_migration::SchemaManager;
 
 use crate::{
-    backend::{self, Doubt, pragma},
+    backend::{self, Doubt},
     driver,
     error::{Error, ErrorKind},
     place::{Place, Position},
 };
-use onerow_sql::psql;
+use doubts::Doubts;
+use listener::{Listener, Statements};
 
 /// The pool an app holds, or the transaction a migration is handed.
 ///
@@ -40,14 +39,7 @@ pub struct Database {
     inner: Inner,
     listener: Listener,
     statements: Statements,
-    /// Whether a statement has failed, or what runs was not seen.
-    unsure: AtomicBool,
-    /// Whether a PRAGMA may have been run.
-    sets: AtomicBool,
-    /// Whether more may have been done to an SQLite schema than to add to it.
-    alters: AtomicBool,
-    /// Whether a foreign key may have been declared.
-    refers: AtomicBool,
+    doubts: Doubts,
     /// Whether this is a migration's, whose errors name its statement.
     counts: bool,
 }
@@ -100,7 +92,8 @@ impl Database {
     /// # }
     /// ```
     pub async fn connect(options: impl Into<ConnectOptions>) -> Result<Self, Error> {
-        backend::connect(options.into()).await.map(Self::from)
+        let options = options.into();
+        backend::at(options.get_url())?.connect(options).await.map(Self::from)
     }
 
     /// Closes the pool: waits for the connections in use to come back, then closes each.
@@ -118,9 +111,7 @@ impl Database {
     #[must_use]
     pub fn schema(&self) -> SchemaManager<'_> {
         // It gives out its connection.
-        for unseen in [&self.sets, &self.alters, &self.refers] {
-            unseen.store(true, Ordering::Relaxed);
-        }
+        self.doubts.lose_sight();
         match &self.inner {
             Inner::Pool(pool) => SchemaManager::new(pool),
             Inner::Transaction(transaction) => SchemaManager::new(transaction),
@@ -140,10 +131,7 @@ impl Database {
         Self {
             inner,
             listener: Listener::default(),
-            unsure: AtomicBool::new(false),
-            sets: AtomicBool::new(false),
-            alters: AtomicBool::new(false),
-            refers: AtomicBool::new(false),
+            doubts: Doubts::default(),
             counts: false,
             statements: Statements::default(),
         }
@@ -151,24 +139,18 @@ impl Database {
 
     /// What a migration may have done on this handle unseen.
     pub(crate) fn doubt(&self) -> Doubt {
-        let rows = self.unsure.load(Ordering::Relaxed);
-        let may = |seen: &AtomicBool| rows || seen.load(Ordering::Relaxed);
-        Doubt { rows, settings: may(&self.sets), schema: may(&self.alters), children: may(&self.refers) }
+        self.doubts.doubt()
     }
 
     fn be_unsure(&self) {
-        self.unsure.store(true, Ordering::Relaxed);
+        self.doubts.be_unsure();
     }
 
     /// What runs on a nested transaction, or on the connection of [`schema`](Self::schema), is not seen here.
     async fn refuse_ineffective(&self, sql: &str) -> Result<(), DbErr> {
-        self.alters.fetch_or(pragma::may_alter(sql), Ordering::Relaxed);
-        self.refers.fetch_or(pragma::may_refer(sql), Ordering::Relaxed);
+        let may_set = self.doubts.note(sql);
         match &self.inner {
-            Inner::Transaction(transaction) if pragma::is_in(sql) => {
-                self.sets.store(true, Ordering::Relaxed);
-                pragma::refuse_ineffective(transaction, sql).await
-            }
+            Inner::Transaction(transaction) if may_set => pragma::refuse_ineffective(transaction, sql).await,
             _ => Ok(()),
         }
     }
@@ -190,9 +172,7 @@ impl Database {
 
     /// The number of the statement that was asked last, if it has not been answered.
     pub(crate) fn statement_in_flight(&self) -> Option<u64> {
-        let [asked, answered] = [&self.statements.asked, &self.statements.answered];
-        let (answered, asked) = (answered.load(Ordering::Relaxed), asked.load(Ordering::Relaxed));
-        (asked > answered).then_some(asked)
+        self.statements.in_flight()
     }
 
     /// For a migration: has the listener hear of what SeaORM's own callback is not told, see
@@ -204,7 +184,7 @@ impl Database {
     }
 
     pub(crate) fn count_anew(&self) {
-        self.listener.sent.store(0, Ordering::Relaxed);
+        self.listener.count_anew();
     }
 
     /// Sends SQL as it is, of a script, whose errors are told with the script's own place.
@@ -234,7 +214,7 @@ impl Database {
         if !self.counts {
             return error;
         }
-        let number = self.listener.sent.load(Ordering::Relaxed);
+        let number = self.listener.sent();
         driver::placed(error, |position: Option<Position>| Place::in_code(number, sql, position))
     }
 
@@ -256,73 +236,6 @@ fn not_a_pool() -> Error {
 impl From<DatabaseConnection> for Database {
     fn from(pool: DatabaseConnection) -> Self {
         Self::new(Inner::Pool(pool))
-    }
-}
-
-/// Hears of the statements that fail, see [`on_failed_statement`](crate::Up::on_failed_statement),
-/// and counts all.
-#[derive(Clone, Default)]
-pub(crate) struct Listener {
-    callback: Option<Callback>,
-    /// The statements since the migration began.
-    sent: Arc<AtomicUsize>,
-}
-
-type Callback = Arc<dyn Fn(&str) + Send + Sync>;
-
-impl Listener {
-    pub(crate) fn new(callback: impl Fn(&str) + Send + Sync + 'static) -> Self {
-        Self { callback: Some(Arc::new(callback)), ..Self::default() }
-    }
-
-    /// Listens to a connection, and to the transactions that are begun on it from now on. SeaORM's callback is told of
-    /// each statement but those of `execute_unprepared`.
-    pub(crate) fn attach(&self, connection: &mut DatabaseConnection) {
-        let listener = self.clone();
-        connection.set_metric_callback(move |info| {
-            listener.count();
-            if info.failed && listener.callback.is_some() {
-                listener.failed(&info.statement.to_string());
-            }
-        });
-    }
-
-    fn count(&self) {
-        self.sent.fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn failed(&self, sql: &str) {
-        if let Some(callback) = &self.callback {
-            callback(sql);
-        }
-    }
-}
-
-impl fmt::Debug for Listener {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Listener").finish_non_exhaustive()
-    }
-}
-
-/// How many statements were asked on a handle, and how many of them have been answered or given up.
-#[derive(Debug, Default)]
-struct Statements {
-    asked: AtomicU64,
-    answered: AtomicU64,
-}
-
-impl Statements {
-    fn ask(&self) -> Asked<'_> {
-        self.asked.fetch_add(1, Ordering::Relaxed);
-        Asked(self)
-    }
-}
-
-struct Asked<'a>(&'a Statements);
-
-impl Drop for Asked<'_> {
-    fn drop(&mut self) {
-        self.0.answered.fetch_add(1, Ordering::Relaxed);
     }
 }
 

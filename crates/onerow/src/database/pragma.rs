@@ -1,5 +1,6 @@
 //! PRAGMAs that SQLite passes over without a word inside a transaction.
 
+use onerow_sql::{Dialect, Kind, Token, tokens};
 use sea_orm::{ConnectionTrait, DatabaseBackend, DatabaseTransaction, DbErr, QueryResult, Statement};
 
 /// Of these, what was asked for can be compared with what there is. That `foreign_keys` stays as it is harms nobody: it is off
@@ -98,57 +99,21 @@ fn holds(sql: &str, word: &str) -> bool {
 /// Those of a script, in lower case.
 fn pragmas(sql: &str) -> Vec<Pragma> {
     let sql = sql.to_ascii_lowercase();
-    let tokens = tokens(&sql);
-    let statements = tokens.split(|token| *token == ";");
-    statements.filter_map(pragma).collect()
+    let code = tokens(&sql, Dialect::Sqlite).filter(|token| token.kind != Kind::Comment);
+    let code: Vec<_> = code.collect();
+    code.split(|token| token.is_symbol(";")).filter_map(pragma).collect()
 }
 
-fn pragma(statement: &[&str]) -> Option<Pragma> {
-    let (schema, name, value) = match statement {
-        ["pragma", schema, ".", name, "=" | "(", value, ..] => (*schema, name, value),
-        ["pragma", name, "=" | "(", value, ..] => ("main", name, value),
+fn pragma(statement: &[Token]) -> Option<Pragma> {
+    let texts: Vec<_> = statement.iter().map(|token| token.text).collect();
+    let bare = |index: usize| statement[index].bare().to_owned();
+    let (schema, name, value) = match texts[..] {
+        ["pragma", _, ".", _, "=" | "(", _, ..] => (bare(1), bare(3), bare(5)),
+        ["pragma", _, "=" | "(", _, ..] => ("main".to_owned(), bare(1), bare(3)),
         _ => return None,
     };
-    let name = PASSED_OVER.into_iter().find(|known| *known == bare(name))?;
-    Some(Pragma { schema: bare(schema), name, value: bare(value) })
-}
-
-pub(super) fn bare(token: &str) -> String {
-    token.trim_matches(['"', '\'', '`', '[', ']']).to_owned()
-}
-
-/// The words, quoted texts and signs of a script, without its comments.
-pub(super) fn tokens(mut sql: &str) -> Vec<&str> {
-    let mut tokens = Vec::new();
-    while let Some(first) = sql.chars().next() {
-        let length = length(sql, first);
-        if !first.is_whitespace() && !sql.starts_with("--") && !sql.starts_with("/*") {
-            tokens.push(&sql[..length]);
-        }
-        sql = &sql[length..];
-    }
-    tokens
-}
-
-/// Of the token, the comment or the space that the text begins with.
-fn length(sql: &str, first: char) -> usize {
-    let until = |end: &str, from: usize| {
-        sql.get(from..).and_then(|rest| rest.find(end)).map_or(sql.len(), |at| from + at + end.len())
-    };
-    match first {
-        '-' if sql.starts_with("--") => until("\n", 2),
-        '/' if sql.starts_with("/*") => until("*/", 2),
-        '\'' => until("'", 1),
-        '"' => until("\"", 1),
-        '`' => until("`", 1),
-        '[' => until("]", 1),
-        _ if is_word(first) => sql.find(|character| !is_word(character)).unwrap_or(sql.len()),
-        _ => first.len_utf8(),
-    }
-}
-
-fn is_word(character: char) -> bool {
-    character.is_alphanumeric() || character == '_'
+    let name = PASSED_OVER.into_iter().find(|known| *known == name)?;
+    Some(Pragma { schema, name, value })
 }
 
 #[cfg(test)]

@@ -1,14 +1,20 @@
 //! A run and its options.
 
-use std::{fmt, pin::Pin, time::Duration};
+use std::{fmt, time::Duration};
 
 use tokio::time::timeout;
 
+use super::{Run, errors};
 use crate::{
-    Applied, Database, Error, Progress, Registry,
-    database::Listener,
-    run::{self, errors},
+    backend::NONE,
+    connections::Connections,
+    database::{Database, listener::Listener},
+    error::Error,
+    options::{BoxFuture, Options, shared_setters},
+    progress::Applied,
+    registry::Registry,
     version::{self, Found},
+    waiting::once_let_in,
 };
 
 /// How long a run that is told to stop before it has begun looks for the version.
@@ -32,44 +38,25 @@ const SOON: Duration = Duration::from_secs(5);
 /// ```
 #[must_use = "nothing runs until it is awaited"]
 pub struct Up<'a> {
-    pub(crate) registry: &'a Registry,
-    pub(crate) db: &'a Database,
-    pub(crate) options: Options<'a>,
+    registry: &'a Registry,
+    db: &'a Database,
+    options: Options<'a>,
     target: Option<i32>,
     cancel: Option<BoxFuture<'a, ()>>,
 }
 
-pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
-
-pub(crate) struct Options<'a> {
-    pub(crate) wait_timeout: Duration,
-    pub(crate) lock_timeout: Duration,
-    pub(crate) max_tries: u32,
-    pub(crate) progress: Box<dyn Fn(&Progress) + Send + Sync + 'a>,
-    pub(crate) listener: Listener,
-}
-
-impl Options<'_> {
-    pub(crate) fn tell(&self, step: &Progress) {
-        step.trace();
-        (self.progress)(step);
-    }
-}
-
-impl Default for Options<'_> {
-    fn default() -> Self {
-        Self {
-            wait_timeout: Duration::from_mins(10),
-            lock_timeout: Duration::from_secs(5),
-            max_tries: 10,
-            progress: Box::new(|_| ()),
-            listener: Listener::default(),
-        }
+impl Registry {
+    /// Applies what is pending, each migration once, whoever else tries at the same time.
+    ///
+    /// The [`Up`] that it returns takes options, and is awaited.
+    #[must_use = "nothing runs until it is awaited"]
+    pub fn up<'a>(&'a self, db: &'a Database) -> Up<'a> {
+        Up::new(self, db)
     }
 }
 
 impl<'a> Up<'a> {
-    pub(crate) fn new(registry: &'a Registry, db: &'a Database) -> Self {
+    fn new(registry: &'a Registry, db: &'a Database) -> Self {
         Self { registry, db, options: Options::default(), target: None, cancel: None }
     }
 
@@ -82,11 +69,7 @@ impl<'a> Up<'a> {
         self
     }
 
-    /// How long to wait for another runner that holds the version row; ten minutes by default.
-    pub fn wait_timeout(mut self, timeout: Duration) -> Self {
-        self.options.wait_timeout = timeout;
-        self
-    }
+    shared_setters!();
 
     /// How long a statement of a transactional migration may wait for a lock before the migration is rolled back and
     /// tried again; five seconds by default, in whole milliseconds, and 0 for as long as it takes.
@@ -101,12 +84,6 @@ impl<'a> Up<'a> {
     /// How often a migration that does not get a lock is tried in all; ten times by default.
     pub fn max_tries(mut self, tries: u32) -> Self {
         self.options.max_tries = tries;
-        self
-    }
-
-    /// Calls back at each step of the run. The steps go to `tracing` in any case.
-    pub fn on_progress(mut self, callback: impl Fn(&Progress) + Send + Sync + 'a) -> Self {
-        self.options.progress = Box::new(callback);
         self
     }
 
@@ -138,7 +115,7 @@ impl<'a> Up<'a> {
         };
         match begun {
             Begun::Done(report) => Ok(report),
-            Begun::Pending(mut run, found) => run.finish(found, signal).await,
+            Begun::Pending(run, found) => run.finish(found, signal).await,
         }
     }
 
@@ -151,7 +128,7 @@ impl<'a> Up<'a> {
         }
         // The whole cost of a run with nothing to do.
         let read = || version::read(pool, &table);
-        let found = run::once_let_in(&self.options, pool, read).await?.believed()?;
+        let found = once_let_in(&self.options, pool, read).await?.believed()?;
         match found {
             Found::Version(version) if version > latest => return Err(errors::ahead(version, latest)),
             Found::Version(version) if version > target => {
@@ -160,13 +137,13 @@ impl<'a> Up<'a> {
             Found::Version(version) if version == target => {
                 return Ok(Begun::Done(Report { initial: version, version, applied: Vec::new() }));
             }
-            Found::NoTable | Found::NoRow if target < version::NONE => {
-                return Err(errors::target_below_version(target, version::NONE));
+            Found::NoTable | Found::NoRow if target < NONE => {
+                return Err(errors::target_below_version(target, NONE));
             }
             _ => (),
         }
-        let run = run::Run::open(self.registry, pool, table, self.options, target).await?;
-        Ok(Begun::Pending(Box::new(run), found))
+        let connections = Connections::open(pool, table, self.options).await?;
+        Ok(Begun::Pending(Box::new(Run::new(self.registry, connections, target)), found))
     }
 }
 
@@ -181,7 +158,7 @@ async fn version_soon(registry: &Registry, db: &Database) -> Option<i32> {
 
 enum Begun<'a> {
     Done(Report),
-    Pending(Box<run::Run<'a>>, Found),
+    Pending(Box<Run<'a>>, Found),
 }
 
 impl fmt::Debug for Up<'_> {

@@ -1,23 +1,27 @@
-//! SQLite files.
+//! Databases in files.
 
 use std::{
     fs, io,
     path::{Path, PathBuf},
 };
 
+use async_trait::async_trait;
 use sea_orm::{
     DbErr,
     sqlx::{self, AssertSqlSafe, Connection, SqliteConnection, sqlite::SqliteConnectOptions},
 };
 
-use super::{IN_MEMORY, Location, Unanswered};
-use crate::driver::query_error;
+use super::{
+    Sqlite,
+    storage::{LOCK_FILE, Storage},
+};
 use crate::{
-    Error,
     backend::{
-        sqlite::{LOCK_FILE, Storage},
+        databases::{Databases, IN_MEMORY, Location, Unanswered},
         url,
     },
+    driver::query_error,
+    error::Error,
 };
 
 /// What SQLite keeps beside a file of this name.
@@ -31,60 +35,62 @@ fn file(url: &str) -> Result<PathBuf, Error> {
     }
 }
 
-pub(super) fn locate(url: &str) -> Result<Location, Error> {
-    let options = url::sqlite(url)?;
-    let database = match Storage::of(url) {
-        Storage::File => options.get_filename().display().to_string(),
-        _ => IN_MEMORY.into(),
-    };
-    Ok(Location { database, server: None, user: None, is_local: true })
-}
-
-/// There is no server to wait for.
-#[allow(clippy::unused_async)] // As the other backend's.
-pub(super) async fn answers(url: &str) -> Result<(), Unanswered> {
-    Ok(url::sqlite(url).map(|_| ())?)
-}
-
-#[allow(clippy::unused_async)] // As the other backend's.
-pub(super) async fn may_create(url: &str) -> Result<bool, Error> {
-    file(url).map(|_| true)
-}
-
-pub(super) async fn create(url: &str) -> Result<bool, Error> {
-    let file = file(url)?;
-    if file.exists() {
-        return Ok(false);
+#[async_trait]
+impl Databases for Sqlite {
+    fn locate(&self, url: &str) -> Result<Location, Error> {
+        let options = url::sqlite(url)?;
+        let database = match Storage::of(url) {
+            Storage::File => options.get_filename().display().to_string(),
+            _ => IN_MEMORY.into(),
+        };
+        Ok(Location { database, server: None, user: None, is_local: true })
     }
-    if let Some(folder) = file.parent() {
-        fs::create_dir_all(folder).map_err(|error| folder_failed(folder, &error))?;
-    }
-    let failed = |error| failed("create", &file, query_error(error));
-    let mut connection =
-        SqliteConnection::connect_with(&url::sqlite(url)?.create_if_missing(true)).await.map_err(failed)?;
-    // A file without a page is made by the first write only.
-    sqlx::raw_sql("BEGIN IMMEDIATE; PRAGMA user_version = 0; COMMIT")
-        .execute(&mut connection)
-        .await
-        .map_err(failed)?;
-    connection.close().await.map_err(failed)?;
-    Ok(true)
-}
 
-pub(super) async fn drop(url: &str) -> Result<bool, Error> {
-    let file = file(url)?;
-    if !file.exists() {
-        return Ok(false);
+    /// There is no server to wait for.
+    async fn answers(&self, url: &str) -> Result<(), Unanswered> {
+        Ok(url::sqlite(url).map(|_| ())?)
     }
-    // A link leads to what is to be dropped.
-    let file =
-        file.canonicalize().map_err(|error| failed("drop", &file, DbErr::Custom(error.to_string())))?;
-    let connection =
-        alone(&url::sqlite(url)?).await.map_err(|error| failed("drop", &file, query_error(error)))?;
-    remove(&file).map_err(|error| failed("drop", &file, DbErr::Custom(error.to_string())))?;
-    // Its rollback finds nothing to do in a file that is gone.
-    let _ = connection.close().await;
-    Ok(true)
+
+    async fn may_create(&self, url: &str) -> Result<bool, Error> {
+        file(url).map(|_| true)
+    }
+
+    async fn create(&self, url: &str) -> Result<bool, Error> {
+        let file = file(url)?;
+        if file.exists() {
+            return Ok(false);
+        }
+        if let Some(folder) = file.parent() {
+            fs::create_dir_all(folder).map_err(|error| folder_failed(folder, &error))?;
+        }
+        let failed = |error| failed("create", &file, query_error(error));
+        let mut connection = SqliteConnection::connect_with(&url::sqlite(url)?.create_if_missing(true))
+            .await
+            .map_err(failed)?;
+        // A file without a page is made by the first write only.
+        sqlx::raw_sql("BEGIN IMMEDIATE; PRAGMA user_version = 0; COMMIT")
+            .execute(&mut connection)
+            .await
+            .map_err(failed)?;
+        connection.close().await.map_err(failed)?;
+        Ok(true)
+    }
+
+    async fn drop(&self, url: &str) -> Result<bool, Error> {
+        let file = file(url)?;
+        if !file.exists() {
+            return Ok(false);
+        }
+        // A link leads to what is to be dropped.
+        let file =
+            file.canonicalize().map_err(|error| failed("drop", &file, DbErr::Custom(error.to_string())))?;
+        let connection =
+            alone(&url::sqlite(url)?).await.map_err(|error| failed("drop", &file, query_error(error)))?;
+        remove(&file).map_err(|error| failed("drop", &file, DbErr::Custom(error.to_string())))?;
+        // Its rollback finds nothing to do in a file that is gone.
+        let _ = connection.close().await;
+        Ok(true)
+    }
 }
 
 /// Locks the file, in a transaction that may write. Who uses it meanwhile would go on in one that nobody else sees.

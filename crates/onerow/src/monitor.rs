@@ -12,9 +12,11 @@ use tokio::{
 };
 
 use crate::{
-    Database, Error, Progress, ServerSession,
-    backend::{self, Activity, Session},
+    backend::{self, Activity, Answer, Session, SessionOptions},
+    database::Database,
     driver,
+    error::Error,
+    progress::{Progress, ServerSession},
 };
 
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -30,7 +32,7 @@ pub(crate) struct Monitor<'a> {
     pool: &'a DatabaseConnection,
     label: String,
     interrupt: Arc<AtomicBool>,
-    session: AsyncMutex<Option<Session>>,
+    session: AsyncMutex<Option<Arc<dyn Session>>>,
 }
 
 impl<'a> Monitor<'a> {
@@ -38,13 +40,15 @@ impl<'a> Monitor<'a> {
         Self { pool, label, interrupt, session: AsyncMutex::default() }
     }
 
-    pub(crate) async fn session(&self) -> Result<Session, Error> {
+    pub(crate) async fn session(&self) -> Result<Arc<dyn Session>, Error> {
         let mut session = self.session.lock().await;
         if let Some(session) = &*session {
-            return Ok(session.clone());
+            return Ok(Arc::clone(session));
         }
-        let opened = Session::open(self.pool, &self.label, &self.interrupt).await?;
-        Ok(session.insert(opened).clone())
+        let (label, interrupt) = (self.label.as_str(), &self.interrupt);
+        let options = SessionOptions { label, interrupt, listener: None };
+        let opened = backend::of(self.pool)?.open(self.pool, &options).await?;
+        Ok(Arc::clone(session.insert(opened)))
     }
 
     pub(crate) async fn close(&self) {
@@ -134,12 +138,12 @@ impl<'a> Monitor<'a> {
 
     async fn is_let_in(&self) -> bool {
         let Ok(backend) = backend::of(self.pool) else { return false };
-        timeout(SILENCE, backend.lets_in(self.pool)).await.unwrap_or(false)
+        matches!(backend.knock(self.pool, SILENCE).await, Answer::LetIn | Answer::Served)
     }
 
     async fn activity(&self, label: &str, pid: i32) -> Option<Activity> {
         let session = self.session().await.ok()?;
-        session.backend.activity(&session, label, pid).await.ok()
+        session.activity(label, pid).await.ok()
     }
 }
 

@@ -1,0 +1,132 @@
+//! What the sessions of the server are doing.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use onerow_sql::quoted_literal;
+use sea_orm::{
+    DbErr,
+    sqlx::{Row, postgres::PgRow},
+};
+
+use super::{rows, session::PostgresSession};
+use crate::{
+    backend::watching::{Activity, Watch},
+    driver::query_error,
+    progress::ServerSession,
+    table::Table,
+};
+
+/// Of a run's number in the label of its sessions.
+const RUN_DIGITS: usize = 8;
+
+#[async_trait]
+impl Watch for PostgresSession {
+    async fn holder(&self, table: &Table) -> Option<ServerSession> {
+        // A row's lock is its holder's transaction id, in xmax; pg_locks tells whose that is.
+        let sql = format!(
+            "SELECT {SESSION} FROM {} v
+             JOIN pg_catalog.pg_locks l ON l.locktype OPERATOR(pg_catalog.=) 'transactionid'
+             AND l.transactionid OPERATOR(pg_catalog.=) v.xmax AND l.granted
+             JOIN pg_catalog.pg_stat_activity s ON s.pid OPERATOR(pg_catalog.=) l.pid",
+            table.sql()
+        );
+        self.sessions(sql).await.ok()?.pop()
+    }
+
+    async fn activity(&self, label: &str, pid: i32) -> Result<Activity, DbErr> {
+        let blockers = format!(
+            "SELECT DISTINCT {SESSION} FROM pg_catalog.pg_stat_activity mine
+             CROSS JOIN LATERAL pg_catalog.unnest(pg_catalog.pg_blocking_pids(mine.pid)) AS blocking(pid)
+             JOIN pg_catalog.pg_stat_activity s ON s.pid OPERATOR(pg_catalog.=) blocking.pid
+             WHERE mine.application_name OPERATOR(pg_catalog.=) '{label}'"
+        );
+        let phase = format!(
+            "SELECT pg_catalog.format('%s, %s of %s blocks', p.phase, p.blocks_done, p.blocks_total)
+             FROM pg_catalog.pg_stat_progress_create_index p
+             JOIN pg_catalog.pg_stat_activity s ON s.pid OPERATOR(pg_catalog.=) p.pid
+             WHERE s.application_name OPERATOR(pg_catalog.=) '{label}'"
+        );
+        let state = format!(
+            "{AS_LOGIN}; SELECT pg_catalog.count(*), pg_catalog.date_part('epoch', \
+             pg_catalog.min(CASE WHEN state OPERATOR(pg_catalog.<>) 'active' \
+             THEN pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) state_change \
+             ELSE '0'::pg_catalog.interval END)) \
+             FROM pg_catalog.pg_stat_activity WHERE application_name OPERATOR(pg_catalog.=) '{label}' \
+             OR pid OPERATOR(pg_catalog.=) {pid}"
+        );
+        let blockers = self.sessions(blockers).await?;
+        let state = rows(&self.pool, &state).await?;
+        let (count, idle) = match state.first() {
+            Some(row) => (row.try_get::<i64, _>(0), row.try_get::<Option<f64>, _>(1)),
+            None => (Ok(0), Ok(None)),
+        };
+        let idle = idle.ok().flatten().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+        let sessions = usize::try_from(count.unwrap_or(0)).unwrap_or(0);
+        let phase = rows(&self.pool, &phase).await?.first().and_then(|row| row.try_get(0).ok());
+        Ok(Activity { sessions, idle, blockers, phase })
+    }
+
+    async fn others_at_work(
+        &self,
+        migration: &str,
+        run: &str,
+        table: &Table,
+    ) -> Result<Vec<ServerSession>, DbErr> {
+        let (digits, label) = run.split_at(RUN_DIGITS);
+        let prefix = format!("onerow {migration} ");
+        let (digits_at, label_at) = (prefix.len() + 1, prefix.len() + 1 + RUN_DIGITS);
+        let name = "s.application_name";
+        // Whatever its state: between two statements of a migration it is idle. Its label anybody may choose; the right to move the
+        // version is what a runner has, and that not everybody. A role that inherits nothing may take the one that has it.
+        let sql = format!(
+            "SELECT {SESSION} FROM pg_catalog.pg_stat_activity s
+             WHERE s.datname OPERATOR(pg_catalog.=) pg_catalog.current_database()
+             AND pg_catalog.starts_with({name}, '{prefix}')
+             AND pg_catalog.substr({name}, {digits_at}, {RUN_DIGITS}) OPERATOR(pg_catalog.<>) '{digits}'
+             AND pg_catalog.substr({name}, {label_at}) OPERATOR(pg_catalog.=) '{label}'
+             AND EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE pg_catalog.pg_has_role(s.usesysid, r.oid, 'MEMBER')
+                 AND pg_catalog.has_table_privilege(r.oid, {}::pg_catalog.regclass, 'UPDATE'))",
+            quoted_literal(&table.sql())
+        );
+        self.sessions(sql).await
+    }
+
+    async fn cancel(&self, run: &str) -> Result<(), DbErr> {
+        let sql = format!(
+            "{AS_LOGIN}; SELECT pg_catalog.pg_cancel_backend(pid) FROM pg_catalog.pg_stat_activity
+             WHERE pg_catalog.strpos(application_name, '{run}') OPERATOR(pg_catalog.>) 0
+             AND state OPERATOR(pg_catalog.=) 'active'
+             AND pid OPERATOR(pg_catalog.<>) pg_catalog.pg_backend_pid()"
+        );
+        rows(&self.pool, &sql).await.map(|_| ())
+    }
+
+    async fn terminate(&self, run: &str) -> Result<(), DbErr> {
+        let sql = format!(
+            "{AS_LOGIN}; SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity
+             WHERE pg_catalog.strpos(application_name, '{run}') OPERATOR(pg_catalog.>) 0
+             AND state OPERATOR(pg_catalog.=) 'active' AND pid OPERATOR(pg_catalog.<>) pg_catalog.pg_backend_pid()"
+        );
+        rows(&self.pool, &sql).await.map(|_| ())
+    }
+}
+
+impl PostgresSession {
+    async fn sessions(&self, sql: String) -> Result<Vec<ServerSession>, DbErr> {
+        let read = |row: PgRow| {
+            let seconds: f64 = row.try_get(2)?;
+            let since = Duration::try_from_secs_f64(seconds).unwrap_or_default();
+            Ok(ServerSession { pid: row.try_get(0)?, application_name: row.try_get(1)?, since })
+        };
+        let sessions = rows(&self.pool, &sql).await?;
+        sessions.into_iter().map(read).collect::<Result<_, _>>().map_err(query_error)
+    }
+}
+
+/// A role that the session has taken may neither see the states of its login's sessions nor end their statements.
+const AS_LOGIN: &str = "SET LOCAL ROLE none";
+
+/// What [`PostgresSession::sessions`] reads of a row of `pg_stat_activity s`.
+const SESSION: &str = "s.pid, coalesce(s.application_name, ''),
+    coalesce(pg_catalog.date_part('epoch', pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) s.xact_start), 0)::pg_catalog.float8";

@@ -1,0 +1,29 @@
+//! The tables of other tools on SQLite, where there are no schemas and a table runs no code.
+
+use async_trait::async_trait;
+use sea_orm::{ConnectionTrait, DatabaseBackend, DatabaseTransaction, DbErr, Statement, TransactionTrait};
+
+use super::session::SqliteSession;
+use crate::{backend::other_tables::OtherTables, table::Table};
+
+#[async_trait]
+impl OtherTables for SqliteSession {
+    fn dialect(&self, sql: &str) -> String {
+        sql.replace("pg_catalog.", "")
+    }
+
+    fn hexadecimal(&self, column: &str) -> String {
+        format!("hex({column})")
+    }
+
+    async fn columns(&self, transaction: &DatabaseTransaction, table: &Table) -> Result<Vec<String>, DbErr> {
+        let sql = "SELECT name FROM pragma_table_info(?)";
+        let look = Statement::from_sql_and_values(DatabaseBackend::Sqlite, sql, [table.name().into()]);
+        let rows = transaction.query_all_raw(look).await?;
+        rows.iter().map(|row| row.try_get_by_index(0)).collect()
+    }
+
+    async fn begin_reading(&self) -> Result<DatabaseTransaction, DbErr> {
+        self.pool.begin().await
+    }
+}

@@ -1,0 +1,39 @@
+//! Where a database is: in a file, or in memory.
+
+use crate::{backend::url, error::Error};
+
+/// Behind the name of the database's file: what stands for the row of a registry.
+pub(super) const LOCK_FILE: &str = "-onerow-lock";
+
+/// Where the database of a URL is.
+pub(super) enum Storage {
+    File,
+    Memory,
+    /// In memory, under a name that each connection takes for another's.
+    Unshared,
+    /// In each connection.
+    Private,
+}
+
+impl Storage {
+    pub(super) fn of(url: &str) -> Self {
+        let (path, parameters) = url.split_once('?').unwrap_or((url, ""));
+        let has = |parameter: &str| parameters.split('&').any(|one| one == parameter);
+        let name = path.trim_start_matches("sqlite:").trim_start_matches("//");
+        let named = !matches!(name, "" | "file:");
+        match name == ":memory:" || has("mode=memory") {
+            true if has("cache=private") || !named => Self::Private,
+            true if name == ":memory:" || name.starts_with("file:") => Self::Memory,
+            true => Self::Unshared,
+            false if name == "file::memory:" && !has("cache=shared") => Self::Private,
+            false if !named => Self::Private,
+            false => Self::File,
+        }
+    }
+}
+
+/// The error for a database that each connection has to itself.
+pub(super) fn private() -> Error {
+    let reason = "each connection to it would get an empty database of its own";
+    url::invalid(reason)
+}

@@ -1,0 +1,54 @@
+//! What `up`, `adopt` and `baseline` have in common: how long they wait, and whom they tell.
+
+use std::{pin::Pin, time::Duration};
+
+use crate::{database::listener::Listener, progress::Progress};
+
+pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+pub(crate) struct Options<'a> {
+    pub(crate) wait_timeout: Duration,
+    pub(crate) lock_timeout: Duration,
+    pub(crate) max_tries: u32,
+    pub(crate) progress: Box<dyn Fn(&Progress) + Send + Sync + 'a>,
+    pub(crate) listener: Listener,
+}
+
+impl Options<'_> {
+    pub(crate) fn tell(&self, step: &Progress) {
+        step.trace();
+        (self.progress)(step);
+    }
+}
+
+impl Default for Options<'_> {
+    fn default() -> Self {
+        Self {
+            wait_timeout: Duration::from_mins(10),
+            lock_timeout: Duration::from_secs(5),
+            max_tries: 10,
+            progress: Box::new(|_| ()),
+            listener: Listener::default(),
+        }
+    }
+}
+
+/// The setters that each builder with `options` has.
+macro_rules! shared_setters {
+    () => {
+        /// How long to wait for what another session holds: the version row, a tool's table, the last
+        /// connection of the server. Ten minutes by default.
+        pub fn wait_timeout(mut self, timeout: std::time::Duration) -> Self {
+            self.options.wait_timeout = timeout;
+            self
+        }
+
+        /// Calls back at each step. The steps go to `tracing` in any case.
+        pub fn on_progress(mut self, callback: impl Fn(&$crate::Progress) + Send + Sync + 'a) -> Self {
+            self.options.progress = Box::new(callback);
+            self
+        }
+    };
+}
+
+pub(crate) use shared_setters;
