@@ -25,7 +25,8 @@ fn workspace(name: &str) -> Project {
     project
 }
 
-/// Runs `onerow`, which must refuse with this exit code and leave every file as it is: what it complained of.
+/// Runs `onerow`, which must refuse with this exit code and leave every file as it is. Returns the
+/// complaint.
 #[track_caller]
 fn refused(project: &Project, code: i32, arguments: &[&str]) -> String {
     let before = project.files();
@@ -35,7 +36,7 @@ fn refused(project: &Project, code: i32, arguments: &[&str]) -> String {
     complaint
 }
 
-/// The migration as its own comments say that it may be written.
+/// The migration, written as its comments suggest.
 fn written(skeleton: &str) -> String {
     let mut lines = Vec::new();
     for line in skeleton.lines() {
@@ -223,23 +224,18 @@ fn new_numbers_on_from_wherever_it_is_called() {
 }
 
 #[test]
-fn new_refuses_a_tree_that_does_not_fit_together() {
-    let project = workspace("init-inconsistent");
+fn new_refuses_what_it_cannot_add_to() {
+    let project = workspace("init-new-refused");
     project.onerow(".", &["init"], &[]).done();
     let lib = project.read("migration/src/lib.rs");
 
     project.write("migration/src/m0001.rs", "");
     let complaint = refused(&project, 1, &["new", "add due date"]);
-    assert!(
-        complaint.contains("migration/src/m0001.rs: migration/src/lib.rs has no `mod m0001;`"),
-        "{complaint}"
-    );
+    let says = "migration/src/m0001.rs exists already, but migration/src/lib.rs does not list it";
+    assert!(complaint.contains(says), "{complaint}");
+    assert!(complaint.contains("`mod m0001;` and `, m0001`"), "{complaint}");
 
     for (wrong, says) in [
-        (
-            lib.replace("mod m0000;", "mod m0000;\nmod m0001;"),
-            "migration/src/lib.rs:9: `mod m0001;` is not in the list",
-        ),
         (
             lib.replace("registry![m0000]", "other![m0000]"),
             "there is no `registry![…]` in migration/src/lib.rs",
@@ -253,7 +249,31 @@ fn new_refuses_a_tree_that_does_not_fit_together() {
 }
 
 #[test]
-fn the_first_number_behind_a_base_is_known_to_the_program_that_has_it() {
+fn the_compiler_refuses_what_does_not_fit_together() {
+    let project = package("init-inconsistent");
+    project.onerow(".", &["init"], &[]).done();
+    let lib = project.read("migration/src/lib.rs");
+    for (wrong, next, says) in [
+        (
+            lib.replace("mod m0000;", "mod m0000;\nmod m0001;"),
+            "m0001",
+            "the name `m0001` is defined multiple times",
+        ),
+        (lib.replace("[m0000]", "[m0000, m0001]"), "m0002", "module or crate `m0001`"),
+        (lib.replace("[m0000]", "[m0000, m0002]"), "m0003", "a migration is missing"),
+    ] {
+        project.write("migration/src/lib.rs", &wrong);
+        let screen = project.onerow(".", &["new", "add due date"], &[]).done();
+        assert!(screen.contains(&format!("wrote migration/src/{next}.rs\n")), "{screen}");
+
+        let complaint = project.cargo_fails(&["test", "-p", "migration", "--no-run"]);
+
+        assert!(complaint.contains(says), "{complaint}");
+    }
+}
+
+#[test]
+fn the_first_number_after_a_base_is_known_to_the_program_that_has_it() {
     let project = workspace("init-base");
     project.write("migration/Cargo.toml", "[package]\nname = \"schema\"\n");
     project.write(

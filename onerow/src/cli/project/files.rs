@@ -1,4 +1,4 @@
-//! Files that appear whole or not at all, and are taken back where a later step fails.
+//! Writes files whole or not at all, and removes them again if a later step fails.
 
 use std::{
     fs, io,
@@ -13,7 +13,7 @@ use super::{error::ProjectError, place::shown};
 pub(super) struct Changes(Vec<Change>);
 
 enum Change {
-    /// An empty directory that was made for what goes into it.
+    /// An empty directory that was made above a new one.
     Parent(PathBuf),
     Dir(PathBuf),
     File(PathBuf),
@@ -23,7 +23,7 @@ enum Change {
     },
 }
 
-/// Takes these steps, all of them: what an earlier one did is undone when a later one fails.
+/// Takes all of these steps, or none: if one fails, those before it are undone.
 pub(super) fn all_or_nothing(
     steps: impl FnOnce(&mut Changes) -> Result<(), ProjectError>,
 ) -> Result<(), ProjectError> {
@@ -32,7 +32,7 @@ pub(super) fn all_or_nothing(
 }
 
 impl Changes {
-    /// A directory with these files, which gets its name when it is complete.
+    /// Adds a directory with these files, which gets its name when it is complete.
     pub(super) fn add_dir(&mut self, dir: &Path, files: &[(&str, String)]) -> Result<(), ProjectError> {
         self.add_parents(dir)?;
         let unfinished = beside(dir);
@@ -62,21 +62,22 @@ impl Changes {
         Ok(())
     }
 
-    /// A file, where there is none of that name.
+    /// Adds a file, if there is none of that name.
     pub(super) fn add_file(&mut self, path: &Path, text: &str) -> Result<(), ProjectError> {
         let mut file = fs::File::create_new(path).map_err(ProjectError::io("create", path))?;
         self.0.push(Change::File(path.to_owned()));
         io::Write::write_all(&mut file, text.as_bytes()).map_err(ProjectError::io("write", path))
     }
 
-    /// Another text for a file.
+    /// Gives a file another text.
     pub(super) fn replace(&mut self, path: &Path, before: &str, after: &str) -> Result<(), ProjectError> {
         swap(path, after).map_err(ProjectError::io("write", path))?;
         self.0.push(Change::Replaced { path: path.to_owned(), before: before.to_owned() });
         Ok(())
     }
 
-    /// Fails where a file that was replaced keeps its new text; what was added and cannot be removed is only litter.
+    /// Fails if a file keeps its new text. Something new that cannot be removed is only litter, and
+    /// no failure.
     fn undo(self) -> Result<(), ProjectError> {
         let mut undone = Ok(());
         for change in self.0.into_iter().rev() {
@@ -95,7 +96,7 @@ impl Changes {
     }
 }
 
-/// Gives a file another text in one step. A link stays one, and permissions stay as they were.
+/// Gives a file another text in one step. A link stays a link, and permissions stay as they were.
 fn swap(path: &Path, text: &str) -> io::Result<()> {
     let path = path.canonicalize()?;
     let unfinished = beside(&path);
@@ -108,7 +109,7 @@ fn swap(path: &Path, text: &str) -> io::Result<()> {
     swapped
 }
 
-/// In the same directory, and so on the same file system, from where a rename is one step.
+/// In the same directory and so on the same file system, so that a rename is one step.
 fn beside(path: &Path) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     path.with_file_name(format!(".{name}.{}", process::id()))

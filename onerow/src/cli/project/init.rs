@@ -1,4 +1,4 @@
-//! `onerow init`: a crate of migrations in a project that has none.
+//! `onerow init`: writes a crate of migrations into a project that has none.
 
 use std::{
     fs,
@@ -18,7 +18,7 @@ use super::{
 
 #[derive(Args)]
 pub(super) struct InitArgs {
-    /// Where to, which is also the package's name [default: migration, in the workspace's root]
+    /// Its directory, whose name is the package's [default: migration, in the workspace's root]
     #[arg(long, value_name = "DIR", env = "ONEROW_DIR")]
     dir: Option<PathBuf>,
 
@@ -47,14 +47,14 @@ pub(super) fn init(args: &InitArgs) -> Result<Report, ProjectError> {
     Ok(plan.report(args))
 }
 
-/// What is to be written, all of it known before a file is touched.
+/// What to write. All of it is known before a file is touched.
 struct Plan {
     package: String,
     dir: PathBuf,
     files: Vec<(&'static str, String)>,
     manifest: PathBuf,
     before: String,
-    /// The manifest with the member, if it is not one by a pattern.
+    /// The manifest with the new member, unless a pattern covers it already.
     after: Option<String>,
 }
 
@@ -81,7 +81,7 @@ impl Plan {
         if let Some(after) = &self.after {
             changes.replace(&self.manifest, &self.before, after)?;
         }
-        // Cargo knows what else may be wrong: a package of that name, a name that no package can have.
+        // Cargo knows what else may be wrong, such as a second package of that name.
         let metadata = ["metadata", "--no-deps", "--offline", "--format-version", "1"];
         place::cargo(&self.dir, &metadata, format!("the workspace with {}", shown(&self.dir))).map(drop)
     }
@@ -112,19 +112,19 @@ impl Plan {
     }
 }
 
-/// The refusal of a directory that is there, by what is in it.
+/// Why a directory that exists is refused, by what is in it.
 fn exists(dir: &Path) -> ProjectError {
     let manifest = place::manifest(dir);
     let dependency =
         manifest.as_ref().and_then(|manifest| manifest.get("dependencies")?.get("sea-orm-migration"));
     match dependency {
-        // A crate that has moved may still depend on it.
+        // A crate that has moved to onerow may still depend on sea-orm-migration.
         Some(_) if !place::has_registry(dir) => ProjectError::OtherMigrator { dir: shown(dir) },
         _ => ProjectError::Exists { dir: shown(dir) },
     }
 }
 
-/// The directory as the workspace calls it.
+/// The directory as a member of the workspace.
 fn member(root: &Path, dir: &Path) -> Result<String, ProjectError> {
     let outside = || ProjectError::Outside { dir: shown(dir), root: shown(root) };
     let below = dir.strip_prefix(root).map_err(|_| outside())?;
@@ -132,72 +132,22 @@ fn member(root: &Path, dir: &Path) -> Result<String, ProjectError> {
     parts.map(|parts| parts.join("/")).ok_or_else(outside)
 }
 
-/// What `name::registry()` cannot begin with: keywords (<https://doc.rust-lang.org/reference/keywords.html>), and the crates
-/// that are always there.
-const TAKEN: &[&str] = &[
-    "abstract",
-    "alloc",
-    "as",
-    "async",
-    "await",
-    "become",
-    "box",
-    "break",
-    "const",
-    "continue",
-    "core",
-    "crate",
-    "do",
-    "dyn",
-    "else",
-    "enum",
-    "extern",
-    "false",
-    "final",
-    "fn",
-    "for",
-    "gen",
-    "if",
-    "impl",
-    "in",
-    "let",
-    "loop",
-    "macro",
-    "match",
-    "mod",
-    "move",
-    "mut",
-    "override",
-    "priv",
-    "proc_macro",
-    "pub",
-    "ref",
-    "return",
-    "self",
-    "static",
-    "std",
-    "struct",
-    "super",
-    "trait",
-    "true",
-    "try",
-    "type",
-    "typeof",
-    "unsafe",
-    "unsized",
-    "use",
-    "virtual",
-    "where",
-    "while",
-    "yield",
-];
+/// Names that `name::registry()` cannot begin with: keywords
+/// (<https://doc.rust-lang.org/reference/keywords.html>), and the crates that are always there.
+const TAKEN: &str = "
+    abstract alloc as async await become box break const continue core crate do dyn else enum
+    extern false final fn for gen if impl in let loop macro match mod move mut override priv
+    proc_macro pub ref return self static std struct super trait true try type typeof unsafe
+    unsized use virtual where while yield
+";
 
 fn package_name(dir: &Path) -> Result<String, ProjectError> {
     let name = dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let begins = name.starts_with(|first: char| first.is_ascii_alphabetic());
     let is_plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
-    // A package does not depend on one of its own name.
-    if begins && is_plain && name != env!("CARGO_PKG_NAME") && !TAKEN.contains(&&*name) {
+    // A package cannot depend on another one of the same name.
+    let is_free = TAKEN.split_whitespace().all(|taken| taken != name);
+    if begins && is_plain && is_free && name != env!("CARGO_PKG_NAME") {
         Ok(name)
     } else {
         Err(ProjectError::PackageName { dir: shown(dir), name })
@@ -219,7 +169,7 @@ fn files(package: &str, databases: &[Backend]) -> Vec<(&'static str, String)> {
     templates.map(|(name, template)| (name, fill(template, &values))).into()
 }
 
-/// What `main` says, in which a default database is to be seen. In short lines, as rustfmt has them.
+/// The body of `main`, which names the default database. The lines are as rustfmt writes them.
 fn run(name: &str, sqlite: bool) -> String {
     if !sqlite {
         return format!("onerow::cli::run({name}::registry())");
@@ -232,7 +182,7 @@ fn run(name: &str, sqlite: bool) -> String {
 }
 
 fn features(databases: &[Backend]) -> String {
-    // SQLite is a file: there is nobody to speak TLS with.
+    // SQLite is a file, so it needs no TLS.
     let postgres: &[_] = if databases.contains(&Backend::Postgres) { &["postgres"] } else { &[] };
     let sqlite: &[_] = if databases.contains(&Backend::Sqlite) { &["sqlite"] } else { &[] };
     let rustls: &[_] = if postgres.is_empty() { &[] } else { &["rustls"] };
@@ -240,8 +190,8 @@ fn features(databases: &[Backend]) -> String {
     features.iter().map(|feature| format!("\"{feature}\"")).collect::<Vec<_>>().join(", ")
 }
 
-/// Where the new crate has onerow from. A program that was built from a checkout points there: its version may be in no
-/// registry.
+/// Where the new crate gets onerow from. A program that was built from a checkout points there,
+/// since its version may not be published.
 fn source(built_in: &Path) -> String {
     let parts: Vec<_> = built_in.iter().collect();
     let in_registry = parts.windows(2).any(|pair| pair == ["registry", "src"]);
@@ -321,10 +271,9 @@ mod tests {
 
     #[test]
     fn a_crate_of_sea_orm_migration_is_told_how_to_move() {
-        let migrator =
-            "pub struct Migrator;\n\n#[async_trait::async_trait]\nimpl MigratorTrait for Migrator {}\n";
+        let migrator = "pub struct Migrator;\n\nimpl MigratorTrait for Migrator {}\n";
         for manifest in [
-            "[package]\nname = \"migration\"\n\n[dependencies.sea-orm-migration]\nversion = \"1.1.0\"\nfeatures = []\n",
+            "[package]\nname = \"migration\"\n\n[dependencies.sea-orm-migration]\nversion = \"1\"\n",
             "[dependencies]\nsea-orm-migration = { workspace = true }\n",
         ] {
             let refusal = refusal(manifest, migrator);

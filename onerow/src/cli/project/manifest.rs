@@ -1,4 +1,4 @@
-//! A workspace's `Cargo.toml`: one member more, and every other byte as it was.
+//! A workspace's `Cargo.toml`: adds a member, and leaves every other byte as it was.
 
 use std::path::Path;
 
@@ -6,14 +6,14 @@ use toml_edit::{Array, DocumentMut, Item, RawString, Table, Value};
 
 use super::{error::ProjectError, place::shown};
 
-/// A manifest's text, and where it is, for errors.
+/// A manifest's text, and its path for errors.
 pub(super) struct Manifest<'a> {
     pub(super) path: &'a Path,
     pub(super) text: &'a str,
 }
 
 impl Manifest<'_> {
-    /// The text with this directory as a member of the workspace; `None` where it is one already.
+    /// The text with this directory as a member of the workspace, or `None` if it is one already.
     pub(super) fn with_member(&self, dir: &str) -> Result<Option<String>, ProjectError> {
         let mut document: DocumentMut =
             self.text.parse().map_err(|source| ProjectError::Manifest { path: shown(self.path), source })?;
@@ -38,7 +38,8 @@ impl Manifest<'_> {
         Ok(Some(self.with_line_ends(&document.to_string())))
     }
 
-    /// A package on its own becomes the root of a workspace. At the end, where it parts no table from its comments.
+    /// A package on its own becomes the root of a workspace. The new table goes to the end, so that
+    /// it separates no table from its comments.
     fn with_workspace(&self, dir: &str) -> String {
         let mut workspace = Table::new();
         workspace.insert("members", Value::from(Array::from_iter([dir])).into());
@@ -48,7 +49,7 @@ impl Manifest<'_> {
         format!("{}{added}", self.text)
     }
 
-    /// The line ends that the file had: `toml_edit` knows one kind, and puts one behind the last line.
+    /// Restores the file's line ends. `toml_edit` writes only `\n`, and one after the last line.
     fn with_line_ends(&self, text: &str) -> String {
         let text = if self.text.ends_with('\n') { text } else { text.trim_end_matches('\n') };
         if self.text.contains("\r\n") {
@@ -70,8 +71,8 @@ impl Manifest<'_> {
     }
 }
 
-/// Appends in the array's own style: on the line of the last, or on a line of its own as that is. A comment behind the
-/// last stays there.
+/// Appends in the array's own style: on the line of the last member, or on a line of its own if
+/// that one has one. A comment after the last member stays there.
 fn append(members: &mut Array, dir: &str) {
     let Some(last) = members.len().checked_sub(1).and_then(|last| members.get(last)) else {
         members.push(dir);
@@ -114,8 +115,8 @@ fn covers(pattern: &str, dir: &str) -> bool {
     pattern.len() == dir.len() && pattern.iter().zip(&dir).all(|(pattern, part)| matches(pattern, part))
 }
 
-/// `*` is any text and `?` any character. Of what else a pattern may hold nothing is known here; then the member is
-/// named once more, to which cargo has no objection.
+/// `*` is any text and `?` any character. Other wildcards are not understood here; then the member
+/// is also named by itself, which cargo accepts.
 fn matches(pattern: &str, text: &str) -> bool {
     let mut rest = pattern.chars();
     match rest.next() {

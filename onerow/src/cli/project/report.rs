@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::cli::output::{Format, to_stdout};
 
-/// What was done, and what to do next. Paths are relative to the current directory where they are below it.
+/// What was done, and what to do next. Paths below the current directory are relative to it.
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
     pub(super) package: String,

@@ -1,24 +1,21 @@
 use super::*;
 
-fn with(version: i32, before: &str) -> String {
-    Listing::parse(Path::new("src/lib.rs"), before).unwrap().with(version)
+fn parse(lib: &str) -> Result<Listing<'_>, ProjectError> {
+    Listing::parse(Path::new("src/lib.rs"), lib)
 }
 
-/// Tables of before and after, each with m0000 and m0001 in it and m0002 to come.
 #[track_caller]
-fn assert_added(cases: &[(&str, &str)]) {
-    for (before, after) in cases {
-        assert_eq!(with(2, before), *after, "before:\n{before}");
-    }
+fn assert_added(name: &str, before: &str, after: &str) {
+    assert_eq!(parse(before).unwrap().with(name), after, "before:\n{before}");
 }
 
-/// What stands in front of the list in the cases that are about the list, and the same afterwards.
-const MODS: [&str; 2] = ["mod m0000;\nmod m0001;\n", "mod m0000;\nmod m0001;\nmod m0002;\n"];
-
+/// Lists of m0000 and m0001, before and after m0002 is added.
 #[track_caller]
 fn assert_listed(cases: &[(&str, &str)]) {
+    let mods = "mod m0000;\nmod m0001;\n";
     for (before, after) in cases {
-        assert_eq!(with(2, &format!("{}{before}", MODS[0])), format!("{}{after}", MODS[1]));
+        let after = format!("{mods}mod m0002;\n{after}");
+        assert_added("m0002", &format!("{mods}{before}"), &after);
     }
 }
 
@@ -60,17 +57,18 @@ fn a_list_with_a_line_for_each_gets_a_line_more() {
     ]);
 }
 
-/// Lists behind a base, and the same with m0012 to come.
+/// Lists with a base, before and after m0012 is added.
 #[track_caller]
-fn assert_listed_behind(cases: &[(&str, &str)]) {
+fn assert_listed_after_a_base(cases: &[(&str, &str)]) {
     for (before, after) in cases {
-        assert_eq!(with(12, &format!("mod m0011;\n{before}")), format!("mod m0011;\nmod m0012;\n{after}"));
+        let after = format!("mod m0011;\nmod m0012;\n{after}");
+        assert_added("m0012", &format!("mod m0011;\n{before}"), &after);
     }
 }
 
 #[test]
-fn the_first_behind_a_base_is_written_as_a_second_is() {
-    assert_listed_behind(&[
+fn the_first_entry_after_a_base_is_written_like_a_second_one() {
+    assert_listed_after_a_base(&[
         ("registry![..BASE]", "registry![..BASE, m0012]"),
         ("registry![..BASE,]", "registry![..BASE, m0012,]"),
         ("registry! { .. BASE }", "registry! { .. BASE, m0012 }"),
@@ -90,8 +88,8 @@ fn the_first_behind_a_base_is_written_as_a_second_is() {
 }
 
 #[test]
-fn behind_a_base_a_list_is_written_on_as_it_is() {
-    assert_listed_behind(&[
+fn a_list_with_a_base_keeps_its_style() {
+    assert_listed_after_a_base(&[
         ("registry![..BASE, m0011]", "registry![..BASE, m0011, m0012]"),
         ("registry![..BASE, m0011,]", "registry![..BASE, m0011, m0012,]"),
         ("registry![\n    ..BASE, m0011,\n]", "registry![\n    ..BASE, m0011, m0012,\n]"),
@@ -104,7 +102,7 @@ fn behind_a_base_a_list_is_written_on_as_it_is() {
 }
 
 #[test]
-fn a_base_ends_where_its_expression_ends() {
+fn a_base_is_any_expression() {
     for base in [
         "BASE",
         "::old::BASE",
@@ -128,30 +126,54 @@ fn a_base_ends_where_its_expression_ends() {
         "base(|a, b| a < b)",
     ] {
         let lib = format!("mod m0012;\nmod m0013;\nregistry![..{base}, m0012, m0013]");
-        let listing = Listing::parse(Path::new("src/lib.rs"), &lib).unwrap();
+        assert_eq!(parse(&lib).unwrap().next(), Some(14), "{base}");
+        let after = format!("mod m0012;\nmod m0013;\nmod m0014;\nregistry![..{base}, m0012, m0013, m0014]");
+        assert_added("m0014", &lib, &after);
 
-        assert!(listing.base.is_some(), "{base}");
-        let names: Vec<_> = listing.items.iter().map(|item| item.name.clone()).collect();
-        assert_eq!(names, [Name::Migration(12), Name::Migration(13)], "{base}");
-        assert!(listing.with(14).ends_with(&format!("registry![..{base}, m0012, m0013, m0014]")), "{base}");
+        let lib = format!("registry![..{base}]");
+        assert_eq!(parse(&lib).unwrap().next(), None, "{base}");
+        assert_added("m0012", &lib, &format!("mod m0012;\n\nregistry![..{base}, m0012]"));
+    }
+}
+
+#[test]
+fn the_last_in_the_list_has_the_number_to_count_from() {
+    for (list, next) in [
+        ("", Some(0)),
+        ("m0000", Some(1)),
+        ("m0000, m0001,", Some(2)),
+        ("m9999, m10000", Some(10001)),
+        // The compiler finds fault with these.
+        ("m0000, m0007", Some(8)),
+        ("m0001, m0000", Some(1)),
+        ("m0000, m1", None),
+        ("m0000, m00001", None),
+        ("m2147483647", None),
+        ("m0000, first", None),
+        ("..", None),
+    ] {
+        assert_eq!(parse(&format!("registry![{list}]")).unwrap().next(), next, "{list}");
     }
 }
 
 #[test]
 fn windows_line_ends_stay_what_they_are() {
-    assert_added(&[(
-        "mod m0000;\r\nmod m0001; // totp\r\n\r\nregistry![\r\n    m0000,\r\n    m0001, // totp\r\n]\r\n",
-        "mod m0000;\r\nmod m0001; // totp\r\nmod m0002;\r\n\r\nregistry![\r\n    m0000,\r\n    m0001, // totp\r\n    m0002,\r\n]\r\n",
-    )]);
-    assert_eq!(
-        with(12, "mod old;\r\nregistry![\r\n\t..BASE\r\n]"),
-        "mod old;\r\nmod m0012;\r\nregistry![\r\n\t..BASE,\r\n\tm0012\r\n]"
+    assert_added(
+        "m0002",
+        "mod m0000;\r\nmod m0001; // totp\r\n\r\n\
+         registry![\r\n    m0000,\r\n    m0001, // totp\r\n]\r\n",
+        "mod m0000;\r\nmod m0001; // totp\r\nmod m0002;\r\n\r\n\
+         registry![\r\n    m0000,\r\n    m0001, // totp\r\n    m0002,\r\n]\r\n",
+    );
+    assert_added(
+        "m0012",
+        "mod old;\r\nregistry![\r\n\t..BASE\r\n]",
+        "mod old;\r\nmod m0012;\r\nregistry![\r\n\t..BASE,\r\n\tm0012\r\n]",
     );
 }
 
 #[test]
-fn a_module_is_declared_below_the_last_as_that_is() {
-    let list = ["registry![m0000, m0001]", "registry![m0000, m0001, m0002]"];
+fn a_module_is_declared_like_the_last_and_below_it() {
     for (before, after) in [
         ("pub mod m0000;\npub mod m0001;\n", "pub mod m0000;\npub mod m0001;\npub mod m0002;\n"),
         ("mod m0000;\npub(crate) mod m0001;\n", "mod m0000;\npub(crate) mod m0001;\npub(crate) mod m0002;\n"),
@@ -163,38 +185,34 @@ fn a_module_is_declared_below_the_last_as_that_is() {
             "mod m0000;\nmod m0001; /* totp,\nof RFC 6238 */\n",
             "mod m0000;\nmod m0001; /* totp,\nof RFC 6238 */\nmod m0002;\n",
         ),
-        ("mod m0000; mod m0001; use a::b;\n", "mod m0000; mod m0001;\nmod m0002;\n use a::b;\n"),
+        ("mod m0000; mod m0001; use a::b;\n", "mod m0000; mod m0001;\nmod m0002; use a::b;\n"),
         ("mod m0000 {}\nmod m0001 {}\nmod x;\n", "mod m0000 {}\nmod m0001 {}\nmod m0002;\nmod x;\n"),
         ("mod m0000;\nmod m0001;\nmod zebra;\n\n", "mod m0000;\nmod m0001;\nmod m0002;\nmod zebra;\n\n"),
     ] {
-        assert_added(&[(&format!("{before}{}", list[0]), &format!("{after}{}", list[1]))]);
+        let after = format!("{after}registry![m0000, m0001, m0002]");
+        assert_added("m0002", &format!("{before}registry![m0000, m0001]"), &after);
     }
 }
 
 #[test]
 fn a_module_at_the_end_of_the_file_is_followed_by_the_next() {
-    assert_added(&[
-        (
-            "registry![m0000, m0001];\nmod m0000;\nmod m0001;",
-            "registry![m0000, m0001, m0002];\nmod m0000;\nmod m0001;\nmod m0002;",
-        ),
-        (
-            "registry![m0000, m0001];\nmod m0000;\nmod m0001; // größer\n",
-            "registry![m0000, m0001, m0002];\nmod m0000;\nmod m0001; // größer\nmod m0002;\n",
-        ),
-    ]);
+    for (end, end_after) in [("", "\nmod m0001;"), (" // größer\n", " // größer\nmod m0001;\n")] {
+        let before = format!("registry![m0000];\nmod m0000;{end}");
+        assert_added("m0001", &before, &format!("registry![m0000, m0001];\nmod m0000;{end_after}"));
+    }
 }
 
 #[test]
 fn the_first_migration_goes_before_all_else() {
-    let before = "//! Migrations.\n#![warn(missing_docs)]\n\n/// All.\npub fn registry() -> Registry {\n    registry![]\n}\n";
-    let after = "//! Migrations.\n#![warn(missing_docs)]\n\nmod m0000;\n\n/// All.\npub fn registry() -> Registry {\n    registry![m0000]\n}\n";
-    assert_eq!(with(0, before), after);
-    assert_eq!(with(0, "registry![ // none yet\n]"), "mod m0000;\n\nregistry![m0000 // none yet\n]");
+    let attributes = "//! Migrations.\n#![warn(missing_docs)]\n\n";
+    let function = "/// All.\npub fn registry() -> Registry {\n    registry![]\n}\n";
+    let filled = function.replace("![]", "![m0000]");
+    assert_added("m0000", &format!("{attributes}{function}"), &format!("{attributes}mod m0000;\n\n{filled}"));
+    assert_added("m0000", "registry![ // none yet\n]", "mod m0000;\n\nregistry![m0000 // none yet\n]");
 }
 
 #[test]
-fn the_first_module_behind_a_base_goes_below_that_of_the_base() {
+fn the_first_module_after_a_base_goes_below_that_of_the_base() {
     for (before, after) in [
         (
             "use a::b;\n\npub mod old; // of 2021\nmod x {}\n",
@@ -206,11 +224,8 @@ fn the_first_module_behind_a_base_goes_below_that_of_the_base() {
         ),
         ("//! Migrations.\n\nuse a::b;\n", "//! Migrations.\n\nmod m0012;\n\nuse a::b;\n"),
     ] {
-        let list = |list| format!("fn registry() {{ registry![{list}] }}");
-        assert_eq!(
-            with(12, &format!("{before}{}", list("..BASE"))),
-            format!("{after}{}", list("..BASE, m0012"))
-        );
+        let with_list = |text, list| format!("{text}fn registry() {{ registry![{list}] }}");
+        assert_added("m0012", &with_list(before, "..BASE"), &with_list(after, "..BASE, m0012"));
     }
 }
 
@@ -230,32 +245,30 @@ fn registry<'a>() -> onerow::Registry { /* ] */ onerow::registry![m0000, /* m000
 "##;
     let after =
         before.replace("mod m0001;\n", "mod m0001;\nmod m0002;\n").replace("*/ m0001]", "*/ m0001, m0002]");
-    assert_added(&[(before, &after)]);
+    assert_added("m0002", before, &after);
 }
 
 #[test]
-fn the_function_around_the_list_is_known_where_it_can_be_called() {
+fn the_function_around_the_list_is_known_if_it_can_be_called() {
     for (lib, function) in [
         ("pub fn registry() -> Registry { registry![] }", Some("registry")),
         ("fn other() {}\nfn all() -> Registry { let all = { registry![] }; all }", Some("all")),
         ("fn other() {}\nstatic ALL: LazyLock<Registry> = LazyLock::new(|| registry![]);", None),
         ("mod inner { pub fn all() -> Registry { registry![] } }", None),
     ] {
-        let listing = Listing::parse(Path::new("src/lib.rs"), lib).unwrap();
-        assert_eq!(listing.function.as_deref(), function, "{lib}");
+        assert_eq!(parse(lib).unwrap().function().as_deref(), function, "{lib}");
     }
 }
 
 #[test]
 fn a_file_without_one_registry_is_refused() {
-    let parse = |lib| Listing::parse(Path::new("src/lib.rs"), lib).unwrap_err();
     for lib in ["", "mod m0000;", "// registry![]", "fn registry() {}", "use onerow::registry;"] {
-        assert!(matches!(parse(lib), ProjectError::NoRegistry { .. }), "{lib}");
+        assert!(matches!(parse(lib).unwrap_err(), ProjectError::NoRegistry { .. }), "{lib}");
     }
-    let error = parse("fn a() { registry![] }\n\nmod b { fn c() { onerow::registry![] } }");
+    let error = parse("fn a() { registry![] }\n\nmod b { fn c() { onerow::registry![] } }").unwrap_err();
     assert!(matches!(&error, ProjectError::SeveralRegistries { lines, .. } if lines == "1 and 3"), "{error}");
     for (lib, line) in [("\n\nfn a() { registry![ }", 3), ("registry![]\n\"", 2)] {
-        let error = parse(lib);
+        let error = parse(lib).unwrap_err();
         assert!(matches!(&error, ProjectError::Syntax { line: found, .. } if *found == line), "{error}");
     }
 }
