@@ -24,10 +24,7 @@ impl<'a> Listing<'a> {
         let lists = registries(&tokens);
         match &lists[..] {
             [] => Err(ProjectError::NoRegistry { path: shown(path) }),
-            [list] => {
-                let (list, listed) = (list.clone(), list.stream().into_iter().collect());
-                Ok(Self { source, tokens, list, listed })
-            }
+            [list] => Ok(Self { source, tokens, list: list.clone(), listed: inside(list) }),
             several => {
                 let lines = several.iter().map(|list| list.span().start().line.to_string());
                 let lines = lines.collect::<Vec<_>>().join(" and ");
@@ -142,9 +139,13 @@ fn registries(tokens: &[TokenTree]) -> Vec<Group> {
     });
     let found = groups.flat_map(|(before, group)| match before {
         [.., name, mark] if is_ident(name, "registry") && is_punct(mark, '!') => vec![group.clone()],
-        _ => registries(&group.stream().into_iter().collect::<Vec<_>>()),
+        _ => registries(&inside(group)),
     });
     found.collect()
+}
+
+fn inside(group: &Group) -> Vec<TokenTree> {
+    group.stream().into_iter().collect()
 }
 
 /// `m0003` is 3; what is not called like that is not a migration.
@@ -164,14 +165,13 @@ fn visibility(before: &[TokenTree]) -> Option<usize> {
 }
 
 /// Where the first item begins, after the attributes of the file itself.
-fn first_item(mut tokens: &[TokenTree]) -> Option<usize> {
-    while let [hash, mark, TokenTree::Group(_), rest @ ..] = tokens
-        && is_punct(hash, '#')
-        && is_punct(mark, '!')
-    {
-        tokens = rest;
-    }
-    tokens.first().map(|first| range(first).start)
+fn first_item(tokens: &[TokenTree]) -> Option<usize> {
+    let is_attribute = |three: &[TokenTree]| match three {
+        [hash, mark, _] => is_punct(hash, '#') && is_punct(mark, '!'),
+        _ => false,
+    };
+    let item = tokens.chunks(3).find(|three| !is_attribute(three))?;
+    Some(range(&item[0]).start)
 }
 
 fn ends_item(token: &TokenTree) -> bool {
