@@ -92,7 +92,7 @@ fn from_nothing_to_a_second_migration(project: &Project) {
         "{screen}"
     );
     assert!(screen.lines().all(|line| line.chars().count() <= 80), "{screen}");
-    // Not as this repository has it, which may be above.
+    // So that a rustfmt.toml above, such as this repository's, does not count.
     project.write("rustfmt.toml", "");
     project.cargo(&["fmt", "--all", "--check"], &[]);
     assert_green(project, 2);
@@ -179,7 +179,7 @@ fn init_refuses_what_cargo_would_not_build() {
     assert!(complaint.contains("is not inside the workspace"), "{complaint}");
     let complaint = refused(&excluding, 1, &["init", "--dir", "2nd"]);
     assert!(complaint.contains("cannot be the name of a package"), "{complaint}");
-    // Known to cargo only, when all is written.
+    // Only cargo knows this, after all is written.
     let complaint = refused(&excluding, 1, &["init", "--dir", "libs/deep/app"]);
     assert!(complaint.contains("two packages named `app`"), "{complaint}");
 
@@ -233,7 +233,7 @@ fn new_refuses_what_it_cannot_add_to() {
     let complaint = refused(&project, 1, &["new", "add due date"]);
     let says = "migration/src/m0001.rs exists already, but migration/src/lib.rs does not list it";
     assert!(complaint.contains(says), "{complaint}");
-    assert!(complaint.contains("`mod m0001;` and `, m0001`"), "{complaint}");
+    assert!(complaint.contains("`mod m0001;` and, in the list, `, m0001`"), "{complaint}");
 
     for (wrong, says) in [
         (
@@ -284,7 +284,7 @@ fn the_first_number_after_a_base_is_known_to_the_program_that_has_it() {
     let complaint = refused(&project, 1, &["new", "add due date"]);
     assert!(complaint.contains("cargo run -p schema -- new"), "{complaint}");
 
-    // Of this repository: any program with a registry does.
+    // The migrations of this repository: a program with any registry will do.
     let dir = format!("{}/migration", project.path().display());
     MigrationCli::new().run(&["new", "add due date", "--dir", &dir]).done();
     let next = migration::registry().latest() + 1;

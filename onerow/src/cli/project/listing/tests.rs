@@ -8,7 +8,7 @@ fn parse(lib: &str) -> Result<Listing<'_>, ProjectError> {
 #[track_caller]
 fn assert_added(name: &str, marked: &str) {
     let unmarked = |piece: &str| piece.split_once('»').map_or(piece, |(_, kept)| kept).to_owned();
-    let before: String = marked.split('«').map(|piece| unmarked(piece)).collect();
+    let before: String = marked.split('«').map(unmarked).collect();
     let after = marked.replace(['«', '»'], "");
     assert_eq!(parse(&before).unwrap().with(name), after, "before:\n{before}");
 }
