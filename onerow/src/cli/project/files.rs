@@ -8,20 +8,9 @@ use std::{
 
 use super::{error::ProjectError, place::shown};
 
-/// What has been done to files so far.
+/// What undoes the changes so far.
 #[derive(Default)]
-pub(super) struct Changes(Vec<Change>);
-
-enum Change {
-    /// An empty directory that was made above a new one.
-    Parent(PathBuf),
-    Dir(PathBuf),
-    File(PathBuf),
-    Replaced {
-        path: PathBuf,
-        before: String,
-    },
-}
+pub(super) struct Changes(Vec<Box<dyn FnOnce() -> Result<(), ProjectError>>>);
 
 /// Takes all of these steps, or none: if one fails, those before it are undone.
 pub(super) fn all_or_nothing(
@@ -36,7 +25,7 @@ impl Changes {
     pub(super) fn add_dir(&mut self, dir: &Path, files: &[(&str, String)]) -> Result<(), ProjectError> {
         self.add_parents(dir)?;
         let unfinished = beside(dir);
-        self.0.push(Change::Dir(unfinished.clone()));
+        self.undone_by(fs::remove_dir_all, &unfinished);
         for (name, text) in files {
             let path = unfinished.join(name);
             path.parent().map_or(Ok(()), fs::create_dir_all).map_err(ProjectError::io("create", &path))?;
@@ -47,8 +36,7 @@ impl Changes {
             return Err(ProjectError::Exists { dir: shown(dir) });
         }
         fs::rename(&unfinished, dir).map_err(ProjectError::io("create", dir))?;
-        self.0.pop();
-        self.0.push(Change::Dir(dir.to_owned()));
+        self.undone_by(fs::remove_dir_all, dir);
         Ok(())
     }
 
@@ -57,7 +45,7 @@ impl Changes {
             dir.ancestors().skip(1).take_while(|dir| dir.symlink_metadata().is_err()).collect();
         for dir in missing.into_iter().rev() {
             fs::create_dir(dir).map_err(ProjectError::io("create", dir))?;
-            self.0.push(Change::Parent(dir.to_owned()));
+            self.undone_by(fs::remove_dir, dir);
         }
         Ok(())
     }
@@ -65,34 +53,34 @@ impl Changes {
     /// Adds a file, if there is none of that name.
     pub(super) fn add_file(&mut self, path: &Path, text: &str) -> Result<(), ProjectError> {
         let mut file = fs::File::create_new(path).map_err(ProjectError::io("create", path))?;
-        self.0.push(Change::File(path.to_owned()));
+        self.undone_by(fs::remove_file, path);
         io::Write::write_all(&mut file, text.as_bytes()).map_err(ProjectError::io("write", path))
     }
 
     /// Gives a file another text.
     pub(super) fn replace(&mut self, path: &Path, before: &str, after: &str) -> Result<(), ProjectError> {
         swap(path, after).map_err(ProjectError::io("write", path))?;
-        self.0.push(Change::Replaced { path: path.to_owned(), before: before.to_owned() });
+        let (path, before) = (path.to_owned(), before.to_owned());
+        self.0.push(Box::new(move || {
+            let not_put_back = |source| ProjectError::NotPutBack { path: shown(&path), source };
+            swap(&path, &before).map_err(not_put_back)
+        }));
         Ok(())
     }
 
-    /// Fails if a file keeps its new text. Something new that cannot be removed is only litter, and
-    /// no failure.
+    /// What cannot be removed is only litter, and no failure.
+    fn undone_by(&mut self, remove: fn(PathBuf) -> io::Result<()>, path: &Path) {
+        let path = path.to_owned();
+        self.0.push(Box::new(move || {
+            let _ = remove(path);
+            Ok(())
+        }));
+    }
+
+    /// Undoes all that it can, and fails if a file keeps its new text.
     fn undo(self) -> Result<(), ProjectError> {
-        let mut undone = Ok(());
-        for change in self.0.into_iter().rev() {
-            match change {
-                Change::Parent(dir) => drop(fs::remove_dir(dir)),
-                Change::Dir(dir) => drop(fs::remove_dir_all(dir)),
-                Change::File(path) => drop(fs::remove_file(path)),
-                Change::Replaced { path, before } => {
-                    if let Err(source) = swap(&path, &before) {
-                        undone = Err(ProjectError::NotPutBack { path: shown(&path), source });
-                    }
-                }
-            }
-        }
-        undone
+        let undone: Vec<_> = self.0.into_iter().rev().map(|undo| undo()).collect();
+        undone.into_iter().collect()
     }
 }
 

@@ -100,11 +100,7 @@ pub(super) fn resolve(current: &Path, dir: &Path) -> PathBuf {
 }
 
 pub(super) fn current_dir() -> Result<PathBuf, ProjectError> {
-    canonical_current_dir().map_err(|source| ProjectError::Io {
-        operation: "find",
-        path: "the current directory".to_owned(),
-        source,
-    })
+    canonical_current_dir().map_err(ProjectError::io("find", Path::new("the current directory")))
 }
 
 fn canonical_current_dir() -> io::Result<PathBuf> {
@@ -113,13 +109,9 @@ fn canonical_current_dir() -> io::Result<PathBuf> {
 
 /// A path as a user would type it in the current directory.
 pub(super) fn shown(path: &Path) -> String {
-    let current = canonical_current_dir().ok();
-    let shown = current.and_then(|current| path.strip_prefix(current).ok().map(Path::to_owned));
-    match shown {
-        Some(shown) if shown.as_os_str().is_empty() => ".".to_owned(),
-        Some(shown) => shown.display().to_string(),
-        None => path.display().to_string(),
-    }
+    let current = canonical_current_dir().unwrap_or_default();
+    let path = path.strip_prefix(current).unwrap_or(path);
+    if path.as_os_str().is_empty() { ".".to_owned() } else { path.display().to_string() }
 }
 
 #[cfg(test)]
