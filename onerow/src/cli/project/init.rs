@@ -132,6 +132,9 @@ fn member(root: &Path, dir: &Path) -> Result<String, ProjectError> {
     parts.map(|parts| parts.join("/")).ok_or_else(outside)
 }
 
+/// The crates that a crate of migrations depends on. Their names are not free for it.
+const DEPENDENCIES: [&str; 3] = ["onerow", "onerow-cli", "onerow-testing"];
+
 /// Names that `name::registry()` cannot begin with: keywords
 /// (<https://doc.rust-lang.org/reference/keywords.html>), and the crates that are always there.
 const TAKEN: &str = "
@@ -145,9 +148,8 @@ fn package_name(dir: &Path) -> Result<String, ProjectError> {
     let name = dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let begins = name.starts_with(|first: char| first.is_ascii_alphabetic());
     let is_plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
-    // A package cannot depend on another one of the same name.
-    let is_free = TAKEN.split_whitespace().all(|taken| taken != name);
-    if begins && is_plain && is_free && name != env!("CARGO_PKG_NAME") {
+    let is_taken = TAKEN.split_whitespace().any(|taken| taken == name);
+    if begins && is_plain && !is_taken && !DEPENDENCIES.contains(&&*name) {
         Ok(name)
     } else {
         Err(ProjectError::PackageName { dir: shown(dir), name })
@@ -155,11 +157,12 @@ fn package_name(dir: &Path) -> Result<String, ProjectError> {
 }
 
 fn files(package: &str, databases: &[Backend]) -> Vec<(&'static str, String)> {
-    let source = source(Path::new(env!("CARGO_MANIFEST_DIR")));
     let features = features(databases);
     let name = package.replace('-', "_");
     let run = run(&name, databases.contains(&Backend::Sqlite));
-    let values = [("package", package), ("run", &run), ("source", &source), ("features", &features)];
+    let sources = DEPENDENCIES.map(|name| (name, source(Path::new(env!("CARGO_MANIFEST_DIR")), name)));
+    let mut values = vec![("package", package), ("run", &run), ("features", &features)];
+    values.extend(sources.iter().map(|(name, source)| (*name, source.as_str())));
     let templates = [
         ("Cargo.toml", template::MANIFEST),
         ("src/main.rs", template::MAIN),
@@ -172,12 +175,12 @@ fn files(package: &str, databases: &[Backend]) -> Vec<(&'static str, String)> {
 /// The body of `main`, which names the default database. The lines are as rustfmt writes them.
 fn run(name: &str, sqlite: bool) -> String {
     if !sqlite {
-        return format!("onerow::cli::run({name}::registry())");
+        return format!("onerow_cli::run({name}::registry())");
     }
     format!(
         "// Unless DATABASE_URL or --database-url names another.
     let default = \"sqlite://database.sqlite?mode=rwc\";
-    onerow::cli::run_with_default_database({name}::registry(), default)"
+    onerow_cli::run_with_default_database({name}::registry(), default)"
     )
 }
 
@@ -190,13 +193,14 @@ fn features(databases: &[Backend]) -> String {
     features.iter().map(|feature| format!("\"{feature}\"")).collect::<Vec<_>>().join(", ")
 }
 
-/// Where the new crate gets onerow from. A program that was built from a checkout points there,
-/// since its version may not be published.
-fn source(built_in: &Path) -> String {
-    let parts: Vec<_> = built_in.iter().collect();
+/// Where the new crate gets one of onerow's crates from. A program that was built from a checkout
+/// points there, since its version may not be published.
+fn source(built_in: &Path, name: &str) -> String {
+    let dir = built_in.with_file_name(name);
+    let parts: Vec<_> = dir.iter().collect();
     let in_registry = parts.windows(2).any(|pair| pair == ["registry", "src"]);
-    match built_in.to_str() {
-        Some(path) if built_in.is_dir() && !in_registry => {
+    match dir.to_str() {
+        Some(path) if dir.is_dir() && !in_registry => {
             format!("path = {}", toml_edit::Value::from(path))
         }
         _ => concat!(
@@ -217,14 +221,15 @@ mod tests {
     #[test]
     fn a_program_from_a_checkout_points_there_and_one_from_a_registry_names_its_version() {
         let home = tempfile::tempdir().unwrap();
-        let registry = home.path().join("registry/src/index.crates.io-1949cf8c6b5b557f/onerow-0.1.0");
-        let checkout = home.path().join("src/onerow");
+        let registry = home.path().join("registry/src/index.crates.io-1949cf8c6b5b557f");
+        let checkout = home.path().join("src/crates");
         for dir in [&registry, &checkout] {
-            fs::create_dir_all(dir).unwrap();
+            fs::create_dir_all(dir.join("onerow")).unwrap();
         }
+        let source = |dir: &Path| source(&dir.join("onerow-cli"), "onerow");
         let version = "version = \"0.1\"";
 
-        assert_eq!(source(&checkout), format!("path = \"{}\"", checkout.display()));
+        assert_eq!(source(&checkout), format!("path = \"{}/onerow\"", checkout.display()));
         assert_eq!(source(&registry), version);
         assert_eq!(source(&home.path().join("gone")), version);
     }
@@ -239,7 +244,7 @@ mod tests {
     #[test]
     fn a_directory_names_a_package() {
         assert_eq!(package_name(Path::new("a/my-schema_2")).unwrap(), "my-schema_2");
-        for wrong in ["2nd", "my schema", "my.schema", "größe", "_", "onerow", "fn", "std"] {
+        for wrong in ["2nd", "my schema", "my.schema", "größe", "_", "onerow", "onerow-cli", "fn", "std"] {
             assert!(
                 matches!(package_name(Path::new(wrong)), Err(ProjectError::PackageName { .. })),
                 "{wrong}"
@@ -250,7 +255,7 @@ mod tests {
     #[test]
     fn only_a_crate_with_sqlite_has_a_default_database() {
         let main = |databases: &[Backend]| files("shop", databases).swap_remove(1).1;
-        assert!(main(&[Backend::Postgres]).contains("    onerow::cli::run(shop::registry())\n"));
+        assert!(main(&[Backend::Postgres]).contains("    onerow_cli::run(shop::registry())\n"));
         for databases in [&[Backend::Sqlite][..], &[Backend::Postgres, Backend::Sqlite]] {
             let main = main(databases);
             assert!(main.contains("    let default = \"sqlite://database.sqlite?mode=rwc\";\n"), "{main}");

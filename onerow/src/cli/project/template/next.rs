@@ -20,7 +20,7 @@ impl MigrationTrait for Migration {
 
 #[cfg(test)]
 mod tests {
-    use onerow::testing::{Backend, on_every_backend};
+    use onerow_testing::{Backend, on_every_backend};
 
     use crate::{{registry}};
 
