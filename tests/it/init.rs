@@ -7,8 +7,7 @@ use crate::harness::{MigrationCli, Project};
 
 const PACKAGE: &str =
     "# An app.\n[package]\nname = \"app\"   # for now\nversion = \"0.1.0\"\nedition = \"2024\"\n";
-const WORKSPACE: &str =
-    "# Apps.\n[workspace]\nresolver = \"3\"\nmembers = [\n    \"app\", # the first\n    # more to come\n]\n";
+const WORKSPACE: &str = "# Apps.\n[workspace]\nresolver = \"3\"\nmembers = [\n    \"app\", # the first\n    # more to come\n]\n";
 
 /// What `cargo init` writes.
 fn package(name: &str) -> Project {
@@ -25,7 +24,8 @@ fn workspace(name: &str) -> Project {
     project
 }
 
-/// Runs `onerow`, which must refuse with this exit code and leave every file as it is: what it complained of.
+/// Runs `onerow`, which must refuse with this exit code and leave every file as it is. Returns the
+/// complaint.
 #[track_caller]
 fn refused(project: &Project, code: i32, arguments: &[&str]) -> String {
     let before = project.files();
@@ -35,7 +35,7 @@ fn refused(project: &Project, code: i32, arguments: &[&str]) -> String {
     complaint
 }
 
-/// The migration as its own comments say that it may be written.
+/// The migration, written as its comments suggest.
 fn written(skeleton: &str) -> String {
     let mut lines = Vec::new();
     for line in skeleton.lines() {
@@ -67,7 +67,10 @@ fn in_a_package_the_way_leads_from_nothing_to_a_second_migration() {
 
     from_nothing_to_a_second_migration(&project);
 
-    assert_eq!(project.read("Cargo.toml"), format!("{manifest}\n[workspace]\nmembers = [\"migration\"]\n"));
+    assert_eq!(
+        project.read("Cargo.toml"),
+        format!("{manifest}\n[workspace]\nmembers = [\"migration\"]\n")
+    );
 }
 
 #[test]
@@ -87,17 +90,21 @@ fn in_a_workspace_the_way_leads_from_nothing_to_a_second_migration() {
 fn from_nothing_to_a_second_migration(project: &Project) {
     let screen = project.onerow(".", &["init"], &[]).done();
     assert!(
-        screen.contains("wrote migration/src/m0000.rs\n") && screen.contains("cargo test -p migration"),
+        screen.contains("wrote migration/src/m0000.rs\n")
+            && screen.contains("cargo test -p migration"),
         "{screen}"
     );
     assert!(screen.lines().all(|line| line.chars().count() <= 80), "{screen}");
-    // Not as this repository has it, which may be above.
+    // So that a rustfmt.toml above, such as this repository's, does not count.
     project.write("rustfmt.toml", "");
     project.cargo(&["fmt", "--all", "--check"], &[]);
     assert_green(project, 2);
 
     let screen = project.onerow(".", &["new", "add due date"], &[]).done();
-    assert!(screen.contains("wrote migration/src/m0001.rs\nchanged migration/src/lib.rs\n"), "{screen}");
+    assert!(
+        screen.contains("wrote migration/src/m0001.rs\nchanged migration/src/lib.rs\n"),
+        "{screen}"
+    );
     assert!(screen.lines().all(|line| line.chars().count() <= 80), "{screen}");
     project.cargo(&["fmt", "--all", "--check"], &[]);
     let red = project.cargo_fails(&["test", "-p", "migration"]);
@@ -123,7 +130,10 @@ fn init_a_second_time_is_refused() {
 
     let complaint = refused(&project, 1, &["init"]);
 
-    assert!(complaint.starts_with("error: migration exists already; nothing was changed\n"), "{complaint}");
+    assert!(
+        complaint.starts_with("error: migration exists already; nothing was changed\n"),
+        "{complaint}"
+    );
     assert!(complaint.contains("onerow new"), "{complaint}");
 }
 
@@ -134,7 +144,10 @@ fn init_beside_another_migrator_says_how_to_move() {
         "migration/Cargo.toml",
         "[package]\nname = \"migration\"\n\n[dependencies.sea-orm-migration]\nversion = \"1\"\n",
     );
-    project.write("migration/src/lib.rs", "pub struct Migrator;\n\nimpl MigratorTrait for Migrator {}\n");
+    project.write(
+        "migration/src/lib.rs",
+        "pub struct Migrator;\n\nimpl MigratorTrait for Migrator {}\n",
+    );
 
     let complaint = refused(&project, 1, &["init"]);
 
@@ -147,8 +160,11 @@ fn init_asks_for_no_more_than_what_is_missing() {
     let project = workspace("init-elsewhere");
     project.write("Cargo.toml", "[workspace]\nresolver = \"3\"\nmembers = [\"app\", \"db/*\"]\n");
     let manifest = project.read("Cargo.toml");
-    let variables =
-        [("ONEROW_DIR", "../db/my-schema"), ("ONEROW_DATABASES", "sqlite"), ("ONEROW_FORMAT", "json")];
+    let variables = [
+        ("ONEROW_DIR", "../db/my-schema"),
+        ("ONEROW_DATABASES", "sqlite"),
+        ("ONEROW_FORMAT", "json"),
+    ];
 
     let report = project.onerow("app", &["init"], &variables).done();
 
@@ -167,10 +183,14 @@ fn init_asks_for_no_more_than_what_is_missing() {
 #[test]
 fn init_refuses_what_cargo_would_not_build() {
     let excluding = workspace("init-refused");
-    excluding.write("Cargo.toml", "[workspace]\nmembers = [\"app\"]\nexclude = [\"migration\", \"tools\"]\n");
+    excluding.write(
+        "Cargo.toml",
+        "[workspace]\nmembers = [\"app\"]\nexclude = [\"migration\", \"tools\"]\n",
+    );
     let complaint = refused(&excluding, 1, &["init"]);
     assert!(
-        complaint.contains("Cargo.toml excludes migration") && complaint.contains("onerow init --dir"),
+        complaint.contains("Cargo.toml excludes migration")
+            && complaint.contains("onerow init --dir"),
         "{complaint}"
     );
 
@@ -178,28 +198,43 @@ fn init_refuses_what_cargo_would_not_build() {
     assert!(complaint.contains("is not inside the workspace"), "{complaint}");
     let complaint = refused(&excluding, 1, &["init", "--dir", "2nd"]);
     assert!(complaint.contains("cannot be the name of a package"), "{complaint}");
-    // Known to cargo only, when all is written.
+    // Only cargo knows this, after all is written.
     let complaint = refused(&excluding, 1, &["init", "--dir", "libs/deep/app"]);
     assert!(complaint.contains("two packages named `app`"), "{complaint}");
 
     excluding.write("Cargo.toml", "[workspace\n");
     let complaint = refused(&excluding, 1, &["init"]);
-    assert!(complaint.contains("caused by: ") && complaint.contains("nothing was changed"), "{complaint}");
+    assert!(
+        complaint.contains("caused by: ") && complaint.contains("nothing was changed"),
+        "{complaint}"
+    );
 }
 
 #[test]
 fn a_command_that_is_called_wrongly_is_told_how() {
     let project = package("init-wrongly");
-    for wrong in
-        [&["init", "--databases", "mysql"][..], &["new"], &["new", ""], &["new", "two\nlines"], &["ini"], &[]]
-    {
+    for wrong in [
+        &["init", "--databases", "mysql"][..],
+        &["new"],
+        &["new", ""],
+        &["new", "two\nlines"],
+        &["ini"],
+        &[],
+    ] {
         let before = project.files();
         let outcome = project.onerow(".", wrong, &[]);
-        assert_eq!((outcome.code, project.files() == before), (Some(2), true), "{wrong:?}: {outcome:?}");
+        assert_eq!(
+            (outcome.code, project.files() == before),
+            (Some(2), true),
+            "{wrong:?}: {outcome:?}"
+        );
     }
     assert!(project.onerow(".", &["ini"], &[]).failed(2).contains("'init'"));
     let complaint = refused(&project, 1, &["new", "add due date"]);
-    assert!(complaint.contains("no crate of migrations") && complaint.contains("onerow init"), "{complaint}");
+    assert!(
+        complaint.contains("no crate of migrations") && complaint.contains("onerow init"),
+        "{complaint}"
+    );
 }
 
 #[test]
@@ -211,7 +246,11 @@ fn new_numbers_on_from_wherever_it_is_called() {
         ("app/src", &["new", "the first"][..], &[][..]),
         ("migration/src", &["new", "the second"], &[]),
         ("app", &["new", "the third", "--dir", "../migration"], &[]),
-        ("app", &["--format", "json", "new", "the fourth"], &[("CARGO_MANIFEST_DIR", migration.as_str())]),
+        (
+            "app",
+            &["--format", "json", "new", "the fourth"],
+            &[("CARGO_MANIFEST_DIR", migration.as_str())],
+        ),
     ] {
         project.onerow(dir, arguments, variables).done();
     }
@@ -223,28 +262,26 @@ fn new_numbers_on_from_wherever_it_is_called() {
 }
 
 #[test]
-fn new_refuses_a_tree_that_does_not_fit_together() {
-    let project = workspace("init-inconsistent");
+fn new_refuses_what_it_cannot_add_to() {
+    let project = workspace("init-new-refused");
     project.onerow(".", &["init"], &[]).done();
     let lib = project.read("migration/src/lib.rs");
 
     project.write("migration/src/m0001.rs", "");
     let complaint = refused(&project, 1, &["new", "add due date"]);
-    assert!(
-        complaint.contains("migration/src/m0001.rs: migration/src/lib.rs has no `mod m0001;`"),
-        "{complaint}"
-    );
+    let says = "migration/src/m0001.rs exists already, but migration/src/lib.rs does not list it";
+    assert!(complaint.contains(says), "{complaint}");
+    assert!(complaint.contains("`mod m0001;` and, in the list, `, m0001`"), "{complaint}");
 
     for (wrong, says) in [
-        (
-            lib.replace("mod m0000;", "mod m0000;\nmod m0001;"),
-            "migration/src/lib.rs:9: `mod m0001;` is not in the list",
-        ),
         (
             lib.replace("registry![m0000]", "other![m0000]"),
             "there is no `registry![…]` in migration/src/lib.rs",
         ),
-        (lib.replace("registry![m0000]", "registry![m0000"), "migration/src/lib.rs:14 does not parse"),
+        (
+            lib.replace("registry![m0000]", "registry![m0000"),
+            "migration/src/lib.rs:14 does not parse",
+        ),
     ] {
         project.write("migration/src/lib.rs", &wrong);
         let complaint = refused(&project, 1, &["new", "add due date", "--dir", "migration"]);
@@ -253,7 +290,31 @@ fn new_refuses_a_tree_that_does_not_fit_together() {
 }
 
 #[test]
-fn the_first_number_behind_a_base_is_known_to_the_program_that_has_it() {
+fn the_compiler_refuses_what_does_not_fit_together() {
+    let project = package("init-inconsistent");
+    project.onerow(".", &["init"], &[]).done();
+    let lib = project.read("migration/src/lib.rs");
+    for (wrong, next, says) in [
+        (
+            lib.replace("mod m0000;", "mod m0000;\nmod m0001;"),
+            "m0001",
+            "the name `m0001` is defined multiple times",
+        ),
+        (lib.replace("[m0000]", "[m0000, m0001]"), "m0002", "module or crate `m0001`"),
+        (lib.replace("[m0000]", "[m0000, m0002]"), "m0003", "a migration is missing"),
+    ] {
+        project.write("migration/src/lib.rs", &wrong);
+        let screen = project.onerow(".", &["new", "add due date"], &[]).done();
+        assert!(screen.contains(&format!("wrote migration/src/{next}.rs\n")), "{screen}");
+
+        let complaint = project.cargo_fails(&["test", "-p", "migration", "--no-run"]);
+
+        assert!(complaint.contains(says), "{complaint}");
+    }
+}
+
+#[test]
+fn the_first_number_after_a_base_is_known_to_the_program_that_has_it() {
     let project = workspace("init-base");
     project.write("migration/Cargo.toml", "[package]\nname = \"schema\"\n");
     project.write(
@@ -264,7 +325,7 @@ fn the_first_number_behind_a_base_is_known_to_the_program_that_has_it() {
     let complaint = refused(&project, 1, &["new", "add due date"]);
     assert!(complaint.contains("cargo run -p schema -- new"), "{complaint}");
 
-    // Of this repository: any program with a registry does.
+    // The migrations of this repository: a program with any registry will do.
     let dir = format!("{}/migration", project.path().display());
     MigrationCli::new().run(&["new", "add due date", "--dir", &dir]).done();
     let next = migration::registry().latest() + 1;
@@ -273,5 +334,8 @@ fn the_first_number_behind_a_base_is_known_to_the_program_that_has_it() {
 
     project.onerow(".", &["new", "add labels"], &[]).done();
     let lib = project.read("migration/src/lib.rs");
-    assert!(lib.contains(&format!("registry![..old::base(), m{next:04}, m{:04}]", next + 1)), "{lib}");
+    assert!(
+        lib.contains(&format!("registry![..old::base(), m{next:04}, m{:04}]", next + 1)),
+        "{lib}"
+    );
 }

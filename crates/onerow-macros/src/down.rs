@@ -63,11 +63,15 @@ pub fn part(sql: &str) -> Option<Down> {
 
 fn marker(line: &str) -> Option<(&'static str, &'static str)> {
     let around = |letter: char| letter.is_whitespace() || "#-=:;\u{feff}".contains(letter);
-    let words: Vec<_> = line.trim_matches(around).split_whitespace().map(str::to_lowercase).collect();
-    let text = words.join(" ").replace("migrate: down", "migrate:down").replace("//@ undo", "//@undo");
+    let words: Vec<_> =
+        line.trim_matches(around).split_whitespace().map(str::to_lowercase).collect();
+    let text =
+        words.join(" ").replace("migrate: down", "migrate:down").replace("//@ undo", "//@undo");
     let is_it = |marker: &str| {
         text == marker
-            || WITH_OPTIONS.iter().any(|begin| begin.trim_end() == marker && text.starts_with(begin))
+            || WITH_OPTIONS
+                .iter()
+                .any(|begin| begin.trim_end() == marker && text.starts_with(begin))
     };
     MARKERS.into_iter().find(|(marker, _)| is_it(marker))
 }
@@ -107,8 +111,9 @@ mod tests {
             ("a tool with both ways in a file", "-- down:"),
         ] {
             for end in ["\n", "\r\n"] {
-                let sql =
-                    format!("-- up{end}CREATE TABLE t (a INT);{end}{end}{marker}{end}DROP TABLE t;{end}");
+                let sql = format!(
+                    "-- up{end}CREATE TABLE t (a INT);{end}{end}{marker}{end}DROP TABLE t;{end}"
+                );
                 let found = Down { tool, line: 4, marker: marker.trim().into() };
                 assert_eq!(part(&sql), Some(found), "{marker}");
             }

@@ -81,8 +81,8 @@ impl Folder<'_> {
 
     fn list_entry(&mut self, folder: &str, entry: &DirEntry) -> io::Result<()> {
         let name = entry.file_name();
-        let path =
-            if folder.is_empty() { String::new() } else { format!("{folder}/") } + &name.to_string_lossy();
+        let path = if folder.is_empty() { String::new() } else { format!("{folder}/") }
+            + &name.to_string_lossy();
         let kind = entry.file_type()?;
         if name.to_str().is_none() {
             self.problem(&path, "has a name that is not UTF-8: rename it");
@@ -90,7 +90,10 @@ impl Folder<'_> {
             self.list_subfolder(folder, path);
         } else if kind.is_symlink() && entry.path().is_dir() {
             // It may lead around in a circle; and the tools do not agree on whether to follow it.
-            self.problem(&path, "is a link to a folder, which is not followed: put the folder itself there");
+            self.problem(
+                &path,
+                "is a link to a folder, which is not followed: put the folder itself there",
+            );
         } else {
             self.files.insert(path);
         }
@@ -113,7 +116,10 @@ impl Folder<'_> {
             self.files.retain(|path| path != name && !path.starts_with(&within));
             self.subfolders.retain(|path| path != name);
             if self.files.len() + self.subfolders.len() == before {
-                self.problem(name, "is not there, and so cannot be left out: take it out of `except`");
+                self.problem(
+                    name,
+                    "is not there, and so cannot be left out: take it out of `except`",
+                );
             }
         }
     }
@@ -145,7 +151,9 @@ impl Folder<'_> {
             self.find_nothing();
             return None;
         };
-        let Some((other_path, other)) = scripts.iter().find(|(_, script)| script.tool != first.tool) else {
+        let Some((other_path, other)) =
+            scripts.iter().find(|(_, script)| script.tool != first.tool)
+        else {
             return Some(first.tool);
         };
         self.problem(
@@ -180,12 +188,17 @@ impl Folder<'_> {
 
     /// To sqlx a pair has the same version, whatever the descriptions.
     fn find_downs_alone(&mut self, scripts: &[(String, Script)]) {
-        for (path, down) in scripts.iter().filter(|(_, script)| script.direction == Direction::Down) {
-            let is_pair =
-                |(path, up): &(String, Script)| path.ends_with(".up.sql") && up.version == down.version;
+        for (path, down) in scripts.iter().filter(|(_, script)| script.direction == Direction::Down)
+        {
+            let is_pair = |(path, up): &(String, Script)| {
+                path.ends_with(".up.sql") && up.version == down.version
+            };
             if !scripts.iter().any(is_pair) {
                 let up = self.shown(&format!("{}.up.sql", down.name));
-                self.problem(path, &format!("has no up script: add {up}, or remove the down script"));
+                self.problem(
+                    path,
+                    &format!("has no up script: add {up}, or remove the down script"),
+                );
             }
         }
     }
@@ -214,7 +227,8 @@ impl Folder<'_> {
         let sql = self.text(path)?;
         self.find_what_is_not_for_the_server(path, &sql);
         let metadata = format!("{}/metadata.toml", script.name);
-        let metadata = (script.tool == Tool::Diesel && self.files.contains(&metadata)).then_some(metadata);
+        let metadata =
+            (script.tool == Tool::Diesel && self.files.contains(&metadata)).then_some(metadata);
         let transactional = match (script.tool, &metadata) {
             (Tool::Sqlx, _) => !sql.starts_with("-- no-transaction"),
             (Tool::Diesel, Some(metadata)) => self.run_in_transaction(metadata)?,

@@ -74,12 +74,18 @@ fn unquoted(literal: &str) -> Option<String> {
 fn names(group: TokenTree) -> Option<Vec<String>> {
     let TokenTree::Group(group) = group else { return None };
     let is_comma = |token: &TokenTree| matches!(token, TokenTree::Punct(_));
-    group.stream().into_iter().filter(|token| !is_comma(token)).map(|token| path(&ungrouped(token))).collect()
+    group
+        .stream()
+        .into_iter()
+        .filter(|token| !is_comma(token))
+        .map(|token| path(&ungrouped(token)))
+        .collect()
 }
 
 fn read(directory: &str, except: &[String]) -> Result<Vec<Migration>, Vec<String>> {
-    let manifest = env::var("CARGO_MANIFEST_DIR")
-        .map_err(|error| vec![format!("cannot tell where the crate is: CARGO_MANIFEST_DIR: {error}")])?;
+    let manifest = env::var("CARGO_MANIFEST_DIR").map_err(|error| {
+        vec![format!("cannot tell where the crate is: CARGO_MANIFEST_DIR: {error}")]
+    })?;
     folder::read(&Path::new(&manifest).join(directory), directory, except)
 }
 
@@ -89,8 +95,8 @@ fn read(directory: &str, except: &[String]) -> Result<Vec<Migration>, Vec<String
 /// `metadata.toml` is all it is for.
 fn registry(onerow: &TokenStream, migrations: &[Migration]) -> TokenStream {
     let metadata = migrations.iter().filter_map(|migration| migration.metadata.as_deref());
-    let scripts =
-        migrations.iter().map(|Migration { name, description, path, shown, transactional, .. }| {
+    let scripts = migrations.iter().map(
+        |Migration { name, description, path, shown, transactional, .. }| {
             quote! {
                 #onerow::__private::Script {
                     name: #name,
@@ -100,7 +106,8 @@ fn registry(onerow: &TokenStream, migrations: &[Migration]) -> TokenStream {
                     transactional: #transactional,
                 }
             }
-        });
+        },
+    );
     quote! {{
         #(const _: &str = ::core::include_str!(#metadata);)*
         const SCRIPTS: &[#onerow::__private::Script] = &[#(#scripts),*];
@@ -213,14 +220,19 @@ mod tests {
     #[test]
     fn a_relative_path_counts_from_the_manifest() {
         let expanded = expanded("src");
-        assert!(expanded.contains(concat!("which is ", env!("CARGO_MANIFEST_DIR"), "/src")), "{expanded}");
+        assert!(
+            expanded.contains(concat!("which is ", env!("CARGO_MANIFEST_DIR"), "/src")),
+            "{expanded}"
+        );
     }
 
     #[test]
     fn a_path_is_a_string_raw_or_not_as_it_is_or_from_another_macro() {
         let value = |tokens: TokenStream| path(&ungrouped(tokens.into_iter().next().unwrap()));
-        let grouped = TokenTree::Group(proc_macro2::Group::new(Delimiter::None, quote!("migrations")));
-        for tokens in [quote!("migrations"), quote!(r"migrations"), quote!(r#"migrations"#), quote!(#grouped)]
+        let grouped =
+            TokenTree::Group(proc_macro2::Group::new(Delimiter::None, quote!("migrations")));
+        for tokens in
+            [quote!("migrations"), quote!(r"migrations"), quote!(r#"migrations"#), quote!(#grouped)]
         {
             assert_eq!(value(tokens).as_deref(), Some("migrations"));
         }

@@ -46,7 +46,9 @@ mod tests {
         assert_eq!(run_in_transaction("run_in_transaction = false"), Ok(false));
         assert_eq!(run_in_transaction("run_in_transaction=true\r\n"), Ok(true));
         assert_eq!(
-            run_in_transaction("\n# run_in_transaction = false\n\t run_in_transaction\t=  true # why\n"),
+            run_in_transaction(
+                "\n# run_in_transaction = false\n\t run_in_transaction\t=  true # why\n"
+            ),
             Ok(true)
         );
     }
@@ -78,7 +80,8 @@ mod tests {
 
     #[test]
     fn twice_is_an_error_as_in_toml() {
-        let error = run_in_transaction("run_in_transaction = true\nrun_in_transaction = true").unwrap_err();
+        let error =
+            run_in_transaction("run_in_transaction = true\nrun_in_transaction = true").unwrap_err();
         assert!(error.ends_with("line 2 is something else"), "{error}");
     }
 }

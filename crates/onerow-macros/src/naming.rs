@@ -53,7 +53,8 @@ pub struct Script {
 pub const UNKNOWN: &str = "is named like no migration of sqlx (`1_name.sql`, not in a subfolder), refinery \
      (`V1__name.sql`, in any subfolder) or diesel (`1_name/up.sql`): rename it, or move it out of the folder";
 pub const TOO_LARGE: &str = "has a version that does not fit in 64 bits: give it a smaller number";
-pub const FRACTION: &str = "has a fraction as its version, which refinery refuses: give it a whole number";
+pub const FRACTION: &str =
+    "has a fraction as its version, which refinery refuses: give it a whole number";
 pub const RUST: &str = "is a migration in Rust, which cannot be embedded: write it as a Rust migration of onerow, and \
      move it out of the folder";
 
@@ -65,7 +66,8 @@ type Named<T> = Result<T, &'static str>;
 /// Reads the name of a file, a path beneath the folder with `/`. `None` where it is nobody's; the error says what is
 /// wrong with the file.
 pub fn script(path: &str) -> Named<Option<Script>> {
-    let (folder, file) = path.rsplit_once('/').map_or((None, path), |(folder, file)| (Some(folder), file));
+    let (folder, file) =
+        path.rsplit_once('/').map_or((None, path), |(folder, file)| (Some(folder), file));
     if file.strip_suffix(".rs").is_some_and(|stem| refinery_parts(stem).is_some()) {
         return Err(RUST);
     }
@@ -92,9 +94,11 @@ fn has_extension_sql(file: &str) -> bool {
 }
 
 fn sqlx(file: &str) -> Named<Option<Script>> {
-    let endings = [(".up.sql", Direction::Up), (".down.sql", Direction::Down), (".sql", Direction::Up)];
-    let ending =
-        endings.into_iter().find_map(|(ending, direction)| Some((file.strip_suffix(ending)?, direction)));
+    let endings =
+        [(".up.sql", Direction::Up), (".down.sql", Direction::Down), (".sql", Direction::Up)];
+    let ending = endings
+        .into_iter()
+        .find_map(|(ending, direction)| Some((file.strip_suffix(ending)?, direction)));
     let Some((name, direction)) = ending else { return Ok(None) };
     let Some((version, _)) = name.split_once('_') else { return Ok(None) };
     let Some(version) = number(version)? else { return Ok(None) };
@@ -126,7 +130,8 @@ fn refinery_parts(stem: &str) -> Option<&str> {
     let (version, name) = stem.strip_prefix(['U', 'V'])?.split_once("__")?;
     let (whole, fraction) = version.split_once('.').unwrap_or((version, "0"));
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    let is_word = !name.is_empty() && name.chars().all(|letter| letter.is_alphanumeric() || letter == '_');
+    let is_word =
+        !name.is_empty() && name.chars().all(|letter| letter.is_alphanumeric() || letter == '_');
     (digits(whole) && digits(fraction) && is_word).then_some(version)
 }
 
@@ -185,7 +190,10 @@ mod tests {
     fn sqlx_has_a_number_a_description_and_one_of_three_endings() {
         let create = up("20220101000001_create_users.sql");
         let version = Version::Number(20_220_101_000_001);
-        assert_eq!(sums_up(&create), (Tool::Sqlx, version, "20220101000001_create_users", "create users"));
+        assert_eq!(
+            sums_up(&create),
+            (Tool::Sqlx, version, "20220101000001_create_users", "create users")
+        );
         assert_eq!(sums_up(&up("01_a.up.sql")), (Tool::Sqlx, Version::Number(1), "01_a", "a"));
         assert_eq!(script("1_a.down.sql").unwrap().unwrap().direction, Direction::Down);
     }
@@ -289,7 +297,9 @@ mod tests {
 
     #[test]
     fn what_is_no_sql_is_nobody_s() {
-        for path in ["README.md", "1_a", "1_a.sql.bak", "1_a.sqlite", "1_a/metadata.toml", "V1__a.txt"] {
+        for path in
+            ["README.md", "1_a", "1_a.sql.bak", "1_a.sqlite", "1_a/metadata.toml", "V1__a.txt"]
+        {
             assert_eq!(script(path), Ok(None), "{path}");
         }
     }

@@ -60,8 +60,8 @@ impl<'a> Token<'a> {
 pub fn tokens(sql: &str, dialect: Dialect) -> impl Iterator<Item = Token<'_>> {
     let mut at = 0;
     std::iter::from_fn(move || {
-        let rest =
-            sql[at..].trim_start_matches(|letter: char| letter.is_whitespace() || letter == '\u{feff}');
+        let rest = sql[at..]
+            .trim_start_matches(|letter: char| letter.is_whitespace() || letter == '\u{feff}');
         let start = sql.len() - rest.len();
         let first = rest.chars().next()?;
         let (kind, length) = token(rest, first, dialect);
@@ -73,7 +73,9 @@ pub fn tokens(sql: &str, dialect: Dialect) -> impl Iterator<Item = Token<'_>> {
 fn token(rest: &str, first: char, dialect: Dialect) -> (Kind, usize) {
     let postgres = dialect == Dialect::Postgres;
     match first {
-        '-' if rest.starts_with("--") => (Kind::Comment, rest.find(['\n', '\r']).unwrap_or(rest.len())),
+        '-' if rest.starts_with("--") => {
+            (Kind::Comment, rest.find(['\n', '\r']).unwrap_or(rest.len()))
+        }
         '/' if rest.starts_with("/*") => (Kind::Comment, block_comment(rest, postgres)),
         '\'' | '"' | '`' => (Kind::Quoted, quoted(rest, first as u8, false)),
         '[' if !postgres => (Kind::Quoted, rest.find(']').map_or(rest.len(), |end| end + 1)),
@@ -143,7 +145,9 @@ pub fn statements(sql: &str, dialect: Dialect) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     let mut open: Option<Open> = None;
     for token in tokens(sql, dialect).filter(|token| token.kind != Kind::Comment) {
-        if !token.is_symbol(";") || open.as_ref().is_some_and(|open| open.body && open.ended != Ended::Body) {
+        if !token.is_symbol(";")
+            || open.as_ref().is_some_and(|open| open.body && open.ended != Ended::Body)
+        {
             open.get_or_insert_with(|| Open::new(&token)).read(&token);
         } else if let Some(open) = open.take() {
             found.push(open.range);
@@ -245,7 +249,10 @@ mod tests {
     #[test]
     fn a_statement_ends_at_a_semicolon_in_code() {
         let sql = "-- one;\nSELECT ';' /* ; */, 1; ;\n\nDO $$ a; b; $$; -- two;\nlast";
-        assert_eq!(split(sql, Dialect::Postgres), ["SELECT ';' /* ; */, 1", "DO $$ a; b; $$", "last"]);
+        assert_eq!(
+            split(sql, Dialect::Postgres),
+            ["SELECT ';' /* ; */, 1", "DO $$ a; b; $$", "last"]
+        );
         assert_eq!(split(" -- nothing\n;", Dialect::Sqlite), [""; 0]);
     }
 
@@ -258,6 +265,9 @@ mod tests {
             assert_eq!(split(&script, Dialect::Sqlite), ["BEGIN", sql, "SELECT 1"]);
         }
         let table = "CREATE TABLE t (begin DATE)";
-        assert_eq!(split("CREATE TABLE t (begin DATE); SELECT 1", Dialect::Sqlite), [table, "SELECT 1"]);
+        assert_eq!(
+            split("CREATE TABLE t (begin DATE); SELECT 1", Dialect::Sqlite),
+            [table, "SELECT 1"]
+        );
     }
 }

@@ -27,7 +27,9 @@ pub fn for_the_server(sql: &str) -> Result<Cow<'_, str>, ForPsql> {
         if !matches!(command, "\\restrict" | "\\unrestrict") {
             // What comes behind a `COPY` is data, and no command.
             refuse_copies(&sent[..offset])?;
-            let what = format!("`{command}` is a command of psql, which no server knows: {WITHOUT_COMMAND}");
+            let what = format!(
+                "`{command}` is a command of psql, which no server knows: {WITHOUT_COMMAND}"
+            );
             return Err(ForPsql { line: line(sql, offset), what });
         }
         // As many bytes, so that the rest stays in its place.
@@ -37,10 +39,12 @@ pub fn for_the_server(sql: &str) -> Result<Cow<'_, str>, ForPsql> {
     Ok(sent)
 }
 
-const WITHOUT_COMMAND: &str = "take that line out, and write in SQL what it does, if that is needed";
+const WITHOUT_COMMAND: &str =
+    "take that line out, and write in SQL what it does, if that is needed";
 
 fn refuse_copies(sql: &str) -> Result<(), ForPsql> {
-    let refused = |(offset, what): (usize, &str)| Err(ForPsql { line: line(sql, offset), what: what.into() });
+    let refused =
+        |(offset, what): (usize, &str)| Err(ForPsql { line: line(sql, offset), what: what.into() });
     copies(sql).map_or(Ok(()), refused)
 }
 
@@ -52,14 +56,15 @@ pub fn copies(sql: &str) -> Option<(usize, &'static str)> {
     if !has(sql, "copy") || !(has(sql, "stdin") || has(sql, "stdout")) {
         return None;
     }
-    statements(sql, Dialect::Postgres).into_iter().find_map(|range| Some((range.start, copy(&sql[range])?)))
+    statements(sql, Dialect::Postgres)
+        .into_iter()
+        .find_map(|range| Some((range.start, copy(&sql[range])?)))
 }
 
 /// Says that there is no `COPY … FROM stdin`.
 pub const FROM: &str = "COPY FROM stdin is not possible here, since nobody sends the rows behind it: use INSERT, or COPY from a \
      file on the server";
-const TO: &str =
-    "COPY TO stdout is not possible here, since nobody reads the rows: use COPY to a file on the server";
+const TO: &str = "COPY TO stdout is not possible here, since nobody reads the rows: use COPY to a file on the server";
 
 fn copy(statement: &str) -> Option<&'static str> {
     let mut code = tokens(statement, Dialect::Postgres).filter(|token| token.kind != Kind::Comment);
@@ -116,9 +121,18 @@ mod tests {
 
     #[test]
     fn another_command_of_psql_is_refused_with_its_line() {
-        for command in
-            ["\\connect", "\\i", "\\ir", "\\copy", "\\.", "\\set", "\\echo", "\\if", "\\c", "\\restricted"]
-        {
+        for command in [
+            "\\connect",
+            "\\i",
+            "\\ir",
+            "\\copy",
+            "\\.",
+            "\\set",
+            "\\echo",
+            "\\if",
+            "\\c",
+            "\\restricted",
+        ] {
             let (line, what) = refused(&format!("SELECT 1;\n \t{command} a secret\nSELECT 2;"));
             assert_eq!(line, 2);
             assert!(what.starts_with(&format!("`{command}` is a command of psql")), "{what}");
@@ -152,9 +166,11 @@ mod tests {
         ] {
             assert_eq!(refused(&format!("SELECT 1;\n{sql}")), (2, FROM.to_owned()), "{sql}");
         }
-        for sql in
-            ["COPY t TO stdout", "COPY (SELECT a FROM stdin) TO STDOUT (FORMAT csv)", "copy t to stdin"]
-        {
+        for sql in [
+            "COPY t TO stdout",
+            "COPY (SELECT a FROM stdin) TO STDOUT (FORMAT csv)",
+            "copy t to stdin",
+        ] {
             assert_eq!(refused(sql), (1, TO.to_owned()), "{sql}");
         }
     }
@@ -179,6 +195,9 @@ mod tests {
     #[test]
     fn of_a_command_and_a_copy_the_first_is_told() {
         assert!(refused("\\connect a\nCOPY t FROM stdin;\n\\.").1.contains("\\connect"));
-        assert_eq!(refused("\\restrict a\nCOPY t FROM stdin;\nit's\n\\.\n\\connect b"), (2, FROM.to_owned()));
+        assert_eq!(
+            refused("\\restrict a\nCOPY t FROM stdin;\nit's\n\\.\n\\connect b"),
+            (2, FROM.to_owned())
+        );
     }
 }

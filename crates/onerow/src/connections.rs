@@ -103,7 +103,8 @@ impl<'a> Connections<'a> {
     pub(crate) async fn read(&self) -> Result<Found, Error> {
         let mut wait = Wait::new(&self.options, None);
         loop {
-            let reading = answered(async { Ok(version::read(self.session.pool(), &self.called).await) });
+            let reading =
+                answered(async { Ok(version::read(self.session.pool(), &self.called).await) });
             let refused = |silence| self.refusal("read the version", None, silence);
             match reading.await.map_err(refused)??.found() {
                 Found::Held => wait.turn().await?,
@@ -154,13 +155,18 @@ impl<'a> Connections<'a> {
         let shown = pool.query_one_raw(show).await.ok().flatten();
         let path: String = shown.and_then(|row| row.try_get_by_index(0).ok()).unwrap_or_default();
         let table = &self.called;
-        let message =
-            format!("no schema of the search path {path} is there to hold {table}; nothing was changed");
+        let message = format!(
+            "no schema of the search path {path} is there to hold {table}; nothing was changed"
+        );
         Error::new(ErrorKind::NoSchema, message).of_table(table).because(source)
     }
 
     /// Holds the row at this version; `None` if it has moved on.
-    pub(crate) async fn claim(&self, version: i32, settings: &Settings) -> Result<Option<Claim>, Error> {
+    pub(crate) async fn claim(
+        &self,
+        version: i32,
+        settings: &Settings,
+    ) -> Result<Option<Claim>, Error> {
         let mut reconnected = false;
         let mut wait = Wait::new(&self.options, Some(version));
         loop {

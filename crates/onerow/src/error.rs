@@ -258,7 +258,8 @@ impl Error {
     #[must_use]
     pub fn explain(&self) -> impl fmt::Display {
         let indented = self.causes().into_iter().map(|cause| cause.replace('\n', "\n    "));
-        let causes: String = indented.flat_map(|cause| ["\n  caused by: ".to_owned(), cause]).collect();
+        let causes: String =
+            indented.flat_map(|cause| ["\n  caused by: ".to_owned(), cause]).collect();
         format!("error: {self}{causes}")
     }
 }

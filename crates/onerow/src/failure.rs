@@ -19,7 +19,9 @@ pub enum Failure {
     #[error("it panicked: {0}")]
     Panicked(String),
     /// SQLite's check before the commit found rows without their parent.
-    #[error("it leaves {rows} more row(s) without the parent that a foreign key of table {table} asks for")]
+    #[error(
+        "it leaves {rows} more row(s) without the parent that a foreign key of table {table} asks for"
+    )]
     ForeignKeys {
         /// How many rows more than before the migration.
         rows: usize,
@@ -48,7 +50,9 @@ pub enum Failure {
     },
     /// It names the table of the tool that ran it before. Only a database that the tool has migrated
     /// has that table.
-    #[error("it needs the table {table} of {tool}, which only a database has that {tool} has migrated")]
+    #[error(
+        "it needs the table {table} of {tool}, which only a database has that {tool} has migrated"
+    )]
     OldTable {
         /// The tool.
         tool: Tool,

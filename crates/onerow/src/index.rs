@@ -90,8 +90,9 @@ impl<'a> CreateIndex<'a> {
     }
 
     async fn create(&self) -> Result<(), DbErr> {
-        let outside =
-            |error: Error| DbErr::Migration(format!("an index is created outside a transaction: {error}"));
+        let outside = |error: Error| {
+            DbErr::Migration(format!("an index is created outside a transaction: {error}"))
+        };
         let pool = self.db.connection().map_err(outside)?;
         backend::of(pool).map_err(outside)?.create_index(pool, self).await
     }

@@ -71,7 +71,8 @@ mod version;
 mod waiting;
 
 pub use adopt::{
-    Adopt, Adopted, Adoption, AdoptionWarning, Baseline, HistoryProblem, HistoryProblems, SeaOrmMigration,
+    Adopt, Adopted, Adoption, AdoptionWarning, Baseline, HistoryProblem, HistoryProblems,
+    SeaOrmMigration,
 };
 pub use database::Database;
 pub use driver::words;

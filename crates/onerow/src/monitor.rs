@@ -36,7 +36,11 @@ pub(crate) struct Monitor<'a> {
 }
 
 impl<'a> Monitor<'a> {
-    pub(crate) fn new(pool: &'a DatabaseConnection, label: String, interrupt: Arc<AtomicBool>) -> Self {
+    pub(crate) fn new(
+        pool: &'a DatabaseConnection,
+        label: String,
+        interrupt: Arc<AtomicBool>,
+    ) -> Self {
         Self { pool, label, interrupt, session: AsyncMutex::default() }
     }
 

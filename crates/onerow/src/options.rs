@@ -44,7 +44,10 @@ macro_rules! shared_setters {
         }
 
         /// Calls back at each step. The steps go to `tracing` in any case.
-        pub fn on_progress(mut self, callback: impl Fn(&$crate::Progress) + Send + Sync + 'a) -> Self {
+        pub fn on_progress(
+            mut self,
+            callback: impl Fn(&$crate::Progress) + Send + Sync + 'a,
+        ) -> Self {
             self.options.progress = Box::new(callback);
             self
         }

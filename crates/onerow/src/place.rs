@@ -45,7 +45,8 @@ impl Place {
         let verb = verb.map(|verb| format!(" ({})", verb.text.to_uppercase())).unwrap_or_default();
         let position = position.filter(|_| sql.trim().contains('\n'));
         let offset = position.and_then(|position| position.offset_in(sql));
-        let within = offset.map(|offset| format!(", line {}", line(sql, offset))).unwrap_or_default();
+        let within =
+            offset.map(|offset| format!(", line {}", line(sql, offset))).unwrap_or_default();
         Self::Code(format!("in statement {number} of the migration{verb}{within}"))
     }
 
@@ -70,7 +71,8 @@ impl Position {
 
 /// At the end of its input the server stands behind the last line.
 fn offset(sql: &str, number: usize) -> usize {
-    let offset = sql.char_indices().nth(number.saturating_sub(1)).map_or(sql.len(), |(offset, _)| offset);
+    let offset =
+        sql.char_indices().nth(number.saturating_sub(1)).map_or(sql.len(), |(offset, _)| offset);
     offset.min(sql.trim_end().len())
 }
 
@@ -100,7 +102,10 @@ impl Script<'_> {
 
     fn statement(&self, start: usize) -> String {
         let number = line(self.sql, start);
-        format!("in the statement that begins in line {number}\n{number} | {}", self.excerpt(start).0)
+        format!(
+            "in the statement that begins in line {number}\n{number} | {}",
+            self.excerpt(start).0
+        )
     }
 
     /// The line around an offset, and the column of that in it.
@@ -108,11 +113,15 @@ impl Script<'_> {
         let begin = self.sql[..offset].rfind('\n').map_or(0, |end| end + 1);
         let column = self.sql[begin..offset].chars().count();
         let text: Vec<_> = self.sql[begin..].lines().next().unwrap_or_default().chars().collect();
-        let skipped =
-            if text.len() <= WIDTH { 0 } else { column.saturating_sub(WIDTH / 2).min(text.len() - WIDTH) };
+        let skipped = if text.len() <= WIDTH {
+            0
+        } else {
+            column.saturating_sub(WIDTH / 2).min(text.len() - WIDTH)
+        };
         let shown = text.into_iter().skip(skipped).take(WIDTH);
         // A tab has a width of its own, and a control character may do what it likes to a terminal.
-        let shown: String = shown.map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
+        let shown: String =
+            shown.map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
         (shown.trim_end().to_owned(), column - skipped)
     }
 }

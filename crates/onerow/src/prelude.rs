@@ -11,7 +11,9 @@ pub use crate::{
     registry::Registry,
 };
 pub use async_trait::async_trait;
-pub use sea_orm::{self, ConnectionTrait, DatabaseBackend, DbErr, DeriveIden, Statement, TransactionTrait};
+pub use sea_orm::{
+    self, ConnectionTrait, DatabaseBackend, DbErr, DeriveIden, Statement, TransactionTrait,
+};
 pub use sea_orm_migration::{SchemaManager, schema};
 
 pub use sea_orm_migration::sea_query::{

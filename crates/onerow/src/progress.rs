@@ -105,28 +105,47 @@ pub enum Progress {
 impl fmt::Display for Progress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Waiting { holder: Some(holder), .. } => write!(f, "waiting for another runner: {holder}"),
+            Self::Waiting { holder: Some(holder), .. } => {
+                write!(f, "waiting for another runner: {holder}")
+            }
             Self::Waiting { holder: None, .. } => write!(f, "waiting for another runner"),
-            Self::WaitingForConnection { reason, .. } => write!(f, "waiting for a connection: {reason}"),
+            Self::WaitingForConnection { reason, .. } => {
+                write!(f, "waiting for a connection: {reason}")
+            }
             Self::Started { version, description, .. } => {
                 write!(f, "applying {} {description}", migration::module_name(*version))
             }
             Self::Running { version, elapsed, blockers, phase } => {
-                write!(f, "{} has run for {} s", migration::module_name(*version), elapsed.as_secs())?;
+                write!(
+                    f,
+                    "{} has run for {} s",
+                    migration::module_name(*version),
+                    elapsed.as_secs()
+                )?;
                 for blocker in blockers {
                     write!(f, ", blocked by {blocker}")?;
                 }
                 phase.iter().try_for_each(|phase| write!(f, ", {phase}"))
             }
             Self::Retrying { version, tries, reason, blockers } => {
-                write!(f, "{} did not succeed at try {tries} ({reason}", migration::module_name(*version))?;
+                write!(
+                    f,
+                    "{} did not succeed at try {tries} ({reason}",
+                    migration::module_name(*version)
+                )?;
                 for blocker in blockers {
                     write!(f, ", blocked by {blocker}")?;
                 }
                 write!(f, "), and will be tried again")
             }
             Self::Applied(applied) => {
-                write!(f, "applied {} {} in {:.1?}", applied.name(), applied.description, applied.elapsed)
+                write!(
+                    f,
+                    "applied {} {} in {:.1?}",
+                    applied.name(),
+                    applied.description,
+                    applied.elapsed
+                )
             }
         }
     }
@@ -146,7 +165,9 @@ impl Progress {
             Self::Running { version, elapsed, .. } => {
                 tracing::debug!(target: TARGET, version, ?elapsed, "{self}");
             }
-            Self::Retrying { version, tries, .. } => tracing::warn!(target: TARGET, version, tries, "{self}"),
+            Self::Retrying { version, tries, .. } => {
+                tracing::warn!(target: TARGET, version, tries, "{self}")
+            }
             Self::Applied(applied) => {
                 let Applied { version, elapsed, .. } = applied;
                 tracing::info!(target: TARGET, version, ?elapsed, "{self}");

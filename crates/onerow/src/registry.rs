@@ -87,7 +87,11 @@ impl Registry {
     }
 
     /// The migrations of a base, and behind them these, whose first is of this number.
-    pub(crate) fn continued(base: Self, first: Option<i32>, modules: Vec<Box<dyn MigrationTrait>>) -> Self {
+    pub(crate) fn continued(
+        base: Self,
+        first: Option<i32>,
+        modules: Vec<Box<dyn MigrationTrait>>,
+    ) -> Self {
         let next = base.latest() + 1;
         let misnumbered = first.filter(|first| *first != next).map(|first| (first, next));
         let mut migrations = base.migrations;
@@ -96,7 +100,10 @@ impl Registry {
     }
 
     /// The pool, and the table as it is called there, if this registry can be used on it.
-    pub(crate) fn on<'a>(&self, db: &'a Database) -> Result<(&'a DatabaseConnection, Table), Error> {
+    pub(crate) fn on<'a>(
+        &self,
+        db: &'a Database,
+    ) -> Result<(&'a DatabaseConnection, Table), Error> {
         let pool = db.connection()?;
         if let Some((found, expected)) = self.misnumbered {
             let message = format!(
@@ -204,7 +211,11 @@ macro_rules! registry {
 /// See [`Registry::continued`].
 #[doc(hidden)]
 #[must_use]
-pub fn continued(base: Registry, first: Option<i32>, modules: Vec<Box<dyn MigrationTrait>>) -> Registry {
+pub fn continued(
+    base: Registry,
+    first: Option<i32>,
+    modules: Vec<Box<dyn MigrationTrait>>,
+) -> Registry {
     Registry::continued(base, first, modules)
 }
 

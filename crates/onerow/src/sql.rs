@@ -32,7 +32,12 @@ impl SqlMigration {
     /// [`replaces`](MigrationTrait::replaces): `20220101000001_create_users`, `V1__create_users`. A byte order mark at the beginning of
     /// the script is left out, which PostgreSQL would take for a part of the first word.
     #[must_use]
-    pub fn new(name: &'static str, description: &'static str, sql: &'static str, mode: Mode) -> Self {
+    pub fn new(
+        name: &'static str,
+        description: &'static str,
+        sql: &'static str,
+        mode: Mode,
+    ) -> Self {
         let sql = sql.strip_prefix('\u{feff}').unwrap_or(sql);
         Self { name, description, file: None, sql, mode }
     }
@@ -63,9 +68,12 @@ impl SqlMigration {
         for range in statements(self.sql, Dialect::Sqlite) {
             if let Err(error) = db.send(&self.sql[range.clone()]).await {
                 let offset = misplaced(db, &self.sql[range.clone()], &error).await;
-                let spot =
-                    offset.map_or(Spot::Statement(range.clone()), |offset| Spot::At(range.start + offset));
-                return Err(driver::placed(error, |_| Place::in_script(&self.script(), self.sql, spot)));
+                let spot = offset.map_or(Spot::Statement(range.clone()), |offset| {
+                    Spot::At(range.start + offset)
+                });
+                return Err(driver::placed(error, |_| {
+                    Place::in_script(&self.script(), self.sql, spot)
+                }));
             }
         }
         Ok(())

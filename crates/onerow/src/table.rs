@@ -99,8 +99,12 @@ impl Table {
         if text.len() <= LONGEST_LABEL && text.bytes().all(plain) {
             return text;
         }
-        let mut label: String =
-            text.bytes().filter(|byte| plain(*byte)).take(LONGEST_LABEL - 9).map(char::from).collect();
+        let mut label: String = text
+            .bytes()
+            .filter(|byte| plain(*byte))
+            .take(LONGEST_LABEL - 9)
+            .map(char::from)
+            .collect();
         let _ = write!(label, "-{:08x}", hash(&self.sql()));
         label
     }
@@ -153,8 +157,10 @@ mod tests {
     #[test]
     fn labels_differ_where_tables_do_and_fit_a_session() {
         let long = "billing_with_a_name_that_is_longer_than_a_label_may_be";
-        let labels = ["schema_migration", "auth", "a.auth", "größe", "gr__e", long, &format!("{long}2")];
-        let labels: std::collections::BTreeSet<_> = labels.iter().map(|name| table(name).label()).collect();
+        let labels =
+            ["schema_migration", "auth", "a.auth", "größe", "gr__e", long, &format!("{long}2")];
+        let labels: std::collections::BTreeSet<_> =
+            labels.iter().map(|name| table(name).label()).collect();
         assert_eq!(labels.len(), 7);
         assert!(labels.iter().all(|label| label.len() <= LONGEST_LABEL && label.is_ascii()));
     }
@@ -170,7 +176,10 @@ mod tests {
     #[test]
     fn on_sqlite_the_schema_is_a_part_of_the_name() {
         let on = |text| table(text).on(DatabaseBackend::Sqlite).sql();
-        assert_eq!((on("a.m"), on("b.m"), on("m")), ("\"a.m\"".into(), "\"b.m\"".into(), "\"m\"".into()));
+        assert_eq!(
+            (on("a.m"), on("b.m"), on("m")),
+            ("\"a.m\"".into(), "\"b.m\"".into(), "\"m\"".into())
+        );
         let default = Table::default().in_schema("a".into()).on(DatabaseBackend::Sqlite);
         assert_eq!(default.name(), "a.schema_migration");
     }

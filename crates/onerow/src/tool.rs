@@ -57,7 +57,10 @@ impl Tool {
             Self::SeaOrmMigration => [
                 column("version", "version"),
                 column("version", "version"),
-                column("applied_at", "CAST(pg_catalog.rank() OVER (ORDER BY applied_at) AS pg_catalog.text)"),
+                column(
+                    "applied_at",
+                    "CAST(pg_catalog.rank() OVER (ORDER BY applied_at) AS pg_catalog.text)",
+                ),
                 ALWAYS,
             ],
             Self::Sqlx => [
@@ -78,7 +81,10 @@ impl Tool {
             Self::Diesel => [
                 column("version", "version"),
                 column("version", "version"),
-                column("run_on", "CAST(pg_catalog.rank() OVER (ORDER BY run_on) AS pg_catalog.text)"),
+                column(
+                    "run_on",
+                    "CAST(pg_catalog.rank() OVER (ORDER BY run_on) AS pg_catalog.text)",
+                ),
                 ALWAYS,
             ],
             // One row: see `history`.
@@ -113,14 +119,19 @@ impl Tool {
     pub(crate) fn key(self, name: &str) -> Option<String> {
         match self {
             Self::SeaOrmMigration => Some(name.to_owned()),
-            Self::Sqlx => before_underscore(name).parse::<i64>().ok().map(|version| version.to_string()),
+            Self::Sqlx => {
+                before_underscore(name).parse::<i64>().ok().map(|version| version.to_string())
+            }
             Self::Refinery => {
-                let stem = name.strip_suffix(".sql").or_else(|| name.strip_suffix(".rs")).unwrap_or(name);
+                let stem =
+                    name.strip_suffix(".sql").or_else(|| name.strip_suffix(".rs")).unwrap_or(name);
                 let (version, name) = stem.strip_prefix(['V', 'U'])?.split_once("__")?;
                 Some(format!("{}__{name}", version.parse::<i64>().ok()?))
             }
             // https://docs.rs/migrations_internals: `version_from_string`
-            Self::Diesel => Some(before_underscore(name).replace('-', "")).filter(|key| !key.is_empty()),
+            Self::Diesel => {
+                Some(before_underscore(name).replace('-', "")).filter(|key| !key.is_empty())
+            }
             Self::QuartDb => {
                 let number = name.strip_suffix(".py").unwrap_or(name);
                 number.parse::<i32>().ok().map(|number| number.to_string())
@@ -168,8 +179,16 @@ mod tests {
                 assert_eq!(tool.key(name).as_deref(), Some(key), "{tool} {name}");
             }
         };
-        same(Tool::SeaOrmMigration, &["m20220101_000001_create.up.sql"], "m20220101_000001_create.up.sql");
-        same(Tool::Sqlx, &["1", "0001_init", "0001_init.sql", "1_init.up.sql", "1_renamed_since"], "1");
+        same(
+            Tool::SeaOrmMigration,
+            &["m20220101_000001_create.up.sql"],
+            "m20220101_000001_create.up.sql",
+        );
+        same(
+            Tool::Sqlx,
+            &["1", "0001_init", "0001_init.sql", "1_init.up.sql", "1_renamed_since"],
+            "1",
+        );
         same(Tool::Refinery, &["V1__init", "V01__init.sql", "U1__init.rs"], "1__init");
         same(
             Tool::Diesel,

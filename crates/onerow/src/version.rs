@@ -4,7 +4,10 @@ use sea_orm::{DatabaseConnection, DbErr};
 
 pub(crate) use crate::backend::NONE;
 use crate::{
-    backend::{self, Claim, Fault, Mistrust, Session, Settings, create_table, insert_row, permission_denied},
+    backend::{
+        self, Claim, Fault, Mistrust, Session, Settings, create_table, insert_row,
+        permission_denied,
+    },
     error::{Error, ErrorKind, still_at},
     table::Table,
 };
@@ -66,7 +69,9 @@ pub(crate) async fn read(pool: &DatabaseConnection, table: &Table) -> Result<Rea
     };
     let mistrust = match row.mistrust {
         Some(mistrust) if row.versions.is_empty() => return Err(mistrusted(table, mistrust)),
-        Some(mistrust @ Mistrust::Foreign { even_to_read: true, .. }) => Some(mistrusted(table, mistrust)),
+        Some(mistrust @ Mistrust::Foreign { even_to_read: true, .. }) => {
+            Some(mistrusted(table, mistrust))
+        }
         _ => None,
     };
     Ok(Reading { found: parse(&row.versions, table)?, mistrust })
@@ -79,7 +84,9 @@ pub(crate) async fn examine(session: &dyn Session, called: &Table) -> Result<Tab
     let (schema, mistrust) = examined.map_err(|source| {
         refusal(session.fault(&source), "look at the version table", None, called, source)
     })?;
-    let home = || called.schema().map(str::to_owned).or_else(|| session.default_schema().map(str::to_owned));
+    let home = || {
+        called.schema().map(str::to_owned).or_else(|| session.default_schema().map(str::to_owned))
+    };
     let table = schema.or_else(home).into_iter().fold(called.clone(), Table::in_schema);
     match mistrust {
         Some(mistrust) => Err(mistrusted(&table, mistrust)),
@@ -97,14 +104,16 @@ fn mistrusted(table: &Table, mistrust: Mistrust) -> Error {
 }
 
 pub(crate) fn hidden(table: &Table) -> Error {
-    let message =
-        format!("row-level security hides the version row of {table} from this user; nothing was changed");
+    let message = format!(
+        "row-level security hides the version row of {table} from this user; nothing was changed"
+    );
     Error::new(ErrorKind::RowHidden, message).of_table(table)
 }
 
 fn foreign(table: &Table, source: DbErr) -> Error {
-    let message =
-        format!("the table {table} is not onerow's: it has no column \"version\"; nothing was changed");
+    let message = format!(
+        "the table {table} is not onerow's: it has no column \"version\"; nothing was changed"
+    );
     Error::new(ErrorKind::ForeignTable, message).of_table(table).because(source)
 }
 
@@ -125,7 +134,11 @@ pub(crate) fn being_written() -> Error {
 
 fn parse(rows: &[Option<String>], table: &Table) -> Result<Found, Error> {
     let [row] = rows else {
-        return if rows.is_empty() { Ok(Found::NoRow) } else { Err(several_rows(table, rows.len())) };
+        return if rows.is_empty() {
+            Ok(Found::NoRow)
+        } else {
+            Err(several_rows(table, rows.len()))
+        };
     };
     match row.as_deref().map(str::parse) {
         Some(Ok(version)) if version >= NONE => Ok(Found::Version(version)),
@@ -159,7 +172,12 @@ pub(crate) async fn create_and_hold(
 fn creation(session: &dyn Session, table: &Table, found: Found) -> String {
     match found {
         Found::NoTable => {
-            format!("{}{}; {}", session.create_schema(table), create_table(table), insert_row(table))
+            format!(
+                "{}{}; {}",
+                session.create_schema(table),
+                create_table(table),
+                insert_row(table)
+            )
         }
         _ => insert_row(table),
     }
@@ -175,7 +193,8 @@ pub(crate) fn refusal(
 ) -> Error {
     match fault {
         Fault::ReadOnly => {
-            let message = format!("the database is read-only{}; nothing more was changed", still_at(version));
+            let message =
+                format!("the database is read-only{}; nothing more was changed", still_at(version));
             Error::new(ErrorKind::ReadOnly, message).at(version).because(source)
         }
         Fault::Denied => permission_denied(operation, version, source),

@@ -19,7 +19,8 @@ use crate::{
 pub(crate) const POLL: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));
 
 /// The pauses before a migration that did not get a lock is tried again.
-pub(crate) const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(10));
+pub(crate) const RETRY: (Duration, Duration) =
+    (Duration::from_millis(500), Duration::from_secs(10));
 
 /// How long a wait is before it is told, and how often it is told again. A shorter one is over before
 /// anybody could read of it, and finding out who holds the row takes a connection.
@@ -150,7 +151,9 @@ pub(crate) async fn once_let_in<T, F: Future<Output = Result<T, Error>>>(
 }
 
 /// A statement of onerow's own, whose answer is not waited for longer than [`ANSWER`].
-pub(crate) async fn answered<T>(statement: impl Future<Output = Result<T, DbErr>>) -> Result<T, DbErr> {
+pub(crate) async fn answered<T>(
+    statement: impl Future<Output = Result<T, DbErr>>,
+) -> Result<T, DbErr> {
     timeout(ANSWER, statement).await.unwrap_or_else(|_| Err(driver::silence(ANSWER)))
 }
 

@@ -4,7 +4,8 @@ use std::{error::Error as StdError, io, path::Path};
 
 use super::place::shown;
 
-/// Why `init` or `new` refused, or failed and was undone. Each but `NotPutBack` leaves the files as they were.
+/// Why `init` or `new` was refused, or failed and was undone. Each but `NotPutBack` leaves the
+/// files as they were.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ProjectError {
     #[error("there is no Cargo.toml in {dir} or above it; nothing was changed")]
@@ -26,28 +27,22 @@ pub(crate) enum ProjectError {
     #[error("\"{name}\", the end of {dir}, cannot be the name of a package; nothing was changed")]
     PackageName { dir: String, name: String },
 
-    #[error("no crate of migrations was found from {dir} upward; nothing was changed")]
+    #[error("no crate of migrations was found in {dir} or above it; nothing was changed")]
     NoMigrations { dir: String },
     #[error("{path}:{line} does not parse; nothing was changed")]
     Syntax { path: String, line: usize },
     #[error("there is no `registry![…]` in {path}; nothing was changed")]
     NoRegistry { path: String },
-    #[error("`registry!` is in {path} more than once, in the lines {lines}; nothing was changed")]
+    #[error("`registry!` is in {path} more than once, in lines {lines}; nothing was changed")]
     SeveralRegistries { path: String, lines: String },
-    #[error(
-        "no migration is listed behind the base in {path}, and how many the base has is not written there; nothing was changed"
-    )]
+    #[error("the list in {path} does not end with a migration to count from; nothing was changed")]
     Unnumbered { path: String, package: String },
-    #[error(
-        "the next migration is {listed} by the list in {path}, and {compiled} by the registry of this program; nothing was changed"
-    )]
-    Disagreement { path: String, package: String, listed: String, compiled: String },
-    #[error("the migrations in {src} do not fit together; nothing was changed{}", list(.problems))]
-    Inconsistent { src: String, problems: Vec<String> },
+    #[error("{file} exists already, but {lib} does not list it as the last; nothing was changed")]
+    Unlisted { file: String, lib: String, name: String },
 
     #[error("cannot {operation} {path}; nothing was changed")]
     Io { operation: &'static str, path: String, source: io::Error },
-    #[error("{path} could not be put back: it holds what was to be written; all else is as it was")]
+    #[error("{path} could not be put back, so it has its new text; all else is as it was")]
     NotPutBack { path: String, source: io::Error },
 }
 
@@ -64,42 +59,49 @@ impl ProjectError {
     /// What to do next, as a sentence.
     pub(crate) fn next_step(&self) -> String {
         let text = match self {
-            Self::NoProject { .. } => "go to your project, or begin one with: cargo init",
+            Self::NoProject { .. } => "go to your project, or begin one: cargo init",
             Self::Cargo { .. } | Self::Io { .. } | Self::Manifest { .. } => {
-                "mend that, then type the command again"
+                "correct that, then type the command again"
             }
-            Self::Syntax { .. } => "mend what cargo check says of it, then type the command again",
-            Self::ManifestShape { .. } => "write it as a list of strings, then type the command again",
+            Self::Syntax { .. } => "correct what cargo check finds, then type the command again",
+            Self::ManifestShape { .. } => {
+                "make it a list of strings, or a table; then type the command again"
+            }
             Self::Excluded { entry, .. } => {
                 return format!(
-                    "take \"{entry}\" out of `exclude`, or write it elsewhere: onerow init --dir DIR"
+                    "take \"{entry}\" out of `exclude`, or write elsewhere: onerow init --dir DIR"
                 );
             }
             Self::Exists { .. } => {
-                "to add a migration to it: onerow new \"add due date\"; for another crate: onerow init --dir DIR"
+                "to add to it: onerow new \"add due date\"; for another crate: onerow init --dir DIR"
             }
             Self::OtherMigrator { .. } => {
-                "to go on from its migrations, see docs/moving.md; for another crate: onerow init --dir DIR"
+                "to move, see docs/moving.md; for another crate: onerow init --dir DIR"
             }
             Self::Outside { .. } => "name a directory inside it: onerow init --dir DIR",
-            Self::PackageName { .. } => "use letters, digits, - and _, a letter first: onerow init --dir DIR",
+            Self::PackageName { .. } => {
+                "use letters, digits, - and _, a letter first: onerow init --dir DIR"
+            }
             Self::NoMigrations { .. } => {
                 "say where it is: onerow new \"…\" --dir DIR; or start one: onerow init"
             }
-            Self::NoRegistry { .. } => "list the migrations there: onerow::registry![m0000, m0001]",
-            Self::SeveralRegistries { .. } => "leave the one that the app uses, then type the command again",
+            Self::NoRegistry { .. } => {
+                "begin it, onerow::registry![]; or add by hand: `mod m0007;` and, in the list, `, m0007`"
+            }
+            Self::SeveralRegistries { .. } => {
+                "leave only one; or add by hand: `mod m0007;` and, in the right one, `, m0007`"
+            }
             Self::Unnumbered { package, .. } => {
                 return format!(
-                    "ask the crate itself, which knows its base: cargo run -p {package} -- new \"…\""
+                    "ask the crate, which knows its base: cargo run -p {package} -- new \"…\""
                 );
             }
-            Self::Disagreement { package, .. } => {
+            Self::Unlisted { name, .. } => {
                 return format!(
-                    "see that the list goes on with the number behind the base's last, then: cargo run -p {package} -- new \"…\""
+                    "add it by hand: `mod {name};` and, in the list, `, {name}`; or delete the file"
                 );
             }
-            Self::Inconsistent { .. } => "mend each of these, then type the command again",
-            Self::NotPutBack { .. } => "take the new crate out of it by hand",
+            Self::NotPutBack { .. } => "take what was added out of it by hand",
         };
         text.into()
     }
@@ -109,8 +111,4 @@ impl ProjectError {
         let causes = std::iter::successors(self.source(), |&cause| cause.source());
         causes.map(|cause| cause.to_string().trim_end().replace('\n', "\n    ")).collect()
     }
-}
-
-fn list(problems: &[String]) -> String {
-    problems.iter().flat_map(|problem| ["\n  ", problem]).collect()
 }

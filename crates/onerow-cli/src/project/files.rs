@@ -1,4 +1,4 @@
-//! Files that appear whole or not at all, and are taken back where a later step fails.
+//! Writes files whole or not at all, and removes them again if a later step fails.
 
 use std::{
     fs, io,
@@ -8,22 +8,11 @@ use std::{
 
 use super::{error::ProjectError, place::shown};
 
-/// What has been done to files so far.
+/// What undoes the changes so far.
 #[derive(Default)]
-pub(super) struct Changes(Vec<Change>);
+pub(super) struct Changes(Vec<Box<dyn FnOnce() -> Result<(), ProjectError>>>);
 
-enum Change {
-    /// An empty directory that was made for what goes into it.
-    Parent(PathBuf),
-    Dir(PathBuf),
-    File(PathBuf),
-    Replaced {
-        path: PathBuf,
-        before: String,
-    },
-}
-
-/// Takes these steps, all of them: what an earlier one did is undone when a later one fails.
+/// Takes all of these steps, or none: if one fails, those before it are undone.
 pub(super) fn all_or_nothing(
     steps: impl FnOnce(&mut Changes) -> Result<(), ProjectError>,
 ) -> Result<(), ProjectError> {
@@ -32,14 +21,20 @@ pub(super) fn all_or_nothing(
 }
 
 impl Changes {
-    /// A directory with these files, which gets its name when it is complete.
-    pub(super) fn add_dir(&mut self, dir: &Path, files: &[(&str, String)]) -> Result<(), ProjectError> {
+    /// Adds a directory with these files, which gets its name when it is complete.
+    pub(super) fn add_dir(
+        &mut self,
+        dir: &Path,
+        files: &[(&str, String)],
+    ) -> Result<(), ProjectError> {
         self.add_parents(dir)?;
         let unfinished = beside(dir);
-        self.0.push(Change::Dir(unfinished.clone()));
+        self.undone_by(fs::remove_dir_all, &unfinished);
         for (name, text) in files {
             let path = unfinished.join(name);
-            path.parent().map_or(Ok(()), fs::create_dir_all).map_err(ProjectError::io("create", &path))?;
+            path.parent()
+                .map_or(Ok(()), fs::create_dir_all)
+                .map_err(ProjectError::io("create", &path))?;
             fs::write(&path, text).map_err(ProjectError::io("write", &path))?;
         }
         // A rename would replace an empty directory.
@@ -47,8 +42,7 @@ impl Changes {
             return Err(ProjectError::Exists { dir: shown(dir) });
         }
         fs::rename(&unfinished, dir).map_err(ProjectError::io("create", dir))?;
-        self.0.pop();
-        self.0.push(Change::Dir(dir.to_owned()));
+        self.undone_by(fs::remove_dir_all, dir);
         Ok(())
     }
 
@@ -57,45 +51,51 @@ impl Changes {
             dir.ancestors().skip(1).take_while(|dir| dir.symlink_metadata().is_err()).collect();
         for dir in missing.into_iter().rev() {
             fs::create_dir(dir).map_err(ProjectError::io("create", dir))?;
-            self.0.push(Change::Parent(dir.to_owned()));
+            self.undone_by(fs::remove_dir, dir);
         }
         Ok(())
     }
 
-    /// A file, where there is none of that name.
+    /// Adds a file, if there is none of that name.
     pub(super) fn add_file(&mut self, path: &Path, text: &str) -> Result<(), ProjectError> {
         let mut file = fs::File::create_new(path).map_err(ProjectError::io("create", path))?;
-        self.0.push(Change::File(path.to_owned()));
+        self.undone_by(fs::remove_file, path);
         io::Write::write_all(&mut file, text.as_bytes()).map_err(ProjectError::io("write", path))
     }
 
-    /// Another text for a file.
-    pub(super) fn replace(&mut self, path: &Path, before: &str, after: &str) -> Result<(), ProjectError> {
+    /// Gives a file another text.
+    pub(super) fn replace(
+        &mut self,
+        path: &Path,
+        before: &str,
+        after: &str,
+    ) -> Result<(), ProjectError> {
         swap(path, after).map_err(ProjectError::io("write", path))?;
-        self.0.push(Change::Replaced { path: path.to_owned(), before: before.to_owned() });
+        let (path, before) = (path.to_owned(), before.to_owned());
+        self.0.push(Box::new(move || {
+            let not_put_back = |source| ProjectError::NotPutBack { path: shown(&path), source };
+            swap(&path, &before).map_err(not_put_back)
+        }));
         Ok(())
     }
 
-    /// Fails where a file that was replaced keeps its new text; what was added and cannot be removed is only litter.
+    /// What cannot be removed is only litter, and no failure.
+    fn undone_by(&mut self, remove: fn(PathBuf) -> io::Result<()>, path: &Path) {
+        let path = path.to_owned();
+        self.0.push(Box::new(move || {
+            let _ = remove(path);
+            Ok(())
+        }));
+    }
+
+    /// Undoes all that it can, and fails if a file keeps its new text.
     fn undo(self) -> Result<(), ProjectError> {
-        let mut undone = Ok(());
-        for change in self.0.into_iter().rev() {
-            match change {
-                Change::Parent(dir) => drop(fs::remove_dir(dir)),
-                Change::Dir(dir) => drop(fs::remove_dir_all(dir)),
-                Change::File(path) => drop(fs::remove_file(path)),
-                Change::Replaced { path, before } => {
-                    if let Err(source) = swap(&path, &before) {
-                        undone = Err(ProjectError::NotPutBack { path: shown(&path), source });
-                    }
-                }
-            }
-        }
-        undone
+        let undone: Vec<_> = self.0.into_iter().rev().map(|undo| undo()).collect();
+        undone.into_iter().collect()
     }
 }
 
-/// Gives a file another text in one step. A link stays one, and permissions stay as they were.
+/// Gives a file another text in one step. A link stays a link, and permissions stay as they were.
 fn swap(path: &Path, text: &str) -> io::Result<()> {
     let path = path.canonicalize()?;
     let unfinished = beside(&path);
@@ -108,7 +108,7 @@ fn swap(path: &Path, text: &str) -> io::Result<()> {
     swapped
 }
 
-/// In the same directory, and so on the same file system, from where a rename is one step.
+/// In the same directory and so on the same file system, so that a rename is one step.
 fn beside(path: &Path) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     path.with_file_name(format!(".{name}.{}", process::id()))
@@ -132,7 +132,10 @@ mod tests {
         fs::write(&kept, "as it was").unwrap();
 
         let failed = all_or_nothing(|changes| {
-            changes.add_dir(&dir.path().join("a/b/c"), &[("d/e", "text".into()), ("f", "text".into())])?;
+            changes.add_dir(
+                &dir.path().join("a/b/c"),
+                &[("d/e", "text".into()), ("f", "text".into())],
+            )?;
             changes.add_file(&dir.path().join("g"), "text")?;
             changes.replace(&kept, "as it was", "changed")?;
             assert_eq!(fs::read_to_string(&kept).unwrap(), "changed");
@@ -152,8 +155,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("empty")).unwrap();
 
-        let failed =
-            all_or_nothing(|changes| changes.add_dir(&dir.path().join("empty"), &[("a", "text".into())]));
+        let failed = all_or_nothing(|changes| {
+            changes.add_dir(&dir.path().join("empty"), &[("a", "text".into())])
+        });
 
         assert!(matches!(failed, Err(ProjectError::Exists { .. })));
         assert_eq!(entries(dir.path()), ["empty"]);

@@ -1,4 +1,4 @@
-//! `onerow init`: a crate of migrations in a project that has none.
+//! `onerow init`: writes a crate of migrations into a project that has none.
 
 use std::{
     fs,
@@ -18,7 +18,7 @@ use super::{
 
 #[derive(Args)]
 pub(super) struct InitArgs {
-    /// Where to, which is also the package's name [default: migration, in the workspace's root]
+    /// Its directory, whose name is the package's [default: migration, in the workspace's root]
     #[arg(long, value_name = "DIR", env = "ONEROW_DIR")]
     dir: Option<PathBuf>,
 
@@ -47,14 +47,14 @@ pub(super) fn init(args: &InitArgs) -> Result<Report, ProjectError> {
     Ok(plan.report(args))
 }
 
-/// What is to be written, all of it known before a file is touched.
+/// What to write. All of it is known before a file is touched.
 struct Plan {
     package: String,
     dir: PathBuf,
     files: Vec<(&'static str, String)>,
     manifest: PathBuf,
     before: String,
-    /// The manifest with the member, if it is not one by a pattern.
+    /// The manifest with the new member, unless a pattern covers it already.
     after: Option<String>,
 }
 
@@ -62,8 +62,10 @@ impl Plan {
     fn new(args: &InitArgs) -> Result<Self, ProjectError> {
         let current = place::current_dir()?;
         let root = place::workspace_root(&current)?;
-        let dir =
-            args.dir.as_ref().map_or_else(|| root.join("migration"), |dir| place::resolve(&current, dir));
+        let dir = args
+            .dir
+            .as_ref()
+            .map_or_else(|| root.join("migration"), |dir| place::resolve(&current, dir));
         if dir.symlink_metadata().is_ok() {
             return Err(exists(&dir));
         }
@@ -81,14 +83,16 @@ impl Plan {
         if let Some(after) = &self.after {
             changes.replace(&self.manifest, &self.before, after)?;
         }
-        // Cargo knows what else may be wrong: a package of that name, a name that no package can have.
+        // Cargo knows what else may be wrong, such as a second package of that name.
         let metadata = ["metadata", "--no-deps", "--offline", "--format-version", "1"];
-        place::cargo(&self.dir, &metadata, format!("the workspace with {}", shown(&self.dir))).map(drop)
+        place::cargo(&self.dir, &metadata, format!("the workspace with {}", shown(&self.dir)))
+            .map(drop)
     }
 
     fn report(&self, args: &InitArgs) -> Report {
         let package = &self.package;
-        let dir = args.dir.as_ref().map(|dir| format!(" --dir {}", dir.display())).unwrap_or_default();
+        let dir =
+            args.dir.as_ref().map(|dir| format!(" --dir {}", dir.display())).unwrap_or_default();
         let sqlite = args.databases.contains(&Backend::Sqlite);
         let postgres = args.databases.contains(&Backend::Postgres);
         let database = if sqlite { "DATABASE_URL or ./database.sqlite" } else { "DATABASE_URL" };
@@ -112,19 +116,20 @@ impl Plan {
     }
 }
 
-/// The refusal of a directory that is there, by what is in it.
+/// Why a directory that exists is refused, by what is in it.
 fn exists(dir: &Path) -> ProjectError {
     let manifest = place::manifest(dir);
-    let dependency =
-        manifest.as_ref().and_then(|manifest| manifest.get("dependencies")?.get("sea-orm-migration"));
+    let dependency = manifest
+        .as_ref()
+        .and_then(|manifest| manifest.get("dependencies")?.get("sea-orm-migration"));
     match dependency {
-        // A crate that has moved may still depend on it.
+        // A crate that has moved to onerow may still depend on sea-orm-migration.
         Some(_) if !place::has_registry(dir) => ProjectError::OtherMigrator { dir: shown(dir) },
         _ => ProjectError::Exists { dir: shown(dir) },
     }
 }
 
-/// The directory as the workspace calls it.
+/// The directory as a member of the workspace.
 fn member(root: &Path, dir: &Path) -> Result<String, ProjectError> {
     let outside = || ProjectError::Outside { dir: shown(dir), root: shown(root) };
     let below = dir.strip_prefix(root).map_err(|_| outside())?;
@@ -132,72 +137,25 @@ fn member(root: &Path, dir: &Path) -> Result<String, ProjectError> {
     parts.map(|parts| parts.join("/")).ok_or_else(outside)
 }
 
-/// What `name::registry()` cannot begin with: keywords (<https://doc.rust-lang.org/reference/keywords.html>), and the crates
-/// that are always there.
-const TAKEN: &[&str] = &[
-    "abstract",
-    "alloc",
-    "as",
-    "async",
-    "await",
-    "become",
-    "box",
-    "break",
-    "const",
-    "continue",
-    "core",
-    "crate",
-    "do",
-    "dyn",
-    "else",
-    "enum",
-    "extern",
-    "false",
-    "final",
-    "fn",
-    "for",
-    "gen",
-    "if",
-    "impl",
-    "in",
-    "let",
-    "loop",
-    "macro",
-    "match",
-    "mod",
-    "move",
-    "mut",
-    "override",
-    "priv",
-    "proc_macro",
-    "pub",
-    "ref",
-    "return",
-    "self",
-    "static",
-    "std",
-    "struct",
-    "super",
-    "trait",
-    "true",
-    "try",
-    "type",
-    "typeof",
-    "unsafe",
-    "unsized",
-    "use",
-    "virtual",
-    "where",
-    "while",
-    "yield",
-];
+/// The crates that a crate of migrations depends on. Their names are not free for it.
+const DEPENDENCIES: [&str; 3] = ["onerow", "onerow-cli", "onerow-testing"];
+
+/// Names that `name::registry()` cannot begin with: keywords
+/// (<https://doc.rust-lang.org/reference/keywords.html>), and the crates that are always there.
+const TAKEN: &str = "
+    abstract alloc as async await become box break const continue core crate do dyn else enum
+    extern false final fn for gen if impl in let loop macro match mod move mut override priv
+    proc_macro pub ref return self static std struct super trait true try type typeof unsafe
+    unsized use virtual where while yield
+";
 
 fn package_name(dir: &Path) -> Result<String, ProjectError> {
     let name = dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let begins = name.starts_with(|first: char| first.is_ascii_alphabetic());
-    let is_plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
-    // A package does not depend on one of its own name.
-    if begins && is_plain && name != env!("CARGO_PKG_NAME") && !TAKEN.contains(&&*name) {
+    let is_plain =
+        name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
+    let is_taken = TAKEN.split_whitespace().any(|taken| taken == name);
+    if begins && is_plain && !is_taken && !DEPENDENCIES.contains(&&*name) {
         Ok(name)
     } else {
         Err(ProjectError::PackageName { dir: shown(dir), name })
@@ -205,11 +163,13 @@ fn package_name(dir: &Path) -> Result<String, ProjectError> {
 }
 
 fn files(package: &str, databases: &[Backend]) -> Vec<(&'static str, String)> {
-    let source = source(Path::new(env!("CARGO_MANIFEST_DIR")));
     let features = features(databases);
     let name = package.replace('-', "_");
     let run = run(&name, databases.contains(&Backend::Sqlite));
-    let values = [("package", package), ("run", &run), ("source", &source), ("features", &features)];
+    let sources =
+        DEPENDENCIES.map(|name| (name, source(Path::new(env!("CARGO_MANIFEST_DIR")), name)));
+    let mut values = vec![("package", package), ("run", &run), ("features", &features)];
+    values.extend(sources.iter().map(|(name, source)| (*name, source.as_str())));
     let templates = [
         ("Cargo.toml", template::MANIFEST),
         ("src/main.rs", template::MAIN),
@@ -219,7 +179,7 @@ fn files(package: &str, databases: &[Backend]) -> Vec<(&'static str, String)> {
     templates.map(|(name, template)| (name, fill(template, &values))).into()
 }
 
-/// What `main` says, in which a default database is to be seen. In short lines, as rustfmt has them.
+/// The body of `main`, which names the default database. The lines are as rustfmt writes them.
 fn run(name: &str, sqlite: bool) -> String {
     if !sqlite {
         return format!("onerow_cli::run({name}::registry())");
@@ -232,7 +192,7 @@ fn run(name: &str, sqlite: bool) -> String {
 }
 
 fn features(databases: &[Backend]) -> String {
-    // SQLite is a file: there is nobody to speak TLS with.
+    // SQLite is a file, so it needs no TLS.
     let postgres: &[_] = if databases.contains(&Backend::Postgres) { &["postgres"] } else { &[] };
     let sqlite: &[_] = if databases.contains(&Backend::Sqlite) { &["sqlite"] } else { &[] };
     let rustls: &[_] = if postgres.is_empty() { &[] } else { &["rustls"] };
@@ -240,13 +200,14 @@ fn features(databases: &[Backend]) -> String {
     features.iter().map(|feature| format!("\"{feature}\"")).collect::<Vec<_>>().join(", ")
 }
 
-/// Where the new crate has onerow from. A program that was built from a checkout points there: its version may be in no
-/// registry.
-fn source(built_in: &Path) -> String {
-    let parts: Vec<_> = built_in.iter().collect();
+/// Where the new crate gets one of onerow's crates from. A program that was built from a checkout
+/// points there, since its version may not be published.
+fn source(built_in: &Path, name: &str) -> String {
+    let dir = built_in.with_file_name(name);
+    let parts: Vec<_> = dir.iter().collect();
     let in_registry = parts.windows(2).any(|pair| pair == ["registry", "src"]);
-    match built_in.to_str() {
-        Some(path) if built_in.is_dir() && !in_registry => {
+    match dir.to_str() {
+        Some(path) if dir.is_dir() && !in_registry => {
             format!("path = {}", toml_edit::Value::from(path))
         }
         _ => concat!(
@@ -267,21 +228,25 @@ mod tests {
     #[test]
     fn a_program_from_a_checkout_points_there_and_one_from_a_registry_names_its_version() {
         let home = tempfile::tempdir().unwrap();
-        let registry = home.path().join("registry/src/index.crates.io-1949cf8c6b5b557f/onerow-0.1.0");
-        let checkout = home.path().join("src/onerow");
+        let registry = home.path().join("registry/src/index.crates.io-1949cf8c6b5b557f");
+        let checkout = home.path().join("src/crates");
         for dir in [&registry, &checkout] {
-            fs::create_dir_all(dir).unwrap();
+            fs::create_dir_all(dir.join("onerow")).unwrap();
         }
+        let source = |dir: &Path| source(&dir.join("onerow-cli"), "onerow");
         let version = "version = \"0.1\"";
 
-        assert_eq!(source(&checkout), format!("path = \"{}\"", checkout.display()));
+        assert_eq!(source(&checkout), format!("path = \"{}/onerow\"", checkout.display()));
         assert_eq!(source(&registry), version);
         assert_eq!(source(&home.path().join("gone")), version);
     }
 
     #[test]
     fn a_crate_has_the_drivers_that_were_asked_for() {
-        assert_eq!(features(&[Backend::Sqlite, Backend::Postgres]), r#""postgres", "sqlite", "rustls""#);
+        assert_eq!(
+            features(&[Backend::Sqlite, Backend::Postgres]),
+            r#""postgres", "sqlite", "rustls""#
+        );
         assert_eq!(features(&[Backend::Postgres]), r#""postgres", "rustls""#);
         assert_eq!(features(&[Backend::Sqlite]), r#""sqlite""#);
     }
@@ -289,7 +254,9 @@ mod tests {
     #[test]
     fn a_directory_names_a_package() {
         assert_eq!(package_name(Path::new("a/my-schema_2")).unwrap(), "my-schema_2");
-        for wrong in ["2nd", "my schema", "my.schema", "größe", "_", "onerow", "fn", "std"] {
+        for wrong in
+            ["2nd", "my schema", "my.schema", "größe", "_", "onerow", "onerow-cli", "fn", "std"]
+        {
             assert!(
                 matches!(package_name(Path::new(wrong)), Err(ProjectError::PackageName { .. })),
                 "{wrong}"
@@ -303,8 +270,14 @@ mod tests {
         assert!(main(&[Backend::Postgres]).contains("    onerow_cli::run(shop::registry())\n"));
         for databases in [&[Backend::Sqlite][..], &[Backend::Postgres, Backend::Sqlite]] {
             let main = main(databases);
-            assert!(main.contains("    let default = \"sqlite://database.sqlite?mode=rwc\";\n"), "{main}");
-            assert!(main.contains("run_with_default_database(shop::registry(), default)\n"), "{main}");
+            assert!(
+                main.contains("    let default = \"sqlite://database.sqlite?mode=rwc\";\n"),
+                "{main}"
+            );
+            assert!(
+                main.contains("run_with_default_database(shop::registry(), default)\n"),
+                "{main}"
+            );
         }
     }
 
@@ -321,16 +294,16 @@ mod tests {
 
     #[test]
     fn a_crate_of_sea_orm_migration_is_told_how_to_move() {
-        let migrator =
-            "pub struct Migrator;\n\n#[async_trait::async_trait]\nimpl MigratorTrait for Migrator {}\n";
+        let migrator = "pub struct Migrator;\n\nimpl MigratorTrait for Migrator {}\n";
         for manifest in [
-            "[package]\nname = \"migration\"\n\n[dependencies.sea-orm-migration]\nversion = \"1.1.0\"\nfeatures = []\n",
+            "[package]\nname = \"migration\"\n\n[dependencies.sea-orm-migration]\nversion = \"1\"\n",
             "[dependencies]\nsea-orm-migration = { workspace = true }\n",
         ] {
             let refusal = refusal(manifest, migrator);
             assert!(
-                refusal
-                    .starts_with("migration is a crate of sea-orm-migration already; nothing was changed\n"),
+                refusal.starts_with(
+                    "migration is a crate of sea-orm-migration already; nothing was changed\n"
+                ),
                 "{refusal}"
             );
             assert!(refusal.contains("docs/moving.md"), "{refusal}");
@@ -341,11 +314,17 @@ mod tests {
     fn what_else_is_there_is_only_said_to_be_there() {
         let moved = "[dependencies]\nonerow = \"0.1\"\nsea-orm-migration = \"1\"\n";
         let registry = "onerow::registry![..Registry::from_migrator::<old::Migrator>()]";
-        for (manifest, lib) in
-            [(moved, registry), ("[package]\n", ""), ("[dependencies\n", ""), ("dependencies = 1\n", "")]
-        {
+        for (manifest, lib) in [
+            (moved, registry),
+            ("[package]\n", ""),
+            ("[dependencies\n", ""),
+            ("dependencies = 1\n", ""),
+        ] {
             let refusal = refusal(manifest, lib);
-            assert!(refusal.starts_with("migration exists already; nothing was changed\n"), "{refusal}");
+            assert!(
+                refusal.starts_with("migration exists already; nothing was changed\n"),
+                "{refusal}"
+            );
         }
     }
 

@@ -1,200 +1,131 @@
-//! A registry's `lib.rs`: where the migrations are declared and listed, and where the next one goes.
+//! A registry's `lib.rs`: the number of the next migration, and where its two words go.
 
 use std::{ops::Range, path::Path, str::FromStr};
 
-use proc_macro2::{Delimiter, Group, Spacing, TokenStream, TokenTree};
+use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
 
 use super::{error::ProjectError, place::shown};
 use onerow::module_name;
 
-/// What a `lib.rs` says about migrations. Offsets are in bytes.
+/// A `lib.rs` with one `registry![…]`. Offsets are in bytes.
 #[derive(Debug)]
 pub(super) struct Listing<'a> {
     source: &'a str,
-    pub(super) modules: Vec<Module>,
-    /// `..BASE`, which the list may begin with; its name is no migration's.
-    pub(super) base: Option<Item>,
-    pub(super) items: Vec<Item>,
-    /// The function around the list, where that stands at the top of the file.
-    pub(super) function: Option<String>,
-    /// Between the brackets of `registry![…]`.
-    inside: Range<usize>,
-    /// Where the first item of the file begins.
-    start: usize,
-}
-
-/// `mod m0003;`
-#[derive(Debug)]
-pub(super) struct Module {
-    pub(super) name: Name,
-    pub(super) line: usize,
-    /// Whether its body stands here, and not in a file.
-    pub(super) inline: bool,
-    visibility: String,
-    whole: Range<usize>,
-    /// Where the next token begins.
-    next: usize,
-}
-
-/// What stands between two commas of the list, like `m0003`.
-#[derive(Debug)]
-pub(super) struct Item {
-    pub(super) name: Name,
-    pub(super) line: usize,
-    whole: Range<usize>,
-    /// The end of the comma behind it.
-    comma: Option<usize>,
-}
-
-/// What a module is called.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Name {
-    /// `m0003`
-    Migration(i32),
-    /// `m` and digits, in another way: `m3`, `m00003`.
-    Misspelt(String),
-    Other(String),
-}
-
-impl Name {
-    pub(super) fn of(text: &str) -> Self {
-        let digits = text.strip_prefix('m').filter(|digits| !digits.is_empty());
-        match digits.filter(|digits| digits.bytes().all(|digit| digit.is_ascii_digit())) {
-            None => Self::Other(text.to_owned()),
-            Some(digits) => match digits.parse() {
-                Ok(number) if module_name(number) == text => Self::Migration(number),
-                _ => Self::Misspelt(text.to_owned()),
-            },
-        }
-    }
-
-    pub(super) fn number(&self) -> Option<i32> {
-        match self {
-            Self::Migration(number) => Some(*number),
-            _ => None,
-        }
-    }
-}
-
-impl Item {
-    /// From its tokens and the comma behind them; nothing stands behind the last comma.
-    fn of(source: &str, tokens: &[TokenTree]) -> Option<Self> {
-        let (tokens, comma) = match tokens {
-            [tokens @ .., comma] if !tokens.is_empty() && is_punct(comma, ',') => {
-                (tokens, Some(range(comma).end))
-            }
-            _ => (tokens, None),
-        };
-        let whole = range(tokens.first()?).start..range(tokens.last()?).end;
-        let name = Name::of(&source[whole.clone()]);
-        Some(Self { name, line: line_of(source, whole.start), whole, comma })
-    }
-
-    fn is_base(&self, source: &str) -> bool {
-        source[self.whole.clone()].strip_prefix("..").is_some_and(|base| !base.is_empty())
-    }
+    tokens: Vec<TokenTree>,
+    list: Group,
+    listed: Vec<TokenTree>,
 }
 
 impl<'a> Listing<'a> {
     pub(super) fn parse(path: &Path, source: &'a str) -> Result<Self, ProjectError> {
-        let tokens = TokenStream::from_str(source)
-            .map_err(|error| ProjectError::Syntax { path: shown(path), line: error.span().start().line })?;
+        let tokens = TokenStream::from_str(source).map_err(|error| ProjectError::Syntax {
+            path: shown(path),
+            line: error.span().start().line,
+        })?;
         let tokens: Vec<_> = tokens.into_iter().collect();
-        let mut found = Vec::new();
-        registries(&tokens, true, None, &mut found);
-        let Some(list) = found.first() else {
-            return Err(ProjectError::NoRegistry { path: shown(path) });
-        };
-        if found.len() > 1 {
-            let lines: Vec<_> =
-                found.iter().map(|list| line_of(source, list.group.span_open().byte_range().start)).collect();
-            return Err(ProjectError::SeveralRegistries { path: shown(path), lines: in_words(&lines) });
+        let lists = registries(&tokens);
+        match &lists[..] {
+            [] => Err(ProjectError::NoRegistry { path: shown(path) }),
+            [list] => Ok(Self { source, tokens, list: list.clone(), listed: inside(list) }),
+            several => {
+                let lines = several.iter().map(|list| list.span().start().line.to_string());
+                let lines = lines.collect::<Vec<_>>().join(" and ");
+                Err(ProjectError::SeveralRegistries { path: shown(path), lines })
+            }
         }
-        let mut items = items(source, &list.group);
-        let base = items.first().is_some_and(|first| first.is_base(source)).then(|| items.remove(0));
-        Ok(Self {
-            source,
-            modules: modules(source, &tokens),
-            base,
-            items,
-            function: list.function.clone(),
-            inside: list.group.span_open().byte_range().end..list.group.span_close().byte_range().start,
-            start: start(&tokens).unwrap_or(source.len()),
-        })
     }
 
-    /// The text with this migration declared and listed behind the others.
-    pub(super) fn with(&self, version: i32) -> String {
-        let name = module_name(version);
-        let mut insertions = self.listed(&name);
-        insertions.push(self.declared(&name));
-        insertions.sort_by_key(|(at, _)| *at);
+    /// The number after the last in the list. `None` if the list does not end in a migration, like
+    /// one that has only a base: how many migrations the base has is not in the text.
+    pub(super) fn next(&self) -> Option<i32> {
+        match self.entries().next_back() {
+            None => Some(0),
+            Some([TokenTree::Ident(last)]) => number(last)?.checked_add(1),
+            Some(_) => None,
+        }
+    }
+
+    /// The function around the list, if the crate's other modules can call it.
+    pub(super) fn function(&self) -> Option<String> {
+        let list = range(&self.list.clone().into()).start;
+        let around = self.tokens.iter().position(|token| range(token).contains(&list))?;
+        let mut item = self.tokens[..around].rsplit(ends_item).next()?.windows(2);
+        item.find(|pair| is_ident(&pair[0], "fn")).map(|pair| pair[1].to_string())
+    }
+
+    /// The text with this migration declared, and listed after the others.
+    pub(super) fn with(&self, name: &str) -> String {
+        let mut edits = [self.declaration(name), self.entry(name)];
+        edits.sort_by_key(|(at, _)| at.start);
         let mut text = self.source.to_owned();
-        for (at, insertion) in insertions.into_iter().rev() {
-            text.insert_str(at, &insertion);
+        for (at, new) in edits.into_iter().rev() {
+            text.replace_range(at, &new);
         }
         text
     }
 
-    /// The numbers of the first and the last that are listed.
-    pub(super) fn numbers(&self) -> Option<(i32, i32)> {
-        let numbers = || self.items.iter().filter_map(|item| item.name.number());
-        numbers().min().zip(numbers().max())
-    }
-
-    fn declared(&self, name: &str) -> (usize, String) {
+    /// `mod` goes below that of the last migration, or else of the base; or else before all items.
+    fn declaration(&self, name: &str) -> (Range<usize>, String) {
         let line_end = self.line_end();
-        let Some((last, visibility)) = self.last_declared() else {
-            return (self.start, format!("mod {name};{line_end}{line_end}"));
+        let Some((is_migration, at)) = self.last_module() else {
+            let start = first_item(&self.tokens).unwrap_or(self.source.len());
+            return (start..start, format!("mod {name};{line_end}{line_end}"));
         };
-        let indent = indent(self.source, last.whole.start);
-        let declaration = format!("{line_end}{indent}{visibility}mod {name};");
-        let rest = Rest::of(self.source, last.whole.end..last.next);
-        match rest.line_end {
-            Some(at) => (at, declaration),
-            None if last.next == self.source.len() => (rest.comments_end, declaration),
-            // Something else follows on the same line.
-            None => (last.whole.end, format!("{declaration}{line_end}{indent}")),
-        }
+        let keyword = range(&self.tokens[at]).start;
+        let start = visibility(&self.tokens[..at]).unwrap_or(keyword);
+        let visibility = if is_migration { &self.source[start..keyword] } else { "" };
+        let end = range(&self.tokens[at + 2]).end;
+        let next = self.tokens.get(at + 3).map_or(self.source.len(), |next| range(next).start);
+        let end = end + end_of_line(&self.source[end..next]);
+        (end..end, format!("{line_end}{}{visibility}mod {name};", indent(self.source, start)))
     }
 
-    /// The module to stand behind, and who may see the new one. What is no migration, as the `mod old;` of a base, gives only
-    /// the place.
-    fn last_declared(&self) -> Option<(&Module, &str)> {
-        let migrations = self.modules.iter().filter(|module| module.name.number().is_some());
-        let last = migrations.max_by_key(|module| module.name.number());
-        last.map(|module| (module, module.visibility.as_str()))
-            .or_else(|| self.modules.iter().rfind(|module| !module.inline).map(|module| (module, "")))
+    /// Whether it is a migration's, and where its `mod` is among the tokens. Of modules that are no
+    /// migration's, only those in files count.
+    fn last_module(&self) -> Option<(bool, usize)> {
+        let modules = self.tokens.windows(3).enumerate().filter_map(|(at, window)| match window {
+            [keyword, TokenTree::Ident(name), body] if is_ident(keyword, "mod") => {
+                let number = number(name);
+                (number.is_some() || is_punct(body, ';')).then_some((number, at))
+            }
+            _ => None,
+        });
+        modules.max_by_key(|(number, _)| *number).map(|(number, at)| (number.is_some(), at))
     }
 
-    fn listed(&self, name: &str) -> Vec<(usize, String)> {
-        let Some(last) = self.entries().next_back() else {
-            return vec![(self.inside.start, name.to_owned())];
+    /// What replaces the text after the last entry: one entry more, in the list's style.
+    fn entry(&self, name: &str) -> (Range<usize>, String) {
+        let close = self.list.span_close().byte_range().start;
+        let Some([first, .., last] | [first @ last]) = self.entries().next_back() else {
+            let open = self.list.span_open().byte_range().end;
+            return (open..open, name.to_owned());
         };
-        let rest = Rest::of(self.source, last.comma.unwrap_or(last.whole.end)..self.inside.end);
-        let comma = if last.comma.is_some() { "," } else { "" };
-        if !rest.has_line_comment && !self.has_a_line_for_each() {
-            let between = if last.comma.is_some() { " " } else { ", " };
-            return vec![(rest.comments_end, format!("{between}{name}{comma}"))];
-        }
-        let line = format!("{}{}{name}{comma}", self.line_end(), indent(self.source, last.whole.start));
-        let line = (rest.line_end.unwrap_or(rest.comments_end), line);
-        match last.comma {
-            Some(_) => vec![line],
-            // One text where both go to the same place, so that they keep their order.
-            None if line.0 == last.whole.end => vec![(line.0, format!(",{}", line.1))],
-            None => vec![(last.whole.end, ",".to_owned()), line],
-        }
+        let comma = self.listed.last().filter(|token| is_punct(token, ','));
+        let (last, kept_from) = (range(last).end, range(comma.unwrap_or(last)).end);
+        let end = kept_from + end_of_line(&self.source[kept_from..close]);
+        let kept = &self.source[last..end];
+        let new_line = format!("{}{}", self.line_end(), indent(self.source, range(first).start));
+        let on_new_line = self.has_a_line_for_each() || kept.contains("//");
+        let new = match (comma, on_new_line) {
+            (Some(_), true) => format!("{kept}{new_line}{name},"),
+            (Some(_), false) => format!("{kept} {name},"),
+            (None, true) => format!(",{kept}{new_line}{name}"),
+            (None, false) => format!("{kept}, {name}"),
+        };
+        (last..end, new)
     }
 
-    /// Of a list that is wrapped like text, the last may happen to be alone on its line: so the one before it has to be too.
+    /// If a list is wrapped like text, its last entry may be alone on a line by chance; so the one
+    /// before it has to be as well.
     fn has_a_line_for_each(&self) -> bool {
-        let mut last_two = self.entries().rev().take(2);
-        last_two.all(|item| is_alone_on_its_line(self.source, item.whole.start))
+        let starts = self.entries().rev().take(2).map(|entry| range(&entry[0]).start);
+        starts.map(|start| line_before(self.source, start)).all(|before| before.trim().is_empty())
     }
 
-    fn entries(&self) -> impl DoubleEndedIterator<Item = &Item> {
-        self.base.iter().chain(&self.items)
+    /// What is between the commas. A base with generic arguments counts as several, which does no
+    /// harm: only the last entry is read.
+    fn entries(&self) -> impl DoubleEndedIterator<Item = &[TokenTree]> {
+        self.listed.split(|token| is_punct(token, ',')).filter(|entry| !entry.is_empty())
     }
 
     fn line_end(&self) -> &'static str {
@@ -202,56 +133,29 @@ impl<'a> Listing<'a> {
     }
 }
 
-/// A `registry![…]`.
-struct List {
-    group: Group,
-    function: Option<String>,
-}
-
-fn registries(tokens: &[TokenTree], at_top: bool, function: Option<&str>, found: &mut Vec<List>) {
-    let mut function = function.map(str::to_owned);
-    for (at, token) in tokens.iter().enumerate() {
-        match token {
-            TokenTree::Group(group) if is_registry_call(&tokens[..at]) => {
-                found.push(List { group: group.clone(), function: function.clone() });
-            }
-            TokenTree::Group(group) => {
-                let inner: Vec<_> = group.stream().into_iter().collect();
-                registries(&inner, false, function.as_deref(), found);
-                if at_top && group.delimiter() == Delimiter::Brace {
-                    function = None;
-                }
-            }
-            TokenTree::Ident(name) if at_top && at > 0 && is_ident(&tokens[at - 1], "fn") => {
-                function = Some(name.to_string());
-            }
-            _ => (),
-        }
-    }
-}
-
-fn is_registry_call(before: &[TokenTree]) -> bool {
-    matches!(before, [.., name, mark] if is_ident(name, "registry") && is_punct(mark, '!'))
-}
-
-fn modules(source: &str, tokens: &[TokenTree]) -> Vec<Module> {
-    let named = tokens.windows(3).enumerate().filter_map(|(at, window)| match window {
-        [keyword, TokenTree::Ident(name), body] if is_ident(keyword, "mod") => Some((at, name, body)),
+/// The brackets of each `registry![…]`.
+fn registries(tokens: &[TokenTree]) -> Vec<Group> {
+    let groups = tokens.iter().enumerate().filter_map(|(at, token)| match token {
+        TokenTree::Group(group) => Some((&tokens[..at], group)),
         _ => None,
     });
-    let modules = named.map(|(at, name, body)| {
-        let keyword = range(&tokens[at]).start;
-        let start = visibility(&tokens[..at]).unwrap_or(keyword);
-        Module {
-            name: Name::of(&name.to_string()),
-            line: line_of(source, keyword),
-            inline: !is_punct(body, ';'),
-            visibility: source[start..keyword].to_owned(),
-            whole: start..range(body).end,
-            next: tokens.get(at + 3).map_or(source.len(), |next| range(next).start),
+    let found = groups.flat_map(|(before, group)| match before {
+        [.., name, mark] if is_ident(name, "registry") && is_punct(mark, '!') => {
+            vec![group.clone()]
         }
+        _ => registries(&inside(group)),
     });
-    modules.collect()
+    found.collect()
+}
+
+fn inside(group: &Group) -> Vec<TokenTree> {
+    group.stream().into_iter().collect()
+}
+
+/// `m0003` is 3; what is not called like that is not a migration.
+fn number(name: &proc_macro2::Ident) -> Option<i32> {
+    let number = name.to_string().strip_prefix('m')?.parse().ok()?;
+    (*name == module_name(number)).then_some(number)
 }
 
 /// Where the `pub` or `pub(crate)` at the end of these tokens begins.
@@ -264,50 +168,19 @@ fn visibility(before: &[TokenTree]) -> Option<usize> {
     }
 }
 
-fn items(source: &str, list: &Group) -> Vec<Item> {
-    let tokens: Vec<_> = list.stream().into_iter().collect();
-    let ends = separators(&tokens).into_iter().map(|comma| comma + 1).chain([tokens.len()]);
-    let mut start = 0;
-    let items = ends.filter_map(|end| {
-        let item = Item::of(source, &tokens[start..end]);
-        start = end;
-        item
-    });
-    items.collect()
+/// Where the first item begins, after the attributes of the file itself.
+fn first_item(tokens: &[TokenTree]) -> Option<usize> {
+    let is_attribute = |three: &[TokenTree]| match three {
+        [hash, mark, _] => is_punct(hash, '#') && is_punct(mark, '!'),
+        _ => false,
+    };
+    let item = tokens.chunks(3).find(|three| !is_attribute(three))?;
+    Some(range(&item[0]).start)
 }
 
-/// The commas between items, and not between the generic arguments of a base: those in brackets are inside of one token, but
-/// `<` and `>` are no brackets. A `<` that nothing closes is a comparison.
-fn separators(tokens: &[TokenTree]) -> Vec<usize> {
-    let mut commas = Vec::new();
-    let mut opened = Vec::new();
-    for (at, token) in tokens.iter().enumerate() {
-        let TokenTree::Punct(mark) = token else { continue };
-        match mark.as_char() {
-            ',' => commas.push(at),
-            '<' => opened.push(commas.len()),
-            '>' if !is_arrow(&tokens[..at]) => commas.truncate(opened.pop().unwrap_or(commas.len())),
-            _ => (),
-        }
-    }
-    commas
-}
-
-/// Whether the `>` behind these tokens is one of `->` or `=>`.
-fn is_arrow(before: &[TokenTree]) -> bool {
-    matches!(before, [.., TokenTree::Punct(mark)] if matches!(mark.as_char(), '-' | '=') && mark.spacing() == Spacing::Joint)
-}
-
-/// The first token behind the attributes of the file itself.
-fn start(tokens: &[TokenTree]) -> Option<usize> {
-    let mut tokens = tokens;
-    while let [hash, mark, TokenTree::Group(_), rest @ ..] = tokens
-        && is_punct(hash, '#')
-        && is_punct(mark, '!')
-    {
-        tokens = rest;
-    }
-    tokens.first().map(|first| range(first).start)
+fn ends_item(token: &TokenTree) -> bool {
+    let is_body = |group: &Group| group.delimiter() == Delimiter::Brace;
+    is_punct(token, ';') || matches!(token, TokenTree::Group(group) if is_body(group))
 }
 
 fn is_ident(token: &TokenTree, text: &str) -> bool {
@@ -322,82 +195,23 @@ fn range(token: &TokenTree) -> Range<usize> {
     token.span().byte_range()
 }
 
-fn line_of(source: &str, at: usize) -> usize {
-    source[..at].matches('\n').count() + 1
-}
-
 /// The white space that the line of this place begins with.
 fn indent(source: &str, at: usize) -> &str {
-    let line = &source[line_start(source, at)..];
-    &line[..line.len() - line.trim_start_matches([' ', '\t']).len()]
+    let line = line_before(source, at);
+    &line[..line.len() - line.trim_start().len()]
 }
 
-fn is_alone_on_its_line(source: &str, at: usize) -> bool {
-    source[line_start(source, at)..at].trim().is_empty()
+fn line_before(source: &str, at: usize) -> &str {
+    source[..at].rsplit('\n').next().unwrap_or_default()
 }
 
-fn line_start(source: &str, at: usize) -> usize {
-    source[..at].rfind('\n').map_or(0, |before| before + 1)
-}
-
-fn in_words(lines: &[usize]) -> String {
-    let lines: Vec<_> = lines.iter().map(ToString::to_string).collect();
-    lines.join(" and ")
-}
-
-/// What stands between two tokens, up to the end of the line: white space and comments.
-struct Rest {
-    /// The end of the last comment on the line; where there is none, of the token.
-    comments_end: usize,
-    has_line_comment: bool,
-    /// The end of the line, if it comes before the next token.
-    line_end: Option<usize>,
-}
-
-impl Rest {
-    fn of(source: &str, gap: Range<usize>) -> Self {
-        let mut rest = Self { comments_end: gap.start, has_line_comment: false, line_end: None };
-        let gap = &source[..gap.end];
-        let mut at = rest.comments_end;
-        while let Some(next) = gap[at..].chars().next() {
-            if gap[at..].starts_with("//") {
-                let line = gap[at..].lines().next().unwrap_or_default();
-                at += line.len();
-                rest.comments_end = at;
-                rest.has_line_comment = true;
-            } else if gap[at..].starts_with("/*") {
-                at = comment_end(gap, at);
-                rest.comments_end = at;
-            } else if gap[at..].starts_with("\r\n") || next == '\n' {
-                rest.line_end = Some(at);
-                break;
-            } else {
-                at += next.len_utf8();
-            }
-        }
-        rest
-    }
-}
-
-/// The end of the block comment that begins here; they nest.
-fn comment_end(text: &str, start: usize) -> usize {
-    let mut depth = 0;
-    let mut at = start;
-    while at < text.len() {
-        if text[at..].starts_with("/*") {
-            depth += 1;
-            at += 2;
-        } else if text[at..].starts_with("*/") {
-            depth -= 1;
-            at += 2;
-            if depth == 0 {
-                return at;
-            }
-        } else {
-            at += text[at..].chars().next().map_or(1, char::len_utf8);
-        }
-    }
-    text.len()
+/// The end of the first line of white space and comments, after its comments. A line that ends
+/// inside of a comment is not over.
+fn end_of_line(text: &str) -> usize {
+    let count = |at: usize, mark| text[..at].matches(mark).count();
+    let mut line_ends = text.match_indices('\n').map(|(at, _)| at);
+    let end = line_ends.find(|&at| count(at, "/*") == count(at, "*/")).unwrap_or(text.len());
+    text[..end].trim_end().len()
 }
 
 #[cfg(test)]

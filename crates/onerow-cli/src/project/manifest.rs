@@ -1,4 +1,4 @@
-//! A workspace's `Cargo.toml`: one member more, and every other byte as it was.
+//! A workspace's `Cargo.toml`: adds a member, and leaves every other byte as it was.
 
 use std::path::Path;
 
@@ -6,17 +6,19 @@ use toml_edit::{Array, DocumentMut, Item, RawString, Table, Value};
 
 use super::{error::ProjectError, place::shown};
 
-/// A manifest's text, and where it is, for errors.
+/// A manifest's text, and its path for errors.
 pub(super) struct Manifest<'a> {
     pub(super) path: &'a Path,
     pub(super) text: &'a str,
 }
 
 impl Manifest<'_> {
-    /// The text with this directory as a member of the workspace; `None` where it is one already.
+    /// The text with this directory as a member of the workspace, or `None` if it is one already.
     pub(super) fn with_member(&self, dir: &str) -> Result<Option<String>, ProjectError> {
-        let mut document: DocumentMut =
-            self.text.parse().map_err(|source| ProjectError::Manifest { path: shown(self.path), source })?;
+        let mut document: DocumentMut = self
+            .text
+            .parse()
+            .map_err(|source| ProjectError::Manifest { path: shown(self.path), source })?;
         let Some(workspace) = document.get_mut("workspace") else {
             return Ok(Some(self.with_workspace(dir)));
         };
@@ -33,12 +35,14 @@ impl Manifest<'_> {
         if members.iter().any(|pattern| covers(pattern, dir)) {
             return Ok(None);
         }
-        let members = workspace.entry("members").or_insert_with(|| Item::Value(Array::new().into()));
+        let members =
+            workspace.entry("members").or_insert_with(|| Item::Value(Array::new().into()));
         append(members.as_array_mut().ok_or_else(|| self.misshapen("workspace.members"))?, dir);
         Ok(Some(self.with_line_ends(&document.to_string())))
     }
 
-    /// A package on its own becomes the root of a workspace. At the end, where it parts no table from its comments.
+    /// A package on its own becomes the root of a workspace. The new table goes to the end, so that
+    /// it separates no table from its comments.
     fn with_workspace(&self, dir: &str) -> String {
         let mut workspace = Table::new();
         workspace.insert("members", Value::from(Array::from_iter([dir])).into());
@@ -48,7 +52,7 @@ impl Manifest<'_> {
         format!("{}{added}", self.text)
     }
 
-    /// The line ends that the file had: `toml_edit` knows one kind, and puts one behind the last line.
+    /// Restores the file's line ends. `toml_edit` writes only `\n`, and one after the last line.
     fn with_line_ends(&self, text: &str) -> String {
         let text = if self.text.ends_with('\n') { text } else { text.trim_end_matches('\n') };
         if self.text.contains("\r\n") {
@@ -60,8 +64,9 @@ impl Manifest<'_> {
 
     fn strings(&self, key: &'static str, item: Option<&Item>) -> Result<Vec<String>, ProjectError> {
         let Some(item) = item else { return Ok(Vec::new()) };
-        let strings =
-            item.as_array().map(|array| array.iter().map(|value| value.as_str().map(str::to_owned)));
+        let strings = item
+            .as_array()
+            .map(|array| array.iter().map(|value| value.as_str().map(str::to_owned)));
         strings.and_then(Iterator::collect).ok_or_else(|| self.misshapen(key))
     }
 
@@ -70,8 +75,8 @@ impl Manifest<'_> {
     }
 }
 
-/// Appends in the array's own style: on the line of the last, or on a line of its own as that is. A comment behind the
-/// last stays there.
+/// Appends in the array's own style: on the line of the last member, or on a line of its own if
+/// that one has one. A comment after the last member stays there.
 fn append(members: &mut Array, dir: &str) {
     let Some(last) = members.len().checked_sub(1).and_then(|last| members.get(last)) else {
         members.push(dir);
@@ -111,11 +116,12 @@ fn covers(pattern: &str, dir: &str) -> bool {
         path.split('/').filter(|part| !matches!(*part, "" | ".")).map(str::to_owned).collect()
     };
     let (pattern, dir) = (parts(pattern), parts(dir));
-    pattern.len() == dir.len() && pattern.iter().zip(&dir).all(|(pattern, part)| matches(pattern, part))
+    pattern.len() == dir.len()
+        && pattern.iter().zip(&dir).all(|(pattern, part)| matches(pattern, part))
 }
 
-/// `*` is any text and `?` any character. Of what else a pattern may hold nothing is known here; then the member is
-/// named once more, to which cargo has no objection.
+/// `*` is any text and `?` any character. Other wildcards are not understood here; then the member
+/// is also named by itself, which cargo accepts.
 fn matches(pattern: &str, text: &str) -> bool {
     let mut rest = pattern.chars();
     match rest.next() {
@@ -145,9 +151,18 @@ mod tests {
         let cases = [
             ("[workspace]\nmembers = []\n", "[workspace]\nmembers = [\"migration\"]\n"),
             ("[workspace]\nmembers = [\"a\"]\n", "[workspace]\nmembers = [\"a\", \"migration\"]\n"),
-            ("[workspace]\nmembers = [\"a\", ]\n", "[workspace]\nmembers = [\"a\", \"migration\", ]\n"),
-            ("[workspace]\nmembers = [\"a\",\"b\"]", "[workspace]\nmembers = [\"a\",\"b\",\"migration\"]"),
-            ("[workspace]\nmembers = [ \"a\" ]\n", "[workspace]\nmembers = [ \"a\", \"migration\" ]\n"),
+            (
+                "[workspace]\nmembers = [\"a\", ]\n",
+                "[workspace]\nmembers = [\"a\", \"migration\", ]\n",
+            ),
+            (
+                "[workspace]\nmembers = [\"a\",\"b\"]",
+                "[workspace]\nmembers = [\"a\",\"b\",\"migration\"]",
+            ),
+            (
+                "[workspace]\nmembers = [ \"a\" ]\n",
+                "[workspace]\nmembers = [ \"a\", \"migration\" ]\n",
+            ),
             (
                 "[workspace]\nmembers = [\n  \"a\", # the app\n  \"b\", # and more\n]\n",
                 "[workspace]\nmembers = [\n  \"a\", # the app\n  \"b\", # and more\n  \"migration\",\n]\n",
@@ -168,7 +183,10 @@ mod tests {
                 "# here\nworkspace.members = ['a'] # there\n\n\n[package] # and\nname = \"a\"\n",
                 "# here\nworkspace.members = ['a', \"migration\"] # there\n\n\n[package] # and\nname = \"a\"\n",
             ),
-            ("workspace = { members = [\"a\"] }\n", "workspace = { members = [\"a\", \"migration\"] }\n"),
+            (
+                "workspace = { members = [\"a\"] }\n",
+                "workspace = { members = [\"a\", \"migration\"] }\n",
+            ),
             (
                 "[workspace]\nresolver = \"3\" # why\n\n[profile.dev]\ndebug = 1\n",
                 "[workspace]\nresolver = \"3\" # why\nmembers = [\"migration\"]\n\n[profile.dev]\ndebug = 1\n",
@@ -185,7 +203,10 @@ mod tests {
         let cases = [
             ("[package]\nname = \"a\"\n", "[package]\nname = \"a\"\n\n"),
             ("[package]\nname = \"a\" # end", "[package]\nname = \"a\" # end\n\n"),
-            ("[package]\n\n[dependencies]\n# none yet\n", "[package]\n\n[dependencies]\n# none yet\n\n"),
+            (
+                "[package]\n\n[dependencies]\n# none yet\n",
+                "[package]\n\n[dependencies]\n# none yet\n\n",
+            ),
         ];
         for (before, begins) in cases {
             let after = with_member(before, "migration").unwrap().unwrap();
@@ -221,9 +242,11 @@ mod tests {
 
     #[test]
     fn an_excluded_directory_is_refused_with_the_entry_that_excludes_it() {
-        for (entry, dir) in
-            [("migration", "migration"), ("tools", "tools/migration"), ("./tools", "./tools/migration")]
-        {
+        for (entry, dir) in [
+            ("migration", "migration"),
+            ("tools", "tools/migration"),
+            ("./tools", "./tools/migration"),
+        ] {
             let text = format!("[workspace]\nmembers = []\nexclude = [\"other\", \"{entry}\"]\n");
             let error = with_member(&text, dir).unwrap_err();
             assert!(
@@ -232,15 +255,22 @@ mod tests {
             );
         }
         assert!(
-            with_member("[workspace]\nexclude = [\"migration2\", \"mig\"]\n", "migration").unwrap().is_some()
+            with_member("[workspace]\nexclude = [\"migration2\", \"mig\"]\n", "migration")
+                .unwrap()
+                .is_some()
         );
     }
 
     #[test]
     fn what_is_no_manifest_is_refused() {
         assert!(matches!(with_member("[workspace\n", "m"), Err(ProjectError::Manifest { .. })));
-        for text in ["workspace = 1\n", "[workspace]\nmembers = \"a\"\n", "[workspace]\nexclude = [1]\n"] {
-            assert!(matches!(with_member(text, "m"), Err(ProjectError::ManifestShape { .. })), "{text}");
+        for text in
+            ["workspace = 1\n", "[workspace]\nmembers = \"a\"\n", "[workspace]\nexclude = [1]\n"]
+        {
+            assert!(
+                matches!(with_member(text, "m"), Err(ProjectError::ManifestShape { .. })),
+                "{text}"
+            );
         }
     }
 }

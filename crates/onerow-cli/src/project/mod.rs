@@ -1,16 +1,14 @@
-//! The program `onerow`: `init` starts a crate of migrations, `new` adds to it.
+//! The program `onerow`: `init` starts a crate of migrations, `new` adds a migration to it.
 //!
 //! | module | holds |
 //! |---|---|
 //! | `init`, `new` | the commands |
 //! | `report`, `error` | what they print |
-//! | `place` | where the project is, and what cargo says of it |
-//! | `manifest`, `listing` | editing a `Cargo.toml` and a registry's `lib.rs` |
-//! | `consistency` | whether files and `lib.rs` name the same migrations |
-//! | `files` | writing, all or nothing |
+//! | `place` | where the project is, and what cargo says about it |
+//! | `manifest`, `listing` | editing a `Cargo.toml`, and the `lib.rs` of a registry |
+//! | `files` | writing all or nothing |
 //! | `template` | the files of a new crate |
 
-mod consistency;
 mod error;
 mod files;
 mod init;
@@ -37,7 +35,7 @@ use super::output::{Format, print_failure, printed};
 #[command(
     name = "onerow",
     version,
-    after_help = "Exit codes: 0 done, 1 failed, 2 called wrongly. What failed has changed nothing.",
+    after_help = "Exit codes: 0 done, 1 failed, 2 called wrongly. A failure changes nothing.",
     subcommand_required = true,
     arg_required_else_help = true
 )]
@@ -54,11 +52,11 @@ struct Tool {
 enum Command {
     /// Write a crate of migrations into this cargo project
     Init(InitArgs),
-    /// Begin the next migration: a file with its test, and its place in the registry
+    /// Begin the next migration: write its file, with a test, and add it to the registry
     New(NewArgs),
 }
 
-/// What the program `onerow` does: reads the arguments, does what they say, and gives the exit code.
+/// The whole program `onerow`: reads the arguments, runs the command, and returns the exit code.
 #[must_use]
 pub fn tool() -> ExitCode {
     let Tool { format, command } = super::parse();
@@ -68,8 +66,8 @@ pub fn tool() -> ExitCode {
     }
 }
 
-/// Begins the next migration, and prints what was written or why nothing was. The number is the one that is next in the
-/// registry that the program was compiled with, if it was.
+/// Begins the next migration, and prints what was written or why nothing was. `compiled` is the
+/// next number in the registry that the program was compiled with, if any.
 pub(super) fn new_migration(args: &NewArgs, compiled: Option<i32>, format: Format) -> ExitCode {
     finish(new::new(args, compiled), format)
 }

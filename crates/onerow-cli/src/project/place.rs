@@ -1,4 +1,4 @@
-//! Where the project is.
+//! Finds the project, and asks cargo about it.
 
 use std::{
     env,
@@ -15,19 +15,20 @@ use super::{
     listing::Listing,
 };
 
-/// The root of the workspace that a directory belongs to; of a package on its own, that package's directory.
+/// The root of the workspace that a directory belongs to. A package on its own is its own root.
 pub(super) fn workspace_root(dir: &Path) -> Result<PathBuf, ProjectError> {
     let Some(package) = dir.ancestors().find(|dir| dir.join("Cargo.toml").exists()) else {
         return Err(ProjectError::NoProject { dir: dir.display().to_string() });
     };
     let manifest = package.join("Cargo.toml");
     let what = shown(&manifest);
-    let root = cargo(package, &["locate-project", "--workspace", "--message-format", "plain"], what)?;
+    let root =
+        cargo(package, &["locate-project", "--workspace", "--message-format", "plain"], what)?;
     let root = Path::new(root.trim_end()).parent().unwrap_or(package);
     root.canonicalize().map_err(ProjectError::io("find", root))
 }
 
-/// Runs cargo in a directory: what it prints.
+/// Runs cargo in a directory, and returns what it prints.
 pub(super) fn cargo(dir: &Path, arguments: &[&str], what: String) -> Result<String, ProjectError> {
     let program = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
     let output = Command::new(&program)
@@ -43,7 +44,8 @@ pub(super) fn cargo(dir: &Path, arguments: &[&str], what: String) -> Result<Stri
     Err(ProjectError::Cargo { what, source: CargoError(words) })
 }
 
-/// The crate of migrations: of the package that cargo runs, or the nearest above, or the workspace's `migration/`.
+/// The crate of migrations: the package that cargo runs, or else the nearest directory above, or
+/// else the workspace's `migration/`.
 pub(super) fn migrations(current: &Path) -> Result<PathBuf, ProjectError> {
     let above = current.ancestors().map(Path::to_owned);
     if let Some(found) = running().into_iter().chain(above).find(|dir| has_registry(dir)) {
@@ -56,7 +58,7 @@ pub(super) fn migrations(current: &Path) -> Result<PathBuf, ProjectError> {
     Err(ProjectError::NoMigrations { dir: current.display().to_string() })
 }
 
-/// Whether cargo runs a program of another crate of migrations, which knows nothing of this one.
+/// Whether cargo runs a program of another crate of migrations, which knows nothing about this one.
 pub(super) fn runs_another(package: &Path) -> bool {
     running().is_some_and(|running| is_another(&running, package))
 }
@@ -72,13 +74,12 @@ fn running() -> Option<PathBuf> {
 
 pub(super) fn has_registry(package: &Path) -> bool {
     let lib = package.join("src/lib.rs");
-    let has = |text: &String| match Listing::parse(&lib, text) {
-        Err(ProjectError::NoRegistry { .. }) => false,
-        // It is the one that is meant, and is told what is wrong with it.
-        Err(ProjectError::Syntax { .. }) => text.contains("registry!"),
-        _ => true,
+    // A file that does not parse counts too: the user then hears about it.
+    let has = |text: String| {
+        text.contains("registry!")
+            && !matches!(Listing::parse(&lib, &text), Err(ProjectError::NoRegistry { .. }))
     };
-    package.join("Cargo.toml").is_file() && fs::read_to_string(&lib).is_ok_and(|text| has(&text))
+    package.join("Cargo.toml").is_file() && fs::read_to_string(&lib).is_ok_and(has)
 }
 
 /// A package's manifest, if that can be read.
@@ -86,7 +87,7 @@ pub(super) fn manifest(package: &Path) -> Option<DocumentMut> {
     fs::read_to_string(package.join("Cargo.toml")).ok()?.parse().ok()
 }
 
-/// The directory that an argument names, without `.` and `..`. It need not be there.
+/// The directory that an argument names, without `.` and `..`. It need not exist.
 pub(super) fn resolve(current: &Path, dir: &Path) -> PathBuf {
     let mut resolved = current.to_owned();
     for part in dir.components() {
@@ -100,26 +101,18 @@ pub(super) fn resolve(current: &Path, dir: &Path) -> PathBuf {
 }
 
 pub(super) fn current_dir() -> Result<PathBuf, ProjectError> {
-    canonical_current_dir().map_err(|source| ProjectError::Io {
-        operation: "find",
-        path: "the current directory".to_owned(),
-        source,
-    })
+    canonical_current_dir().map_err(ProjectError::io("find", Path::new("the current directory")))
 }
 
 fn canonical_current_dir() -> io::Result<PathBuf> {
     env::current_dir()?.canonicalize()
 }
 
-/// A path as a person in the current directory would write it.
+/// A path as a user would type it in the current directory.
 pub(super) fn shown(path: &Path) -> String {
-    let current = canonical_current_dir().ok();
-    let shown = current.and_then(|current| path.strip_prefix(current).ok().map(Path::to_owned));
-    match shown {
-        Some(shown) if shown.as_os_str().is_empty() => ".".to_owned(),
-        Some(shown) => shown.display().to_string(),
-        None => path.display().to_string(),
-    }
+    let current = canonical_current_dir().unwrap_or_default();
+    let path = path.strip_prefix(current).unwrap_or(path);
+    if path.as_os_str().is_empty() { ".".to_owned() } else { path.display().to_string() }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::output::{Format, to_stdout};
 
-/// What was done, and what to do next. Paths are relative to the current directory where they are below it.
+/// What was done, and what to do next. Paths below the current directory are relative to it.
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
     pub(super) package: String,
@@ -43,8 +43,10 @@ impl Report {
         let mut lines: Vec<_> = self.written.iter().map(|path| format!("wrote {path}")).collect();
         lines.extend(self.changed.iter().map(|path| format!("changed {path}")));
         lines.push(String::new());
-        lines.push(self.note.as_ref().map_or_else(|| "next:".to_owned(), |note| format!("{note}:")));
-        let width = self.next.iter().map(|next| next.command.chars().count()).max().unwrap_or_default();
+        lines
+            .push(self.note.as_ref().map_or_else(|| "next:".to_owned(), |note| format!("{note}:")));
+        let width =
+            self.next.iter().map(|next| next.command.chars().count()).max().unwrap_or_default();
         let next = |Next { command, purpose }: &Next| format!("  {command:width$}  # {purpose}");
         lines.extend(self.next.iter().map(next));
         lines.join("\n")

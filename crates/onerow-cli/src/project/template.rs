@@ -6,7 +6,7 @@ pub(super) const LIB: &str = include_str!("template/lib.rs");
 pub(super) const FIRST: &str = include_str!("template/m0000.rs");
 pub(super) const NEXT: &str = include_str!("template/next.rs");
 
-/// The text with a value for each `{{name}}` in it. What looks like one in a value stays as it is.
+/// Replaces each `{{name}}` by its value. Braces in a value stay as they are.
 pub(super) fn fill(template: &str, values: &[(&str, &str)]) -> String {
     let mut pieces = template.split("{{");
     let mut filled = pieces.next().unwrap_or_default().to_owned();

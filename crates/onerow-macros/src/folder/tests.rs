@@ -48,7 +48,8 @@ fn transactional(path: &str, text: &str) -> bool {
 
 /// With this `metadata.toml`.
 fn diesel_transactional(metadata: &str) -> bool {
-    read_all(&folder([("1_a/up.sql", ""), ("1_a/metadata.toml", metadata)])).unwrap()[0].transactional
+    read_all(&folder([("1_a/up.sql", ""), ("1_a/metadata.toml", metadata)])).unwrap()[0]
+        .transactional
 }
 
 #[test]
@@ -85,7 +86,8 @@ fn migrations_of_refinery_are_in_the_order_of_their_numbers_whatever_their_lette
 }
 
 #[test]
-fn migrations_of_diesel_are_in_the_order_of_their_versions_as_text_and_its_down_scripts_are_left_out() {
+fn migrations_of_diesel_are_in_the_order_of_their_versions_as_text_and_its_down_scripts_are_left_out()
+ {
     let files = [
         "00000000000000_diesel_initial_setup/up.sql",
         "00000000000000_diesel_initial_setup/down.sql",
@@ -94,8 +96,13 @@ fn migrations_of_diesel_are_in_the_order_of_their_versions_as_text_and_its_down_
         "9_d/up.sql",
         "30_c/up.sql",
     ];
-    let expected =
-        ["00000000000000_diesel_initial_setup", "20220101999999_a", "2022-01-02-000000_b", "30_c", "9_d"];
+    let expected = [
+        "00000000000000_diesel_initial_setup",
+        "20220101999999_a",
+        "2022-01-02-000000_b",
+        "30_c",
+        "9_d",
+    ];
     assert_eq!(names(files), expected);
 }
 
@@ -119,9 +126,14 @@ fn links_to_files_are_followed() {
 fn sqlx_runs_a_script_without_a_transaction_when_it_starts_with_the_marker() {
     assert!(!transactional("1_a.sql", "-- no-transaction\nVACUUM"));
     assert!(!transactional("1_a.up.sql", "-- no-transaction, as VACUUM refuses one"));
-    for text in
-        ["", "VACUUM", "\n-- no-transaction", " -- no-transaction", "--no-transaction", "-- No-transaction"]
-    {
+    for text in [
+        "",
+        "VACUUM",
+        "\n-- no-transaction",
+        " -- no-transaction",
+        "--no-transaction",
+        "-- No-transaction",
+    ] {
         assert!(transactional("1_a.sql", text), "{text:?}");
     }
 }
@@ -170,9 +182,15 @@ fn a_missing_folder_is_an_error_with_the_full_path() {
     let folder = tempfile::tempdir().unwrap();
     let missing = folder.path().join("migrations");
     let problems = read(&missing, "migrations", &[]).unwrap_err();
-    let begin = format!("cannot read the folder `migrations`, which is {}: No such file", missing.display());
+    let begin = format!(
+        "cannot read the folder `migrations`, which is {}: No such file",
+        missing.display()
+    );
     assert!(problems[0].starts_with(&begin), "{problems:?}");
-    assert!(problems[0].ends_with("a path counts from the folder of the crate's Cargo.toml"), "{problems:?}");
+    assert!(
+        problems[0].ends_with("a path counts from the folder of the crate's Cargo.toml"),
+        "{problems:?}"
+    );
     assert_eq!(problems.len(), 1);
 }
 
@@ -196,8 +214,13 @@ fn a_folder_without_migrations_is_an_error_with_the_full_path() {
 
 #[test]
 fn all_files_with_a_wrong_name_are_told_at_once() {
-    let problems =
-        problems_of(["1_a.sql", "schema.sql", "V1.2__a.sql", "V1__a.rs", "99999999999999999999_a.sql"]);
+    let problems = problems_of([
+        "1_a.sql",
+        "schema.sql",
+        "V1.2__a.sql",
+        "V1__a.rs",
+        "99999999999999999999_a.sql",
+    ]);
     let expected = [
         format!("`migrations/99999999999999999999_a.sql` {TOO_LARGE}"),
         format!("`migrations/V1.2__a.sql` {FRACTION}"),
@@ -230,7 +253,10 @@ fn two_migrations_of_the_same_version_are_an_error_that_names_both() {
     assert_eq!(problems_of(["1_b.sql", "1_a.sql"]), [expected("1_a.sql", "1_b.sql")]);
     assert_eq!(problems_of(["01_a.sql", "+1_a.sql"]), [expected("+1_a.sql", "01_a.sql")]);
     assert_eq!(problems_of(["1_a.sql", "1_a.up.sql"]), [expected("1_a.sql", "1_a.up.sql")]);
-    assert_eq!(problems_of(["V1__a.sql", "sub/U01__b.sql"]), [expected("V1__a.sql", "sub/U01__b.sql")]);
+    assert_eq!(
+        problems_of(["V1__a.sql", "sub/U01__b.sql"]),
+        [expected("V1__a.sql", "sub/U01__b.sql")]
+    );
     assert_eq!(
         problems_of(["2022-01_a/up.sql", "202201_b/up.sql"]),
         [expected("2022-01_a/up.sql", "202201_b/up.sql")]
@@ -239,8 +265,9 @@ fn two_migrations_of_the_same_version_are_an_error_that_names_both() {
 
 #[test]
 fn a_subfolder_without_up_script_is_an_error_to_diesel() {
-    let expected =
-        |folder: &str| format!("`migrations/{folder}` has no `up.sql`: add it, or move the folder elsewhere");
+    let expected = |folder: &str| {
+        format!("`migrations/{folder}` has no `up.sql`: add it, or move the folder elsewhere")
+    };
     assert_eq!(
         problems_of(["1_a/up.sql", "3_c/README.md", "2_b/down.sql"]),
         [expected("2_b"), expected("3_c")]
@@ -251,9 +278,14 @@ fn a_subfolder_without_up_script_is_an_error_to_diesel() {
 #[test]
 fn a_down_script_without_its_up_script_is_an_error_to_sqlx() {
     let expected = |down: &str, up: &str| {
-        format!("`migrations/{down}` has no up script: add `migrations/{up}`, or remove the down script")
+        format!(
+            "`migrations/{down}` has no up script: add `migrations/{up}`, or remove the down script"
+        )
     };
-    assert_eq!(problems_of(["1_a.up.sql", "2_b.down.sql"]), [expected("2_b.down.sql", "2_b.up.sql")]);
+    assert_eq!(
+        problems_of(["1_a.up.sql", "2_b.down.sql"]),
+        [expected("2_b.down.sql", "2_b.up.sql")]
+    );
     assert_eq!(problems_of(["1_a.sql", "1_a.down.sql"]), [expected("1_a.down.sql", "1_a.up.sql")]);
 }
 
@@ -261,7 +293,10 @@ fn a_down_script_without_its_up_script_is_an_error_to_sqlx() {
 fn a_file_that_is_not_utf8_is_an_error() {
     let folder = folder([("2_b.sql", "")]);
     fs::write(folder.path().join("1_a.sql"), [0xff, 0xfe, b'S', 0]).unwrap();
-    assert_eq!(read_all(&folder), Err(vec!["`migrations/1_a.sql` is not UTF-8: save it as UTF-8".into()]));
+    assert_eq!(
+        read_all(&folder),
+        Err(vec!["`migrations/1_a.sql` is not UTF-8: save it as UTF-8".into()])
+    );
 }
 
 #[test]
@@ -269,7 +304,10 @@ fn a_file_that_cannot_be_read_is_an_error() {
     let folder = folder([]);
     symlink("nowhere", folder.path().join("1_a.sql")).unwrap();
     let problems = read_all(&folder).unwrap_err();
-    assert!(problems[0].starts_with("`migrations/1_a.sql` cannot be read: No such file"), "{problems:?}");
+    assert!(
+        problems[0].starts_with("`migrations/1_a.sql` cannot be read: No such file"),
+        "{problems:?}"
+    );
 }
 
 #[test]
@@ -284,8 +322,7 @@ fn a_name_that_is_not_utf8_is_an_error() {
 fn a_link_to_a_folder_is_an_error_so_that_there_are_no_circles() {
     let folder = folder([("V1__a.sql", "")]);
     symlink(".", folder.path().join("sub")).unwrap();
-    let expected =
-        "`migrations/sub` is a link to a folder, which is not followed: put the folder itself there";
+    let expected = "`migrations/sub` is a link to a folder, which is not followed: put the folder itself there";
     assert_eq!(read_all(&folder), Err(vec![expected.into()]));
 }
 
@@ -299,14 +336,19 @@ fn metadata_that_says_anything_else_is_an_error_that_names_the_line() {
 
 #[test]
 fn wrong_names_do_not_keep_wrong_contents_from_being_told() {
-    let problems =
-        problems([("1_a/up.sql", ""), ("1_a/metadata.toml", "no"), ("2_b/down.sql", ""), ("x.sql", "")]);
+    let problems = problems([
+        ("1_a/up.sql", ""),
+        ("1_a/metadata.toml", "no"),
+        ("2_b/down.sql", ""),
+        ("x.sql", ""),
+    ]);
     assert_eq!(problems.len(), 3, "{problems:?}");
 }
 
 #[test]
 fn a_file_or_a_subfolder_is_left_out_by_its_name() {
-    let files = folder([("1_a.sql", ""), ("seed.sql", ""), ("hand/fix.sql", ""), ("hand/1/fix.sql", "")]);
+    let files =
+        folder([("1_a.sql", ""), ("seed.sql", ""), ("hand/fix.sql", ""), ("hand/1/fix.sql", "")]);
     assert_eq!(read_without(&files, &["seed.sql", "hand"]), Ok(vec!["1_a".into()]));
     let diesel = folder([("1_a/up.sql", ""), ("1_a/seed.sql", ""), ("old/down.sql", "")]);
     assert_eq!(read_without(&diesel, &["1_a/seed.sql", "old"]), Ok(vec!["1_a".into()]));
@@ -316,7 +358,9 @@ fn a_file_or_a_subfolder_is_left_out_by_its_name() {
 fn what_is_left_out_must_be_there() {
     let folder = folder([("1_a.sql", ""), ("seed.sql", "")]);
     let expected = |name| {
-        format!("`migrations/{name}` is not there, and so cannot be left out: take it out of `except`")
+        format!(
+            "`migrations/{name}` is not there, and so cannot be left out: take it out of `except`"
+        )
     };
     let problems = read_without(&folder, &["seed.sql", "sed.sql", "seed", "Seed.sql"]).unwrap_err();
     assert_eq!(problems, ["sed.sql", "seed", "Seed.sql"].map(expected));
@@ -331,7 +375,11 @@ fn a_file_that_goes_up_and_down_is_an_error_that_names_the_tool_and_the_line() {
             "-- migrate:up\nCREATE TABLE t (a INT);\n\n-- migrate:down\nDROP TABLE t;",
             "dbmate",
         ),
-        ("00001_a.sql", "-- +goose Up\nCREATE TABLE t (a INT);\n\n-- +goose Down\nDROP TABLE t;", "goose"),
+        (
+            "00001_a.sql",
+            "-- +goose Up\nCREATE TABLE t (a INT);\n\n-- +goose Down\nDROP TABLE t;",
+            "goose",
+        ),
         (
             "001_a.sql",
             "CREATE TABLE t (a INT);\n\n\n---- create above / drop below ----\n\nDROP TABLE t;",
@@ -350,7 +398,8 @@ fn a_file_that_goes_up_and_down_is_an_error_that_names_the_tool_and_the_line() {
 
 #[test]
 fn a_down_script_may_say_what_it_likes() {
-    let folder = folder([("1_a.up.sql", "SELECT 1"), ("1_a.down.sql", "-- migrate:down\n\\connect a")]);
+    let folder =
+        folder([("1_a.up.sql", "SELECT 1"), ("1_a.down.sql", "-- migrate:down\n\\connect a")]);
     assert_eq!(read_all(&folder).unwrap().len(), 1);
 }
 
@@ -369,9 +418,9 @@ fn what_is_for_psql_is_an_error_that_names_the_line() {
         ("3_c.sql", "CREATE TABLE t (a INT);\n\nCOPY t (a) FROM stdin;\n1\n\\.\n"),
     ]);
     assert_eq!(problems.len(), 2);
-    let begin = "`migrations/2_b.sql` cannot be run as it is, by line 2: `\\connect` is a command of psql";
-    assert!(problems[0].starts_with(begin), "{problems:?}");
     let begin =
-        "`migrations/3_c.sql` cannot be run as it is, by line 3: COPY FROM stdin is not possible here";
+        "`migrations/2_b.sql` cannot be run as it is, by line 2: `\\connect` is a command of psql";
+    assert!(problems[0].starts_with(begin), "{problems:?}");
+    let begin = "`migrations/3_c.sql` cannot be run as it is, by line 3: COPY FROM stdin is not possible here";
     assert!(problems[1].starts_with(begin), "{problems:?}");
 }

@@ -177,13 +177,16 @@ async fn take_over(
 /// Whether it is of what counts as applied now: a deployment that does it once more has nothing new to look at.
 fn is_of(warning: &AdoptionWarning, adopted: &[Adopted]) -> bool {
     match warning {
-        AdoptionWarning::Edited { migration, .. } => adopted.iter().any(|one| one.version == *migration),
+        AdoptionWarning::Edited { migration, .. } => {
+            adopted.iter().any(|one| one.version == *migration)
+        }
         AdoptionWarning::SerialKeys { .. } => !adopted.is_empty(),
     }
 }
 
 fn adopted(registry: &Registry, initial: i32, version: i32) -> Vec<Adopted> {
-    let migrations = registry.migrations().filter(|(number, _)| (initial + 1..=version).contains(number));
+    let migrations =
+        registry.migrations().filter(|(number, _)| (initial + 1..=version).contains(number));
     let adopted = migrations.map(|(version, migration)| Adopted {
         version,
         description: migration.description().to_owned(),
@@ -197,7 +200,8 @@ impl<'a> IntoFuture for Adopt<'a> {
     type IntoFuture = BoxFuture<'a, Self::Output>;
 
     fn into_future(self) -> Self::IntoFuture {
-        let Self { registry, db, options, tool, table, accept_out_of_order, if_any, dry_run } = self;
+        let Self { registry, db, options, tool, table, accept_out_of_order, if_any, dry_run } =
+            self;
         let source = Source::History { tool, table, accept_out_of_order, if_any };
         Box::pin(async move { take_over(registry, db, options, &source, dry_run).await })
     }

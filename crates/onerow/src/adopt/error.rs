@@ -15,14 +15,17 @@ fn of_tool(kind: ErrorKind, tool: Tool, table: &Table, message: String) -> Error
 
 pub(super) fn no_history(looked_for: &[String]) -> Error {
     let looked_for = looked_for.join(", ");
-    let message = format!("there is no history to adopt: no table {looked_for}; nothing was changed");
+    let message =
+        format!("there is no history to adopt: no table {looked_for}; nothing was changed");
     Error::new(ErrorKind::NoHistory, message)
 }
 
 pub(super) fn several_histories<'a>(tables: impl Iterator<Item = (Tool, &'a Table)>) -> Error {
     let tables: Vec<_> = tables.map(|(tool, table)| format!("{table} of {tool}")).collect();
-    let message =
-        format!("there are histories of several migrators: {}; nothing was changed", tables.join(", "));
+    let message = format!(
+        "there are histories of several migrators: {}; nothing was changed",
+        tables.join(", ")
+    );
     Error::new(ErrorKind::SeveralHistories, message)
 }
 
@@ -50,8 +53,9 @@ pub(super) fn unsafe_history(tool: Tool, table: &Table, reason: &str) -> Error {
 }
 
 pub(super) fn no_tool(table: &Table) -> Error {
-    let message =
-        format!("the table {table} is not that of a migrator that onerow knows; nothing was changed");
+    let message = format!(
+        "the table {table} is not that of a migrator that onerow knows; nothing was changed"
+    );
     Error::new(ErrorKind::NoTool, message).of_table(table)
 }
 
@@ -66,7 +70,8 @@ pub(super) fn history_mismatch(tool: Tool, table: &Table, problems: Vec<HistoryP
 }
 
 pub(crate) fn history_busy(table: &Table, waited: Duration) -> Error {
-    let message = format!("waited {waited:.0?} for who has the table {table} locked; nothing was changed");
+    let message =
+        format!("waited {waited:.0?} for who has the table {table} locked; nothing was changed");
     Error::new(ErrorKind::HistoryBusy, message).of_table(table)
 }
 

@@ -4,7 +4,9 @@ use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, Statement, Transactio
 
 use super::{
     AdoptionWarning, HistoryProblem,
-    error::{foreign_history, history_elsewhere, no_history, no_tool, several_histories, unsafe_history},
+    error::{
+        foreign_history, history_elsewhere, no_history, no_tool, several_histories, unsafe_history,
+    },
     sea_orm_migration::makes_identities,
 };
 use crate::{
@@ -73,7 +75,8 @@ impl Reader<'_> {
             let tables = found.iter().map(|history| (history.tool, &history.table));
             return Err(several_histories(tables).into());
         }
-        let looked_for = || self.candidates().map(|(_, table)| table.to_string()).collect::<Vec<_>>();
+        let looked_for =
+            || self.candidates().map(|(_, table)| table.to_string()).collect::<Vec<_>>();
         found.pop().ok_or_else(|| no_history(&looked_for()).into())
     }
 
@@ -144,15 +147,26 @@ impl Reader<'_> {
     }
 
     /// In a savepoint, so that a refusal does not end the transaction.
-    async fn read_apart(&self, tool: Tool, table: Table, columns: &[String]) -> Result<History, Refusal> {
+    async fn read_apart(
+        &self,
+        tool: Tool,
+        table: Table,
+        columns: &[String],
+    ) -> Result<History, Refusal> {
         let savepoint =
             self.transaction.begin().await.map_err(|error| self.refused("read", &table, error))?;
-        let history = Reader { transaction: &savepoint, ..*self }.read_with(tool, table, columns).await;
+        let history =
+            Reader { transaction: &savepoint, ..*self }.read_with(tool, table, columns).await;
         let _ = savepoint.rollback().await;
         history
     }
 
-    async fn read_with(&self, tool: Tool, table: Table, columns: &[String]) -> Result<History, Refusal> {
+    async fn read_with(
+        &self,
+        tool: Tool,
+        table: Table,
+        columns: &[String],
+    ) -> Result<History, Refusal> {
         if let Some(column) = tool.missing(columns) {
             return Err(foreign_history(tool, &table, column).into());
         }
@@ -161,9 +175,11 @@ impl Reader<'_> {
         if tool == Tool::QuartDb {
             return self.read_quart_db(table, columns).await;
         }
-        let checksum =
-            tool.checksum(|column| self.session.hexadecimal(column)).filter(|_| has(columns, "checksum"));
-        let select = tool.columns().into_iter().map(|Column { sql, .. }| sql.to_owned()).chain(checksum);
+        let checksum = tool
+            .checksum(|column| self.session.hexadecimal(column))
+            .filter(|_| has(columns, "checksum"));
+        let select =
+            tool.columns().into_iter().map(|Column { sql, .. }| sql.to_owned()).chain(checksum);
         let select = select.collect::<Vec<_>>().join(", ");
         let rows = self.select(&table, &format!("SELECT {select} FROM {}", table.sql())).await?;
         let mut entries: Vec<_> = rows.into_iter().map(|row| Entry::of(tool, row)).collect();
@@ -183,13 +199,20 @@ impl Reader<'_> {
         let [row] = rows.as_slice() else {
             return Err(version::several_rows(&table, rows.len()).into());
         };
-        let number =
-            |index: usize| row[index].parse::<i32>().map_err(|_| version::not_a_version(&table, &row[index]));
+        let number = |index: usize| {
+            row[index].parse::<i32>().map_err(|_| version::not_a_version(&table, &row[index]))
+        };
         let (foreground, background) = (number(0)?, number(1)?);
         let entries = applied_by_number(foreground, self.registry.latest());
         let pending = background < foreground;
-        let problems = pending.then_some(HistoryProblem::BackgroundPending { foreground, background });
-        Ok(History { tool: Tool::QuartDb, table, entries, problems: problems.into_iter().collect() })
+        let problems =
+            pending.then_some(HistoryProblem::BackgroundPending { foreground, background });
+        Ok(History {
+            tool: Tool::QuartDb,
+            table,
+            entries,
+            problems: problems.into_iter().collect(),
+        })
     }
 
     /// A search path may lead to the history of another tenant.
@@ -219,13 +242,16 @@ impl Reader<'_> {
     }
 
     /// Keys that another build of the same migrations has made.
-    pub(super) async fn serial_keys(&self, history: &History) -> Result<Option<AdoptionWarning>, Refusal> {
+    pub(super) async fn serial_keys(
+        &self,
+        history: &History,
+    ) -> Result<Option<AdoptionWarning>, Refusal> {
         if history.tool != Tool::SeaOrmMigration || !makes_identities() {
             return Ok(None);
         }
         let columns = self.session.serial_keys(self.transaction, &history.table).await;
-        let columns =
-            columns.map_err(|error| self.refused("look at the keys beside", &history.table, error))?;
+        let columns = columns
+            .map_err(|error| self.refused("look at the keys beside", &history.table, error))?;
         Ok((!columns.is_empty()).then_some(AdoptionWarning::SerialKeys { columns }))
     }
 
@@ -236,7 +262,9 @@ impl Reader<'_> {
             let rows = self.transaction.query_all_raw(statement).await?;
             let row = |row: &sea_orm::QueryResult| {
                 let text = |index| row.try_get_by_index::<Option<String>>(index);
-                (0..row.column_names().len()).map(|index| Ok(text(index)?.unwrap_or_default())).collect()
+                (0..row.column_names().len())
+                    .map(|index| Ok(text(index)?.unwrap_or_default()))
+                    .collect()
             };
             rows.iter().map(row).collect::<Result<Vec<Vec<_>>, DbErr>>()
         };
@@ -253,7 +281,10 @@ impl Reader<'_> {
     fn refused(&self, operation: &str, table: &Table, error: DbErr) -> Refusal {
         match self.session.fault(&error) {
             Fault::Held => Refusal::Held(table.clone()),
-            fault => version::refusal(fault, &format!("{operation} {table}"), None, self.own, error).into(),
+            fault => {
+                version::refusal(fault, &format!("{operation} {table}"), None, self.own, error)
+                    .into()
+            }
         }
     }
 }
@@ -266,7 +297,8 @@ impl Entry {
         let succeeded = next() == "yes";
         let checksum = row.next();
         // Sqlx tells migrations by the number alone, and those of two projects have the same ones.
-        let description = (tool == Tool::Sqlx).then(|| name.split_once(' ').unwrap_or_default().1.to_owned());
+        let description =
+            (tool == Tool::Sqlx).then(|| name.split_once(' ').unwrap_or_default().1.to_owned());
         Self { key, description, name, position, succeeded, checksum }
     }
 }
@@ -274,7 +306,9 @@ impl Entry {
 /// Makes the positions sort.
 fn place(tool: Tool, entries: &mut [Entry]) {
     if tool != Tool::Refinery {
-        return entries.iter_mut().for_each(|entry| entry.position = format!("{:0>20}", entry.position));
+        return entries
+            .iter_mut()
+            .for_each(|entry| entry.position = format!("{:0>20}", entry.position));
     }
     // Moments as text: `…:07Z` comes before `…:07.5Z`. Before 0.5 in local time, whose order is not that of the texts.
     let in_utc = entries.iter().all(|entry| entry.position.ends_with('Z'));

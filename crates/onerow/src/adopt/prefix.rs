@@ -88,10 +88,17 @@ impl fmt::Display for HistoryProblem {
         let name_of = |version: &i32| migration::module_name(*version);
         match self {
             Self::Missing { name, migration } => {
-                write!(f, "{name} is missing: it was not applied, and {} stands for it", name_of(migration))
+                write!(
+                    f,
+                    "{name} is missing: it was not applied, and {} stands for it",
+                    name_of(migration)
+                )
             }
             Self::Extra { name } => {
-                write!(f, "{name} is extra: it was applied, and no migration of the registry stands for it")
+                write!(
+                    f,
+                    "{name} is extra: it was applied, and no migration of the registry stands for it"
+                )
             }
             Self::Failed { name } => write!(f, "{name} failed half way"),
             Self::OutOfOrder { name, after } => {
@@ -128,7 +135,10 @@ impl fmt::Display for HistoryProblem {
                 )
             }
             Self::BackgroundPending { foreground, background } => {
-                write!(f, "the background migrations behind {background}, up to {foreground}, have not run")
+                write!(
+                    f,
+                    "the background migrations behind {background}, up to {foreground}, have not run"
+                )
             }
         }
     }
@@ -216,7 +226,11 @@ fn expected(registry: &Registry, tool: Tool, problems: &mut Vec<HistoryProblem>)
                 continue;
             };
             if let Some(first) = seen.insert(key.clone(), migration) {
-                problems.push(HistoryProblem::ReplacedTwice { name: name.clone(), first, second: migration });
+                problems.push(HistoryProblem::ReplacedTwice {
+                    name: name.clone(),
+                    first,
+                    second: migration,
+                });
             }
             one.replaced.push((key, name));
         }
@@ -239,7 +253,8 @@ fn extra(history: &History, expected: &[Expected]) -> impl Iterator<Item = Histo
 
 /// The last migration of which anything was applied.
 fn last(expected: &[Expected], applied: &BTreeMap<&str, &Entry>) -> i32 {
-    let is_applied = |one: &&Expected| one.replaced.iter().any(|(key, _)| applied.contains_key(key.as_str()));
+    let is_applied =
+        |one: &&Expected| one.replaced.iter().any(|(key, _)| applied.contains_key(key.as_str()));
     expected.iter().rev().find(is_applied).map_or(NONE, |one| one.migration)
 }
 
@@ -253,7 +268,8 @@ fn missing(
         let is_unnamed = !one.says_so && one.replaced.is_empty();
         let unnamed = is_unnamed.then_some(HistoryProblem::Unnamed { migration });
         let missing = one.replaced.iter().filter(|(key, _)| !applied.contains_key(key.as_str()));
-        let missing = missing.map(move |(_, name)| HistoryProblem::Missing { name: name.clone(), migration });
+        let missing =
+            missing.map(move |(_, name)| HistoryProblem::Missing { name: name.clone(), migration });
         unnamed.into_iter().chain(missing)
     })
 }
@@ -281,7 +297,8 @@ fn out_of_order(expected: &[Expected], applied: &BTreeMap<&str, &Entry>) -> Vec<
     for (entry, name) in in_order.into_iter().rev() {
         match earliest {
             Some((other, after)) if entry.position > other.position => {
-                problems.push(HistoryProblem::OutOfOrder { name: name.clone(), after: after.clone() });
+                problems
+                    .push(HistoryProblem::OutOfOrder { name: name.clone(), after: after.clone() });
             }
             _ => earliest = Some((entry, name)),
         }

@@ -95,6 +95,7 @@ impl Registry {
             let migration = SeaOrmMigration { former, origin: Some((migrator, place)) };
             Box::new(migration) as Box<dyn MigrationTrait>
         });
-        Self::new(migrations.collect()).kept_by_sea_orm_migration(M::migration_table_name().to_string())
+        Self::new(migrations.collect())
+            .kept_by_sea_orm_migration(M::migration_table_name().to_string())
     }
 }

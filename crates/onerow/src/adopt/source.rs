@@ -67,7 +67,9 @@ impl Source {
 
     async fn history(&self, reader: &Reader<'_>) -> Result<History, Refusal> {
         match self {
-            Self::History { tool: Some(tool), table, .. } => reader.read(*tool, table.as_ref()).await,
+            Self::History { tool: Some(tool), table, .. } => {
+                reader.read(*tool, table.as_ref()).await
+            }
             Self::History { table: Some(table), .. } => reader.read_any(table).await,
             _ => reader.find().await,
         }
@@ -98,14 +100,17 @@ fn counted_alike(version: i32, history: &History, own: &Table) -> Result<i32, Ve
 }
 
 fn refuse_beside(histories: &[History]) -> Result<(), Error> {
-    let Some(history) = histories.iter().find(|history| !history.entries.is_empty()) else { return Ok(()) };
+    let Some(history) = histories.iter().find(|history| !history.entries.is_empty()) else {
+        return Ok(());
+    };
     Err(beside_history(history.tool, &history.table, history.entries.len()))
 }
 
 /// Refuses what is pending, and was applied by another tool: it would be applied a second time.
 pub(crate) async fn refuse_unadopted(reader: &Reader<'_>, version: i32) -> Result<(), Refusal> {
     let histories = reader.find_all(true).await?;
-    let is_unadopted = |history: &&History| prefix::is_pending_applied(reader.registry, version, history);
+    let is_unadopted =
+        |history: &&History| prefix::is_pending_applied(reader.registry, version, history);
     let Some(history) = histories.iter().find(is_unadopted) else { return Ok(()) };
     Err(unadopted(history.tool, &history.table, version).into())
 }

@@ -84,7 +84,11 @@ impl TakeOver<'_> {
     /// `None` if another session is at the row.
     async fn try_once(&self, found: Found, version: i32) -> Result<Option<Plan>, Refusal> {
         let plan = self.look(version).await?;
-        if self.dry_run || plan.version <= version { Ok(Some(plan)) } else { self.set(found, version).await }
+        if self.dry_run || plan.version <= version {
+            Ok(Some(plan))
+        } else {
+            self.set(found, version).await
+        }
     }
 
     async fn look(&self, version: i32) -> Result<Plan, Refusal> {
@@ -139,7 +143,12 @@ impl TakeOver<'_> {
         }
     }
 
-    async fn move_to(&self, plan: Plan, claim: Claim, version: i32) -> Result<Option<Plan>, Refusal> {
+    async fn move_to(
+        &self,
+        plan: Plan,
+        claim: Claim,
+        version: i32,
+    ) -> Result<Option<Plan>, Refusal> {
         let Connections { session, table, .. } = self.connections;
         let moved = Move { table, from: version, to: plan.version, durable: true };
         let committed = async {

@@ -41,7 +41,11 @@ pub(crate) trait Connect: Sync {
     async fn release_idle(&self, _: &DatabaseConnection) {}
 
     /// See [`create_index`](crate::create_index).
-    async fn create_index(&self, pool: &DatabaseConnection, index: &CreateIndex<'_>) -> Result<(), DbErr>;
+    async fn create_index(
+        &self,
+        pool: &DatabaseConnection,
+        index: &CreateIndex<'_>,
+    ) -> Result<(), DbErr>;
 }
 
 /// What a session of a run is opened with.

@@ -39,7 +39,9 @@ pub(super) fn connect_error(fault: Fault, server: &str, source: DbErr) -> Error 
             ErrorKind::AuthenticationFailed,
             format!("{server} rejected the user name or password"),
         ),
-        Fault::NoDatabase => Error::new(ErrorKind::NoSuchDatabase, format!("there is no database {server}")),
+        Fault::NoDatabase => {
+            Error::new(ErrorKind::NoSuchDatabase, format!("there is no database {server}"))
+        }
         Fault::Crowded => return crowded(server, source),
         _ => Error::new(ErrorKind::Connect, format!("cannot connect to {server}")),
     };

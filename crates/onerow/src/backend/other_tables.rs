@@ -15,7 +15,11 @@ pub(crate) trait OtherTables: Send + Sync {
     fn hexadecimal(&self, column: &str) -> String;
 
     /// The columns of a table; none if there is no such table.
-    async fn columns(&self, transaction: &DatabaseTransaction, table: &Table) -> Result<Vec<String>, DbErr>;
+    async fn columns(
+        &self,
+        transaction: &DatabaseTransaction,
+        table: &Table,
+    ) -> Result<Vec<String>, DbErr>;
 
     /// The schema that a table is in, or would be made in, if there are schemas.
     async fn schema_of(&self, _: &DatabaseTransaction, _: &Table) -> Result<Option<String>, DbErr> {

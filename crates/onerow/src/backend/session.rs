@@ -7,7 +7,8 @@ use sea_orm::{DatabaseConnection, DatabaseTransaction, DbErr};
 use tokio::time::timeout;
 
 use super::{
-    fault::Fault, grouping::Grouping, other_tables::OtherTables, version_row::VersionRow, watching::Watch,
+    fault::Fault, grouping::Grouping, other_tables::OtherTables, version_row::VersionRow,
+    watching::Watch,
 };
 use crate::error::Error;
 
@@ -58,7 +59,9 @@ pub(crate) trait Session: VersionRow + Grouping + Watch + OtherTables + Send + S
     async fn close(&self) {
         match timeout(CLOSE, self.pool().close_by_ref()).await {
             Ok(Ok(())) => (),
-            Ok(Err(error)) => tracing::debug!(%error, "the connection was not closed in good order"),
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "the connection was not closed in good order")
+            }
             Err(_) => tracing::debug!("the connection did not come to rest"),
         }
     }

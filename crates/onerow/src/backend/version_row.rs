@@ -18,7 +18,11 @@ pub(crate) const NONE: i32 = -1;
 pub(crate) trait ReadRow: Sync {
     /// Reads the version row, in one statement and, over a network, in one round trip. Fails itself only
     /// if it cannot connect.
-    async fn read_row(&self, pool: &DatabaseConnection, table: &Table) -> Result<Result<Rows, DbErr>, Error>;
+    async fn read_row(
+        &self,
+        pool: &DatabaseConnection,
+        table: &Table,
+    ) -> Result<Result<Rows, DbErr>, Error>;
 
     /// Whether row-level security holds for this user at the table.
     async fn hides_rows(&self, _: &DatabaseConnection, _: &Table) -> bool {
@@ -60,7 +64,12 @@ pub(crate) trait VersionRow: Send + Sync {
 
     /// Holds the row at this version, without waiting; `None` if it has moved on. Another session that
     /// holds it is a [`Fault::Held`](super::fault::Fault::Held).
-    async fn claim(&self, table: &Table, version: i32, settings: &Settings) -> Result<Option<Claim>, DbErr>;
+    async fn claim(
+        &self,
+        table: &Table,
+        version: i32,
+        settings: &Settings,
+    ) -> Result<Option<Claim>, DbErr>;
 
     /// Moves the version, unless the stages of a group have, and commits. With settings for the next
     /// migration it may hold the row again, at the new version.

@@ -10,9 +10,9 @@ use async_trait::async_trait;
 use futures_util::Stream;
 use onerow_sql::psql;
 use sea_orm::{
-    AccessMode, ConnectOptions, ConnectionTrait, DatabaseBackend, DatabaseConnection, DatabaseTransaction,
-    DbErr, ExecResult, IsolationLevel, QueryResult, Statement, StreamTrait, TransactionError,
-    TransactionOptions, TransactionTrait,
+    AccessMode, ConnectOptions, ConnectionTrait, DatabaseBackend, DatabaseConnection,
+    DatabaseTransaction, DbErr, ExecResult, IsolationLevel, QueryResult, Statement, StreamTrait,
+    TransactionError, TransactionOptions, TransactionTrait,
 };
 use sea_orm_migration::SchemaManager;
 
@@ -68,7 +68,8 @@ macro_rules! send {
     ($self:ident.$method:ident($statement:ident).await) => {{
         $self.look_at(&$statement.sql)?;
         let sql = if $self.counts { $statement.sql.clone() } else { pragma::sql_of(&$statement) };
-        let done = delegate!($self.$method($statement).await).map_err(|error| $self.placed(error, &sql))?;
+        let done = delegate!($self.$method($statement).await)
+            .map_err(|error| $self.placed(error, &sql))?;
         $self.refuse_ineffective(&sql).await.map(|()| done)
     }};
 }
@@ -150,7 +151,9 @@ impl Database {
     async fn refuse_ineffective(&self, sql: &str) -> Result<(), DbErr> {
         let may_set = self.doubts.note(sql);
         match &self.inner {
-            Inner::Transaction(transaction) if may_set => pragma::refuse_ineffective(transaction, sql).await,
+            Inner::Transaction(transaction) if may_set => {
+                pragma::refuse_ineffective(transaction, sql).await
+            }
             _ => Ok(()),
         }
     }
@@ -189,8 +192,8 @@ impl Database {
 
     /// Sends SQL as it is, of a script, whose errors are told with the script's own place.
     pub(crate) async fn send(&self, sql: &str) -> Result<ExecResult, DbErr> {
-        let done =
-            delegate!(self.execute_unprepared(sql).await).inspect_err(|_| self.listener.failed(sql))?;
+        let done = delegate!(self.execute_unprepared(sql).await)
+            .inspect_err(|_| self.listener.failed(sql))?;
         self.refuse_ineffective(sql).await.map(|()| done)
     }
 
@@ -288,7 +291,10 @@ impl TransactionTrait for Database {
         delegate!(self.begin_with_config(isolation_level, access_mode).await)
     }
 
-    async fn begin_with_options(&self, options: TransactionOptions) -> Result<DatabaseTransaction, DbErr> {
+    async fn begin_with_options(
+        &self,
+        options: TransactionOptions,
+    ) -> Result<DatabaseTransaction, DbErr> {
         self.be_unsure();
         delegate!(self.begin_with_options(options).await)
     }
@@ -320,7 +326,9 @@ impl TransactionTrait for Database {
                     pool.transaction_with_config(callback, isolation_level, access_mode).await
                 }
                 Inner::Transaction(transaction) => {
-                    transaction.transaction_with_config(callback, isolation_level, access_mode).await
+                    transaction
+                        .transaction_with_config(callback, isolation_level, access_mode)
+                        .await
                 }
             };
         }
@@ -341,13 +349,20 @@ impl StreamTrait for Database {
         self.get_database_backend()
     }
 
-    fn stream_raw<'a>(&'a self, statement: Statement) -> BoxFuture<'a, Result<Self::Stream<'a>, DbErr>> {
+    fn stream_raw<'a>(
+        &'a self,
+        statement: Statement,
+    ) -> BoxFuture<'a, Result<Self::Stream<'a>, DbErr>> {
         self.be_unsure();
         Box::pin(async move {
             self.look_at(&statement.sql)?;
             Ok(match &self.inner {
-                Inner::Pool(pool) => Box::pin(pool.stream_raw(statement).await?) as Self::Stream<'a>,
-                Inner::Transaction(transaction) => Box::pin(transaction.stream_raw(statement).await?),
+                Inner::Pool(pool) => {
+                    Box::pin(pool.stream_raw(statement).await?) as Self::Stream<'a>
+                }
+                Inner::Transaction(transaction) => {
+                    Box::pin(transaction.stream_raw(statement).await?)
+                }
             })
         })
     }

@@ -1,7 +1,9 @@
 //! PRAGMAs that SQLite passes over without a word inside a transaction.
 
 use onerow_sql::{Dialect, Kind, Token, tokens};
-use sea_orm::{ConnectionTrait, DatabaseBackend, DatabaseTransaction, DbErr, QueryResult, Statement};
+use sea_orm::{
+    ConnectionTrait, DatabaseBackend, DatabaseTransaction, DbErr, QueryResult, Statement,
+};
 
 /// Of these, what was asked for can be compared with what there is. That `foreign_keys` stays as it is harms nobody: it is off
 /// for a migration, and looked after when that has run.
@@ -16,7 +18,10 @@ struct Pragma {
 }
 
 /// An error if this SQL, which was run in the transaction, holds a PRAGMA that has had no effect.
-pub(crate) async fn refuse_ineffective(transaction: &DatabaseTransaction, sql: &str) -> Result<(), DbErr> {
+pub(crate) async fn refuse_ineffective(
+    transaction: &DatabaseTransaction,
+    sql: &str,
+) -> Result<(), DbErr> {
     if ConnectionTrait::get_database_backend(transaction) != DatabaseBackend::Sqlite {
         return Ok(());
     }
@@ -30,9 +35,13 @@ pub(crate) async fn refuse_ineffective(transaction: &DatabaseTransaction, sql: &
     Ok(())
 }
 
-async fn current(transaction: &DatabaseTransaction, pragma: &Pragma) -> Result<Option<String>, DbErr> {
+async fn current(
+    transaction: &DatabaseTransaction,
+    pragma: &Pragma,
+) -> Result<Option<String>, DbErr> {
     let Pragma { schema, name, .. } = pragma;
-    let look = Statement::from_string(DatabaseBackend::Sqlite, format!("PRAGMA \"{schema}\".{name}"));
+    let look =
+        Statement::from_string(DatabaseBackend::Sqlite, format!("PRAGMA \"{schema}\".{name}"));
     let row = transaction.query_one_raw(look).await?;
     let text = |row: QueryResult| row.try_get_by_index(0).or_else(|_| number(&row));
     row.map(text).transpose()
@@ -53,7 +62,11 @@ impl Pragma {
         let found = found.to_ascii_lowercase();
         // UTF8 is UTF-8, and UTF-16 is either of UTF-16le and UTF-16be.
         let bare = |encoding: &str| encoding.replace('-', "");
-        if self.name == "encoding" { bare(&found).starts_with(&bare(asked)) } else { found == asked }
+        if self.name == "encoding" {
+            bare(&found).starts_with(&bare(asked))
+        } else {
+            found == asked
+        }
     }
 
     fn ineffective(&self, found: &str) -> DbErr {
@@ -68,7 +81,9 @@ impl Pragma {
                  both in it"
             }
         };
-        DbErr::Custom(format!("PRAGMA {name} = {value} has no effect, and {name} is still {found}: {reason}"))
+        DbErr::Custom(format!(
+            "PRAGMA {name} = {value} has no effect, and {name} is still {found}: {reason}"
+        ))
     }
 }
 
@@ -121,7 +136,10 @@ mod tests {
     use super::pragmas;
 
     fn found(sql: &str) -> Vec<String> {
-        pragmas(sql).iter().map(|one| format!("{}.{}={}", one.schema, one.name, one.value)).collect()
+        pragmas(sql)
+            .iter()
+            .map(|one| format!("{}.{}={}", one.schema, one.name, one.value))
+            .collect()
     }
 
     #[test]

@@ -107,7 +107,10 @@ pub(crate) fn placed(error: DbErr, place: impl FnOnce(Option<Position>) -> Place
     }
 }
 
-fn with_place(error: Arc<sqlx::Error>, place: impl FnOnce(Option<Position>) -> Place) -> Arc<sqlx::Error> {
+fn with_place(
+    error: Arc<sqlx::Error>,
+    place: impl FnOnce(Option<Position>) -> Place,
+) -> Arc<sqlx::Error> {
     match Arc::try_unwrap(error) {
         Ok(sqlx::Error::Database(refusal)) => {
             let place = place(position(&*refusal));

@@ -18,7 +18,8 @@ pub(crate) fn ahead(version: i32, latest: i32) -> Error {
 
 pub(crate) fn target_beyond_latest(target: i32, latest: i32) -> Error {
     let range = if latest < 0 { "none".into() } else { format!("0 to {latest}") };
-    let message = format!("there is no migration {target}: this build has {range}; nothing was changed");
+    let message =
+        format!("there is no migration {target}: this build has {range}; nothing was changed");
     Error::new(ErrorKind::TargetBeyondLatest, message)
 }
 
@@ -41,15 +42,21 @@ pub(super) fn migration_failed(
         _ if rolled_back => " and was rolled back",
         Failure::EndedTransaction => "",
         // All that was left was to move the version.
-        Failure::Commit(_) | Failure::Blocked { .. } => " outside a transaction, when its work was done",
+        Failure::Commit(_) | Failure::Blocked { .. } => {
+            " outside a transaction, when its work was done"
+        }
         _ => " outside a transaction, so its work may be half done",
     };
     let message = format!("migration {} failed{undone}{}", module_name(migration), now_at(version));
-    Error::new(ErrorKind::MigrationFailed, message).at(version).of_migration(migration).because(failure)
+    Error::new(ErrorKind::MigrationFailed, message)
+        .at(version)
+        .of_migration(migration)
+        .because(failure)
 }
 
 pub(crate) fn cancelled(version: Option<i32>) -> Error {
-    let message = format!("stopped as told, before the next migration was complete{}", still_at(version));
+    let message =
+        format!("stopped as told, before the next migration was complete{}", still_at(version));
     Error::new(ErrorKind::Cancelled, message).at(version)
 }
 

@@ -50,7 +50,11 @@ impl Run<'_> {
     }
 
     /// Holds the row at the version before this migration; `None` if it has moved on.
-    pub(super) async fn claim(&self, migration: i32, durable: bool) -> Result<Option<Claim>, Error> {
+    pub(super) async fn claim(
+        &self,
+        migration: i32,
+        durable: bool,
+    ) -> Result<Option<Claim>, Error> {
         self.connections.claim(migration - 1, &self.settings(migration, durable)).await
     }
 
@@ -61,7 +65,11 @@ impl Run<'_> {
 
     /// Runs one migration in a transaction, sets it apart from those that may follow, and gives the
     /// transaction back.
-    async fn perform_in(&self, claim: Claim, number: i32) -> (Claim, Result<(Applied, Settled), FailedTry>) {
+    async fn perform_in(
+        &self,
+        claim: Claim,
+        number: i32,
+    ) -> (Claim, Result<(Applied, Settled), FailedTry>) {
         let db = Database::from_transaction(claim.into_transaction());
         let db = db.with_listener(&self.connections.options.listener);
         let pid = self.connections.session.pid();
@@ -113,7 +121,11 @@ impl Run<'_> {
     }
 
     /// Moves the version and commits what is staged.
-    pub(super) async fn commit(&mut self, claim: Claim, staged: Vec<Applied>) -> Result<Outcome, Error> {
+    pub(super) async fn commit(
+        &mut self,
+        claim: Claim,
+        staged: Vec<Applied>,
+    ) -> Result<Outcome, Error> {
         let Some((first, last)) = staged.first().zip(staged.last()) else {
             claim.give_up().await;
             return Ok(Outcome::Committed);

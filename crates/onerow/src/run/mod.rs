@@ -147,7 +147,8 @@ impl<'a> Run<'a> {
     async fn begin(&mut self, found: Found) -> Result<i32, Error> {
         // While another process has an SQLite file locked, an older connection takes a table that was made
         // since for one that is not there.
-        let in_doubt = !matches!(found, Found::Version(_)) && self.connections.session.excludes_writers();
+        let in_doubt =
+            !matches!(found, Found::Version(_)) && self.connections.session.excludes_writers();
         let found = if in_doubt { self.connections.read().await? } else { found };
         let version = found.version().unwrap_or(NONE);
         refuse_unadopted(self.registry, &self.connections, version, self.target).await?;
@@ -203,9 +204,13 @@ impl<'a> Run<'a> {
     /// Says whose table it is, if a script needs one of the old tool's.
     fn of_old_table(&self, failure: Failure) -> Failure {
         match failure {
-            Failure::Migrate(source) if self.connections.session.fault(&source) == Fault::NoTable => {
+            Failure::Migrate(source)
+                if self.connections.session.fault(&source) == Fault::NoTable =>
+            {
                 match self.registry.old_table_in(&driver::words(&source)) {
-                    Some((tool, table)) => Failure::OldTable { tool, table: table.to_string(), source },
+                    Some((tool, table)) => {
+                        Failure::OldTable { tool, table: table.to_string(), source }
+                    }
                     None => Failure::Migrate(source),
                 }
             }
@@ -280,7 +285,8 @@ impl<'a> Run<'a> {
     fn exhausted(&self, failed: FailedTry, tries: u32) -> FailedTry {
         let FailedTry { migration, failure, blockers } = failed;
         // What a migration outside a transaction has done is still there, unless only its move failed.
-        let tells = self.mode(migration) == Mode::Transaction || matches!(failure, Failure::Commit(_));
+        let tells =
+            self.mode(migration) == Mode::Transaction || matches!(failure, Failure::Commit(_));
         let failure = match failure.refusal() {
             Some(error) if tells && self.connections.session.fault(error) == Fault::Held => {
                 Failure::Blocked { tries, blockers, source: error.clone() }
@@ -291,7 +297,11 @@ impl<'a> Run<'a> {
     }
 
     fn settings(&self, migration: i32, durable: bool) -> Settings {
-        Settings { label: self.label(migration), lock_timeout: self.lock_timeout(migration), durable }
+        Settings {
+            label: self.label(migration),
+            lock_timeout: self.lock_timeout(migration),
+            durable,
+        }
     }
 
     /// Of the transactional migration that comes after this one, if one does.

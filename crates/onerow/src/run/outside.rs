@@ -59,7 +59,8 @@ impl Run<'_> {
     /// Keeps other runs away from this migration; `None` if the row has moved on.
     async fn lease(&self, number: i32) -> Result<Option<Lease>, Error> {
         let by_file = self.connections.session.excludes_writers();
-        let file = if by_file { self.connections.lock_file(Some(self.version)).await? } else { None };
+        let file =
+            if by_file { self.connections.lock_file(Some(self.version)).await? } else { None };
         let Some(claim) = self.claim(number, true).await? else {
             return Ok(None);
         };
@@ -146,10 +147,17 @@ impl Run<'_> {
 
     /// Opens the second connection. A pooler with one connection to the server accepts it, and then does
     /// not serve it.
-    async fn open_beside(&self, number: i32, label: &str, lease: &Lease) -> Result<Arc<dyn Session>, Error> {
+    async fn open_beside(
+        &self,
+        number: i32,
+        label: &str,
+        lease: &Lease,
+    ) -> Result<Arc<dyn Session>, Error> {
         match (timeout(SERVED, self.connections.open_another(label)).await, lease) {
             (Ok(opened), _) => opened,
-            (Err(_), Lease::Row(claim)) if claim.check().await.is_ok() => Err(self.unserved(number).await),
+            (Err(_), Lease::Row(claim)) if claim.check().await.is_ok() => {
+                Err(self.unserved(number).await)
+            }
             _ => Err(Error::cannot_reach(driver::silence(SERVED))),
         }
     }

@@ -130,7 +130,9 @@ impl<'a> Up<'a> {
         let read = || version::read(pool, &table);
         let found = once_let_in(&self.options, pool, read).await?.believed()?;
         match found {
-            Found::Version(version) if version > latest => return Err(errors::ahead(version, latest)),
+            Found::Version(version) if version > latest => {
+                return Err(errors::ahead(version, latest));
+            }
             Found::Version(version) if version > target => {
                 return Err(errors::target_below_version(target, version));
             }

@@ -1,4 +1,4 @@
-//! To-dos, as an example: put your own first table in their place.
+//! An example: replace the to-dos by your own first table.
 
 use onerow::prelude::{schema::*, *};
 
@@ -10,7 +10,7 @@ impl MigrationTrait for Migration {
         "todos"
     }
 
-    /// What it does commits together with the version, or not at all.
+    /// Commits together with the new version, or not at all.
     async fn migrate(&self, db: &Database) -> Result<(), DbErr> {
         let todos = Table::create()
             .table("todos")
@@ -28,7 +28,7 @@ mod tests {
 
     use crate::registry;
 
-    // On each backend that Cargo.toml names, with a database of its own.
+    // Runs on each backend that Cargo.toml names, in a database of its own.
     on_every_backend! {
         async fn a_new_todo_is_open(backend: Backend) {
             let db = backend.database_at(registry(), 0).await;

@@ -1,4 +1,4 @@
-//! The command line over the migrations: `cargo run -p {{package}} -- up`.
+//! The command line of the migrations: `cargo run -p {{package}} -- up`.
 
 fn main() -> std::process::ExitCode {
     {{run}}

@@ -9,7 +9,7 @@ impl MigrationTrait for Migration {
     }
 
     async fn migrate(&self, _db: &Database) -> Result<(), DbErr> {
-        // For example, on `db` without the underscore:
+        // For example, with `db` instead of `_db`:
         //
         // let due = schema::timestamp_with_time_zone_null("due");
         // let todos = Table::alter().table("todos").add_column(due).take();
@@ -27,7 +27,7 @@ mod tests {
     on_every_backend! {
         async fn every_row_is_kept(backend: Backend) {
             let db = backend.database_before({{registry}}(), {{version}}).await;
-            // The rows of before that worry you:
+            // First insert the rows that it might harm:
             // db.sql("INSERT INTO todos (task) VALUES ('call the bank')").await;
 
             db.apply({{version}}).keeping_every_row().await.unwrap();

@@ -19,7 +19,8 @@ impl MigrationTrait for Replacing {
 }
 
 fn registry(migrations: &[&'static [&'static str]]) -> Registry {
-    let migrations = migrations.iter().map(|names| Box::new(Replacing(names)) as Box<dyn MigrationTrait>);
+    let migrations =
+        migrations.iter().map(|names| Box::new(Replacing(names)) as Box<dyn MigrationTrait>);
     Registry::new(migrations.collect())
 }
 
@@ -103,7 +104,9 @@ fn those_out_of_order_are_named_unless_that_is_accepted() {
     assert_problems(
         THREE,
         &history,
-        &["2_b.sql is out of order: it was applied after 3_c.up.sql, and comes before that in the registry"],
+        &[
+            "2_b.sql is out of order: it was applied after 3_c.up.sql, and comes before that in the registry",
+        ],
     );
     assert_eq!(version(&registry(THREE), &history, true), Ok(2));
 }

@@ -5,7 +5,8 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use onerow_sql::quoted_literal;
 use sea_orm::{
-    ConnAcquireErr, ConnectOptions, ConnectionTrait, DatabaseConnection, DbErr, SqlxPostgresConnector,
+    ConnAcquireErr, ConnectOptions, ConnectionTrait, DatabaseConnection, DbErr,
+    SqlxPostgresConnector,
     sqlx::{
         self, AssertSqlSafe, Connection, PgPool,
         pool::PoolConnection,
@@ -78,11 +79,12 @@ impl Connect for Postgres {
 
     async fn knock(&self, pool: &DatabaseConnection, patience: Duration) -> Answer {
         let options = pool.get_postgres_connection_pool().connect_options();
-        let mut connection = match timeout(patience, sqlx::PgConnection::connect_with(&options)).await {
-            Ok(Ok(connection)) => connection,
-            Ok(Err(_)) => return Answer::Refused,
-            Err(_) => return Answer::Silent,
-        };
+        let mut connection =
+            match timeout(patience, sqlx::PgConnection::connect_with(&options)).await {
+                Ok(Ok(connection)) => connection,
+                Ok(Err(_)) => return Answer::Refused,
+                Err(_) => return Answer::Silent,
+            };
         let asked = timeout(patience, sqlx::raw_sql("SELECT 1").execute(&mut connection)).await;
         if asked.is_err() {
             return Answer::LetIn;
@@ -98,7 +100,11 @@ impl Connect for Postgres {
         }
     }
 
-    async fn create_index(&self, pool: &DatabaseConnection, index: &CreateIndex<'_>) -> Result<(), DbErr> {
+    async fn create_index(
+        &self,
+        pool: &DatabaseConnection,
+        index: &CreateIndex<'_>,
+    ) -> Result<(), DbErr> {
         let (name, table) = (index.name, index.table);
         // An index is in the schema of its table, whatever the search path.
         let valid = format!(
@@ -142,7 +148,10 @@ const WITHOUT_LOCK_TIMEOUT: &str = "SELECT pg_catalog.set_config('lock_timeout',
     WHERE pg_catalog.current_setting('lock_timeout') OPERATOR(pg_catalog.<>) '0'";
 
 /// Asks a connection of the pool, in the simple protocol; fails itself only if it cannot connect.
-pub(super) async fn ask(pool: &PgPool, sql: &str) -> Result<Result<Vec<PgRow>, sqlx::Error>, Error> {
+pub(super) async fn ask(
+    pool: &PgPool,
+    sql: &str,
+) -> Result<Result<Vec<PgRow>, sqlx::Error>, Error> {
     if let Some(answer) = ask_idle(pool, sql).await {
         return Ok(answer);
     }
@@ -164,7 +173,9 @@ async fn ask_idle(pool: &PgPool, sql: &str) -> Option<Result<Vec<PgRow>, sqlx::E
 }
 
 /// Opens the pool's first connection, and gives up at once on what waiting does not mend.
-pub(super) async fn first_connection(pool: &PgPool) -> Result<PoolConnection<sqlx::Postgres>, Error> {
+pub(super) async fn first_connection(
+    pool: &PgPool,
+) -> Result<PoolConnection<sqlx::Postgres>, Error> {
     let options = pool.connect_options();
     // What the server last said to a probe, such as that it is starting up: all that the pool says is that time is up.
     let mut said = None;
@@ -201,7 +212,13 @@ pub(super) async fn first_connection(pool: &PgPool) -> Result<PoolConnection<sql
 
 /// Host, port and database, for a message.
 pub(super) fn name(options: &PgConnectOptions) -> String {
-    let host = options.get_socket().map_or(options.get_host().into(), |path| path.display().to_string());
-    let host = if host.contains(':') && !host.starts_with('/') { format!("[{host}]") } else { host };
-    format!("{host}:{}/{}", options.get_port(), options.get_database().unwrap_or(options.get_username()))
+    let host =
+        options.get_socket().map_or(options.get_host().into(), |path| path.display().to_string());
+    let host =
+        if host.contains(':') && !host.starts_with('/') { format!("[{host}]") } else { host };
+    format!(
+        "{host}:{}/{}",
+        options.get_port(),
+        options.get_database().unwrap_or(options.get_username())
+    )
 }

@@ -4,7 +4,9 @@ use std::{net::IpAddr, time::Duration};
 
 use async_trait::async_trait;
 use onerow_sql::quoted_name;
-use sea_orm::sqlx::{self, AssertSqlSafe, Connection, Executor, PgConnection, postgres::PgConnectOptions};
+use sea_orm::sqlx::{
+    self, AssertSqlSafe, Connection, Executor, PgConnection, postgres::PgConnectOptions,
+};
 
 use tokio::time::timeout;
 
@@ -52,7 +54,9 @@ impl Databases for Postgres {
         match (&*code, error.kind()) {
             (_, ErrorKind::NoSuchDatabase) => Ok(()),
             // It starts up, or all its connections are taken.
-            ("57P03" | "53300", _) | (_, ErrorKind::ServerUnreachable) => Err(Unanswered::NotYet(error)),
+            ("57P03" | "53300", _) | (_, ErrorKind::ServerUnreachable) => {
+                Err(Unanswered::NotYet(error))
+            }
             _ => Err(Unanswered::Never(error)),
         }
     }
@@ -101,7 +105,10 @@ fn database(options: &PgConnectOptions) -> &str {
 }
 
 /// Runs SQL on a database that is not the one in question.
-async fn maintain(options: &PgConnectOptions, sql: String) -> Result<Result<(), sqlx::Error>, Error> {
+async fn maintain(
+    options: &PgConnectOptions,
+    sql: String,
+) -> Result<Result<(), sqlx::Error>, Error> {
     let mut connection = maintenance(options).await?;
     let done = connection.execute(AssertSqlSafe(sql)).await.map(|_| ());
     close(connection, options).await?;
@@ -128,7 +135,8 @@ async fn close(connection: PgConnection, options: &PgConnectOptions) -> Result<(
 }
 
 fn refused(options: &PgConnectOptions, error: sqlx::Error) -> Error {
-    let fault = if matches!(error, sqlx::Error::Io(_)) { Fault::Unreachable } else { fault(&error) };
+    let fault =
+        if matches!(error, sqlx::Error::Io(_)) { Fault::Unreachable } else { fault(&error) };
     connect_error(fault, &name(options), query_error(error))
 }
 

@@ -20,14 +20,20 @@ impl OtherTables for PostgresSession {
         format!("pg_catalog.encode({column}, 'hex')")
     }
 
-    async fn columns(&self, transaction: &DatabaseTransaction, table: &Table) -> Result<Vec<String>, DbErr> {
+    async fn columns(
+        &self,
+        transaction: &DatabaseTransaction,
+        table: &Table,
+    ) -> Result<Vec<String>, DbErr> {
         let sql = format!(
             "SELECT attname::pg_catalog.text FROM pg_catalog.pg_attribute
              WHERE attrelid OPERATOR(pg_catalog.=) pg_catalog.to_regclass({})
              AND attnum OPERATOR(pg_catalog.>) 0 AND NOT attisdropped",
             quoted_literal(&table.sql())
         );
-        let rows = transaction.query_all_raw(Statement::from_string(DatabaseBackend::Postgres, sql)).await?;
+        let rows = transaction
+            .query_all_raw(Statement::from_string(DatabaseBackend::Postgres, sql))
+            .await?;
         rows.iter().map(|row| row.try_get_by_index(0)).collect()
     }
 
@@ -36,14 +42,17 @@ impl OtherTables for PostgresSession {
         transaction: &DatabaseTransaction,
         table: &Table,
     ) -> Result<Option<String>, DbErr> {
-        let schema = table.schema().map_or_else(|| "pg_catalog.current_schema()".to_owned(), quoted_literal);
+        let schema =
+            table.schema().map_or_else(|| "pg_catalog.current_schema()".to_owned(), quoted_literal);
         let sql = format!(
             "SELECT coalesce((SELECT n.nspname FROM pg_catalog.pg_class c
              JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
              WHERE c.oid OPERATOR(pg_catalog.=) pg_catalog.to_regclass({})), {schema})::pg_catalog.text",
             quoted_literal(&table.sql())
         );
-        let row = transaction.query_one_raw(Statement::from_string(DatabaseBackend::Postgres, sql)).await?;
+        let row = transaction
+            .query_one_raw(Statement::from_string(DatabaseBackend::Postgres, sql))
+            .await?;
         row.map_or(Ok(None), |row| row.try_get_by_index(0))
     }
 
@@ -51,7 +60,11 @@ impl OtherTables for PostgresSession {
         self.begin().await
     }
 
-    async fn lock_out_writers(&self, transaction: &DatabaseTransaction, table: &Table) -> Result<(), DbErr> {
+    async fn lock_out_writers(
+        &self,
+        transaction: &DatabaseTransaction,
+        table: &Table,
+    ) -> Result<(), DbErr> {
         // `SHARE` would let quart-db hold its row, as it does for as long as a migration runs.
         let lock = format!("LOCK TABLE {} IN EXCLUSIVE MODE NOWAIT", table.sql());
         transaction.execute_unprepared(&lock).await.map(drop)

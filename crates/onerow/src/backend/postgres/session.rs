@@ -53,7 +53,10 @@ pub(super) struct Start {
 }
 
 impl PostgresSession {
-    pub(super) async fn open(pool: &DatabaseConnection, options: &SessionOptions<'_>) -> Result<Self, Error> {
+    pub(super) async fn open(
+        pool: &DatabaseConnection,
+        options: &SessionOptions<'_>,
+    ) -> Result<Self, Error> {
         let pool = pool.get_postgres_connection_pool();
         let connect = PgConnectOptions::clone(&pool.connect_options())
             .application_name(options.label)
@@ -81,7 +84,8 @@ impl PostgresSession {
     /// stand in a message with other statements (<https://www.postgresql.org/docs/current/sql-discard.html>). What the pool has
     /// set when it connected is set again.
     pub(super) fn reset(&self, mark: &str) -> String {
-        let settings = self.start.settings.iter().map(|(name, value)| set_config(name, value, false));
+        let settings =
+            self.start.settings.iter().map(|(name, value)| set_config(name, value, false));
         let settings: Vec<_> = settings.chain([set_config(MARK, mark, false)]).collect();
         format!(
             "SET SESSION AUTHORIZATION DEFAULT; RESET ALL; {}; CLOSE ALL; UNLISTEN *; DEALLOCATE ALL; DISCARD SEQUENCES; \
@@ -157,7 +161,8 @@ const ENDS_SESSIONS: [&str; 3] =
 async fn start(pool: &PgPool) -> Result<(u32, Start), Error> {
     let mut connection = first_connection(pool).await?;
     let server_version = connection.server_version_num().unwrap_or(0);
-    let start = start_of(&mut connection).await.map_err(|error| Error::cannot_reach(query_error(error)))?;
+    let start =
+        start_of(&mut connection).await.map_err(|error| Error::cannot_reach(query_error(error)))?;
     connection.return_to_pool().await;
     Ok((server_version, start))
 }
@@ -188,7 +193,9 @@ async fn start_of(connection: &mut sqlx::PgConnection) -> Result<Start, sqlx::Er
                 start.role.clone_from(role);
                 start.statement_timeout = statement_timeout.clone().unwrap_or_default();
             }
-            [Some(name), Some(value), _, _, _] => start.settings.push((name.clone(), value.clone())),
+            [Some(name), Some(value), _, _, _] => {
+                start.settings.push((name.clone(), value.clone()))
+            }
             _ => (),
         }
     }

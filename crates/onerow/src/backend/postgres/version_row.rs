@@ -31,7 +31,11 @@ const NOT_A_TABLE: [&str; 2] = ["0A000", "42809"];
 
 #[async_trait]
 impl ReadRow for Postgres {
-    async fn read_row(&self, pool: &DatabaseConnection, table: &Table) -> Result<Result<Rows, DbErr>, Error> {
+    async fn read_row(
+        &self,
+        pool: &DatabaseConnection,
+        table: &Table,
+    ) -> Result<Result<Rows, DbErr>, Error> {
         let rows = match ask(pool.get_postgres_connection_pool(), &read_row(table, true)).await? {
             Ok(rows) if !rows.is_empty() && rows.iter().all(is_plain) => {
                 return Ok(Ok(Rows { versions: versions(&rows), mistrust: None }));
@@ -42,7 +46,9 @@ impl ReadRow for Postgres {
                 return Ok(Ok(Rows { mistrust: Some(Mistrust::Hidden), ..Rows::default() }));
             }
             // It is no table.
-            Err(error) if code(&error).is_some_and(|code| NOT_A_TABLE.contains(&&*code)) => Vec::new(),
+            Err(error) if code(&error).is_some_and(|code| NOT_A_TABLE.contains(&&*code)) => {
+                Vec::new()
+            }
             Err(error) => return Ok(Err(query_error(error))),
         };
         Ok(read_closely(pool, table, rows).await)
@@ -54,9 +60,9 @@ impl ReadRow for Postgres {
             quoted_literal(&table.sql())
         );
         let found = rows(pool, &sql).await.unwrap_or_default();
-        found
-            .first()
-            .is_some_and(|row| row.try_get_unchecked::<String, _>(0).is_ok_and(|active| active == "t"))
+        found.first().is_some_and(|row| {
+            row.try_get_unchecked::<String, _>(0).is_ok_and(|active| active == "t")
+        })
     }
 }
 
@@ -72,7 +78,8 @@ async fn read_closely(
     }
     // Row security of one who is trusted may show it.
     let answer = sqlx::raw_sql(AssertSqlSafe(read_row(table, false)));
-    let answer = answer.fetch_all(pool.get_postgres_connection_pool()).await.map_err(query_error)?;
+    let answer =
+        answer.fetch_all(pool.get_postgres_connection_pool()).await.map_err(query_error)?;
     let hidden = answer.is_empty() && Postgres.hides_rows(pool, table).await;
     Ok(Rows { versions: versions(&answer), mistrust: hidden.then_some(Mistrust::Hidden) })
 }
@@ -90,8 +97,10 @@ impl VersionRow for PostgresSession {
     fn create_schema(&self, table: &Table) -> String {
         let Some(schema) = table.schema() else { return String::new() };
         // Even with `IF NOT EXISTS` it takes the right to create one.
-        let (name, create) =
-            (quoted_literal(schema), format!("CREATE SCHEMA IF NOT EXISTS {}", quoted_name(schema)));
+        let (name, create) = (
+            quoted_literal(schema),
+            format!("CREATE SCHEMA IF NOT EXISTS {}", quoted_name(schema)),
+        );
         let block = format!(
             "BEGIN IF NOT EXISTS (SELECT FROM pg_catalog.pg_namespace \
              WHERE nspname OPERATOR(pg_catalog.=) {name}) THEN {create}; END IF; END"
@@ -120,7 +129,12 @@ impl VersionRow for PostgresSession {
         Ok(Claim::new(transaction))
     }
 
-    async fn claim(&self, table: &Table, version: i32, settings: &Settings) -> Result<Option<Claim>, DbErr> {
+    async fn claim(
+        &self,
+        table: &Table,
+        version: i32,
+        settings: &Settings,
+    ) -> Result<Option<Claim>, DbErr> {
         let transaction = self.pool.begin().await?;
         held_if(transaction, &self.lock_row(table, version, settings), 1).await
     }
@@ -165,7 +179,11 @@ impl VersionRow for PostgresSession {
 }
 
 /// A claim, if the message is answered with so many rows.
-async fn held_if(transaction: DatabaseTransaction, message: &str, rows: u64) -> Result<Option<Claim>, DbErr> {
+async fn held_if(
+    transaction: DatabaseTransaction,
+    message: &str,
+    rows: u64,
+) -> Result<Option<Claim>, DbErr> {
     if transaction.execute_unprepared(message).await?.rows_affected() == rows {
         return Ok(Some(Claim::new(transaction)));
     }
@@ -217,7 +235,8 @@ impl PostgresSession {
 /// each further catalog costs: [`examine`] sees the rest.
 fn read_row(table: &Table, guarded: bool) -> String {
     let (name, literal) = (table.sql(), quoted_literal(&table.sql()));
-    let guard = format!(" WHERE NOT pg_catalog.row_security_active({literal}::pg_catalog.regclass)");
+    let guard =
+        format!(" WHERE NOT pg_catalog.row_security_active({literal}::pg_catalog.regclass)");
     let guard = if guarded { guard } else { String::new() };
     format!(
         "SELECT v.version, NOT c.relhasrules \

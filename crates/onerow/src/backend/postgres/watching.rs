@@ -61,7 +61,8 @@ impl Watch for PostgresSession {
             Some(row) => (row.try_get::<i64, _>(0), row.try_get::<Option<f64>, _>(1)),
             None => (Ok(0), Ok(None)),
         };
-        let idle = idle.ok().flatten().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+        let idle =
+            idle.ok().flatten().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
         let sessions = usize::try_from(count.unwrap_or(0)).unwrap_or(0);
         let phase = rows(&self.pool, &phase).await?.first().and_then(|row| row.try_get(0).ok());
         Ok(Activity { sessions, idle, blockers, phase })

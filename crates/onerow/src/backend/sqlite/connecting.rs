@@ -35,14 +35,18 @@ impl Connect for Sqlite {
         match storage {
             Storage::File => (),
             // The database is gone with its last connection.
-            Storage::Memory | Storage::Unshared => drop(options.idle_timeout(None).max_lifetime(None)),
+            Storage::Memory | Storage::Unshared => {
+                drop(options.idle_timeout(None).max_lifetime(None))
+            }
             Storage::Private => return Err(private()),
         }
         let lazy = options.get_connect_lazy();
         // Unheard, as its span holds the options, and with them the key of an encrypted file.
-        let connected = SqlxSqliteConnector::connect(options).with_subscriber(NoSubscriber::default()).await;
-        let failed =
-            |error| connect_error(self.fault(&error), &file.display().to_string(), in_folder(file, error));
+        let connected =
+            SqlxSqliteConnector::connect(options).with_subscriber(NoSubscriber::default()).await;
+        let failed = |error| {
+            connect_error(self.fault(&error), &file.display().to_string(), in_folder(file, error))
+        };
         let connected = connected.map_err(failed)?;
         if !matches!(storage, Storage::Unshared) {
             return Ok(connected);
@@ -82,9 +86,14 @@ impl Connect for Sqlite {
         }
     }
 
-    async fn create_index(&self, pool: &DatabaseConnection, index: &CreateIndex<'_>) -> Result<(), DbErr> {
+    async fn create_index(
+        &self,
+        pool: &DatabaseConnection,
+        index: &CreateIndex<'_>,
+    ) -> Result<(), DbErr> {
         let (name, table, definition) = (index.name, index.table, index.definition(false));
-        let create = format!("CREATE {} IF NOT EXISTS {name} ON {table} {definition}", index.kind());
+        let create =
+            format!("CREATE {} IF NOT EXISTS {name} ON {table} {definition}", index.kind());
         pool.execute_unprepared(&create).await.map(drop)
     }
 }

@@ -64,9 +64,10 @@ impl Databases for Sqlite {
             fs::create_dir_all(folder).map_err(|error| folder_failed(folder, &error))?;
         }
         let failed = |error| failed("create", &file, query_error(error));
-        let mut connection = SqliteConnection::connect_with(&url::sqlite(url)?.create_if_missing(true))
-            .await
-            .map_err(failed)?;
+        let mut connection =
+            SqliteConnection::connect_with(&url::sqlite(url)?.create_if_missing(true))
+                .await
+                .map_err(failed)?;
         // A file without a page is made by the first write only.
         sqlx::raw_sql("BEGIN IMMEDIATE; PRAGMA user_version = 0; COMMIT")
             .execute(&mut connection)
@@ -82,10 +83,12 @@ impl Databases for Sqlite {
             return Ok(false);
         }
         // A link leads to what is to be dropped.
-        let file =
-            file.canonicalize().map_err(|error| failed("drop", &file, DbErr::Custom(error.to_string())))?;
-        let connection =
-            alone(&url::sqlite(url)?).await.map_err(|error| failed("drop", &file, query_error(error)))?;
+        let file = file
+            .canonicalize()
+            .map_err(|error| failed("drop", &file, DbErr::Custom(error.to_string())))?;
+        let connection = alone(&url::sqlite(url)?)
+            .await
+            .map_err(|error| failed("drop", &file, query_error(error)))?;
         remove(&file).map_err(|error| failed("drop", &file, DbErr::Custom(error.to_string())))?;
         // Its rollback finds nothing to do in a file that is gone.
         let _ = connection.close().await;
@@ -100,7 +103,9 @@ async fn alone(options: &SqliteConnectOptions) -> Result<SqliteConnection, sqlx:
     sqlx::raw_sql("PRAGMA journal_mode = DELETE; BEGIN EXCLUSIVE").execute(&mut connection).await?;
     let version: i64 = sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut connection).await?;
     // Refused where the file or the URL says that it is for reading.
-    sqlx::raw_sql(AssertSqlSafe(format!("PRAGMA user_version = {version}"))).execute(&mut connection).await?;
+    sqlx::raw_sql(AssertSqlSafe(format!("PRAGMA user_version = {version}")))
+        .execute(&mut connection)
+        .await?;
     Ok(connection)
 }
 

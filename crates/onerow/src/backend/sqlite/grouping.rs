@@ -79,7 +79,9 @@ static SETTINGS: LazyLock<String> = LazyLock::new(|| {
         let _ = write!(settings, " || ' ' || (SELECT {pragma} FROM pragma_{pragma})");
     }
     settings.push_str(" || ' ' || (SELECT timeout FROM pragma_busy_timeout)");
-    settings.push_str(" || ' ' || (SELECT group_concat(name) FROM pragma_database_list WHERE seq <> 1)");
+    settings.push_str(
+        " || ' ' || (SELECT group_concat(name) FROM pragma_database_list WHERE seq <> 1)",
+    );
     settings
 });
 
@@ -111,7 +113,12 @@ impl Grouping for SqliteSession {
     }
 
     /// A migration as most are, which leaves no setting behind and adds tables and rows, takes one message.
-    async fn settle(&self, claim: &Claim, moved: &Move<'_>, doubt: Doubt) -> Result<Settled, Failure> {
+    async fn settle(
+        &self,
+        claim: &Claim,
+        moved: &Move<'_>,
+        doubt: Doubt,
+    ) -> Result<Settled, Failure> {
         let (told, written) = self.ledger.take();
         let refusal = {
             let mut seen = self.ledger.seen();
@@ -139,7 +146,11 @@ impl Grouping for SqliteSession {
 }
 
 /// Moves the version, unless this statement fails, and has what comes next begin at a point of its own.
-async fn stage_if(refusal: &str, claim: &DatabaseTransaction, moved: &Move<'_>) -> Result<(), Failure> {
+async fn stage_if(
+    refusal: &str,
+    claim: &DatabaseTransaction,
+    moved: &Move<'_>,
+) -> Result<(), Failure> {
     let update = moved.update("=");
     // All in one message to the thread of the connection. The version with each migration, for one that commits on its own
     // commits those before it too.
@@ -175,7 +186,9 @@ async fn settle_slowly(
     if !only_rows {
         changed.extend(remade(claim, &seen).await);
     }
-    let all = doubt.rows || seen.untold != before.untold || written.iter().any(|table| is_internal(table));
+    let all = doubt.rows
+        || seen.untold != before.untold
+        || written.iter().any(|table| is_internal(table));
     let children = if all { seen.all_children() } else { seen.children_of(&changed) };
 
     let (mut after, _) = orphans(claim, &children).await;
@@ -225,7 +238,10 @@ async fn remade(claim: &DatabaseTransaction, seen: &Seen) -> Vec<String> {
 }
 
 /// Reads the tables that were added, now and then: each look is a message of its own.
-async fn note_new_tables(session: &SqliteSession, claim: &DatabaseTransaction) -> Result<(), DbErr> {
+async fn note_new_tables(
+    session: &SqliteSession,
+    claim: &DatabaseTransaction,
+) -> Result<(), DbErr> {
     let newest = {
         let mut seen = session.ledger.seen();
         seen.unread += 1;
@@ -264,9 +280,11 @@ async fn facts(claim: &DatabaseTransaction) -> Result<Facts, DbErr> {
 }
 
 /// The tables that were made after this row of the schema.
-async fn tables_since(claim: &DatabaseTransaction, row: i64) -> Result<BTreeMap<String, String>, DbErr> {
-    let sql =
-        "SELECT name, sql FROM main.sqlite_schema WHERE type = 'table' AND rowid > ? AND sql IS NOT NULL";
+async fn tables_since(
+    claim: &DatabaseTransaction,
+    row: i64,
+) -> Result<BTreeMap<String, String>, DbErr> {
+    let sql = "SELECT name, sql FROM main.sqlite_schema WHERE type = 'table' AND rowid > ? AND sql IS NOT NULL";
     let look = Statement::from_sql_and_values(DatabaseBackend::Sqlite, sql, [row.into()]);
     let rows = claim.query_all_raw(look).await?;
     rows.iter().map(|row| Ok((row.try_get_by_index(0)?, row.try_get_by_index(1)?))).collect()
@@ -294,7 +312,10 @@ fn quoted(text: &str) -> String {
 
 /// The rows of these tables that lack their parent, and which tables cannot be told of: a foreign key may refer to what is not
 /// unique, which the migration at hand may be the one to mend.
-async fn orphans(claim: &DatabaseTransaction, children: &BTreeSet<String>) -> (Orphans, BTreeSet<String>) {
+async fn orphans(
+    claim: &DatabaseTransaction,
+    children: &BTreeSet<String>,
+) -> (Orphans, BTreeSet<String>) {
     let mut found = (Orphans::new(), BTreeSet::new());
     for child in children {
         match orphans_of(claim, child).await {
@@ -360,7 +381,9 @@ impl Seen {
     fn lacks_parents(&self, written: &BTreeSet<String>) -> Vec<String> {
         let check = |table: &str| format!("pragma_foreign_key_check({table}, 'main')");
         let children = self.children_of(written);
-        let known = children.iter().map(|child| format!("EXISTS (SELECT 1 FROM {})", check(&quoted(child))));
+        let known = children
+            .iter()
+            .map(|child| format!("EXISTS (SELECT 1 FROM {})", check(&quoted(child))));
         let new = format!(
             "EXISTS (SELECT 1 FROM main.sqlite_schema s, {}
                      WHERE s.rowid > {} AND s.type = 'table' AND s.sql LIKE '%references%')",

@@ -103,7 +103,12 @@ impl Ledger {
 
 impl Seen {
     /// `told` is how many of the changes the connection has told of.
-    pub(crate) fn of(facts: Facts, tables: BTreeMap<String, String>, told: i64, orphans: Orphans) -> Self {
+    pub(crate) fn of(
+        facts: Facts,
+        tables: BTreeMap<String, String>,
+        told: i64,
+        orphans: Orphans,
+    ) -> Self {
         let mut seen = Self { untold: facts.changes - told, facts, orphans, ..Self::default() };
         seen.add(tables);
         seen
@@ -128,7 +133,8 @@ impl Seen {
     pub(crate) fn children_of(&self, changed: &BTreeSet<String>) -> BTreeSet<String> {
         let lower: Vec<_> = changed.iter().map(|table| table.to_ascii_lowercase()).collect();
         let may_refer = |sql: &str| lower.iter().any(|table| mentions(sql, table));
-        let named = self.children.iter().filter(|(name, sql)| changed.contains(*name) || may_refer(sql));
+        let named =
+            self.children.iter().filter(|(name, sql)| changed.contains(*name) || may_refer(sql));
         named.map(|(name, _)| name.clone()).collect()
     }
 
@@ -177,20 +183,26 @@ impl Seen {
 /// over may hold some.
 pub(crate) fn more(before: &Orphans, after: &Orphans) -> Option<Failure> {
     after.iter().find_map(|(key, rows)| {
-        let rows = rows.checked_sub(before.get(key).copied().unwrap_or(0)).filter(|rows| *rows > 0)?;
+        let rows =
+            rows.checked_sub(before.get(key).copied().unwrap_or(0)).filter(|rows| *rows > 0)?;
         Some(Failure::ForeignKeys { rows, table: key.0.clone() })
     })
 }
 
 /// Whether more rows lack their parent than did in the tables that are gone, which may have been renamed or copied.
-pub(crate) fn more_elsewhere(before: &Orphans, after: &Orphans, has: impl Fn(&str) -> bool) -> bool {
+pub(crate) fn more_elsewhere(
+    before: &Orphans,
+    after: &Orphans,
+    has: impl Fn(&str) -> bool,
+) -> bool {
     let stayed = |(child, parent): &(String, String)| has(child) && has(parent);
     let gone: usize = before
         .iter()
         .filter(|(key, _)| !stayed(key) && !after.contains_key(*key))
         .map(|(_, rows)| rows)
         .sum();
-    let risen = after.iter().map(|(key, rows)| rows.saturating_sub(before.get(key).copied().unwrap_or(0)));
+    let risen =
+        after.iter().map(|(key, rows)| rows.saturating_sub(before.get(key).copied().unwrap_or(0)));
     risen.sum::<usize>() > gone
 }
 

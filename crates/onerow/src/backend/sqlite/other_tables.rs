@@ -1,7 +1,9 @@
 //! The tables of other tools on SQLite, where there are no schemas and a table runs no code.
 
 use async_trait::async_trait;
-use sea_orm::{ConnectionTrait, DatabaseBackend, DatabaseTransaction, DbErr, Statement, TransactionTrait};
+use sea_orm::{
+    ConnectionTrait, DatabaseBackend, DatabaseTransaction, DbErr, Statement, TransactionTrait,
+};
 
 use super::session::SqliteSession;
 use crate::{backend::other_tables::OtherTables, table::Table};
@@ -16,9 +18,14 @@ impl OtherTables for SqliteSession {
         format!("hex({column})")
     }
 
-    async fn columns(&self, transaction: &DatabaseTransaction, table: &Table) -> Result<Vec<String>, DbErr> {
+    async fn columns(
+        &self,
+        transaction: &DatabaseTransaction,
+        table: &Table,
+    ) -> Result<Vec<String>, DbErr> {
         let sql = "SELECT name FROM pragma_table_info(?)";
-        let look = Statement::from_sql_and_values(DatabaseBackend::Sqlite, sql, [table.name().into()]);
+        let look =
+            Statement::from_sql_and_values(DatabaseBackend::Sqlite, sql, [table.name().into()]);
         let rows = transaction.query_all_raw(look).await?;
         rows.iter().map(|row| row.try_get_by_index(0)).collect()
     }

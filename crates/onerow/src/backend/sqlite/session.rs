@@ -10,7 +10,8 @@ use sea_orm::{
     DatabaseConnection, DatabaseTransaction, DbErr, SqliteTransactionMode, TransactionOptions,
     TransactionTrait,
     sqlx::{
-        self, AssertSqlSafe, Connection, Executor, SqliteConnection, SqlitePool, sqlite::SqliteConnectOptions,
+        self, AssertSqlSafe, Connection, Executor, SqliteConnection, SqlitePool,
+        sqlite::SqliteConnectOptions,
     },
 };
 
@@ -44,7 +45,10 @@ pub(super) struct SqliteSession {
 }
 
 impl SqliteSession {
-    pub(super) async fn open(pool: &DatabaseConnection, options: &SessionOptions<'_>) -> Result<Self, Error> {
+    pub(super) async fn open(
+        pool: &DatabaseConnection,
+        options: &SessionOptions<'_>,
+    ) -> Result<Self, Error> {
         let failed = |error| Error::cannot_reach(query_error(error));
         let pool = pool.get_sqlite_connection_pool();
         let connect = SqliteConnectOptions::clone(&pool.connect_options());
@@ -82,8 +86,7 @@ impl Session for SqliteSession {
     async fn admit(&self) -> Result<(), Error> {
         let failed = |error| Error::cannot_reach(query_error(error));
         let pool = self.pool.get_sqlite_connection_pool();
-        let look =
-            "SELECT journal_mode, file FROM pragma_journal_mode, pragma_database_list WHERE name = 'main'";
+        let look = "SELECT journal_mode, file FROM pragma_journal_mode, pragma_database_list WHERE name = 'main'";
         let (journal, file): (String, Option<String>) =
             sqlx::query_as(look).fetch_one(pool).await.map_err(failed)?;
         if journal == "off" {
@@ -99,11 +102,15 @@ impl Session for SqliteSession {
         // IMMEDIATE takes the write lock now: a transaction that reads first, and writes after somebody else has
         // written, can never go on.
         let immediate = Some(SqliteTransactionMode::Immediate);
-        let options = TransactionOptions { sqlite_transaction_mode: immediate, ..Default::default() };
+        let options =
+            TransactionOptions { sqlite_transaction_mode: immediate, ..Default::default() };
         self.pool.begin_with_options(options).await
     }
 
-    async fn successor(&self, pool: &DatabaseConnection) -> Result<Option<Arc<dyn Session>>, Error> {
+    async fn successor(
+        &self,
+        pool: &DatabaseConnection,
+    ) -> Result<Option<Arc<dyn Session>>, Error> {
         if !self.is_stale() {
             return Ok(None);
         }
@@ -127,7 +134,8 @@ impl Watch for SqliteSession {
 /// Whether another connection of the same options sees the same database: it sees a change that is not committed.
 async fn is_shared(pool: &SqlitePool) -> Result<bool, sqlx::Error> {
     let options = SqliteConnectOptions::clone(&pool.connect_options());
-    let mut other = SqliteConnection::connect_with(&options.pragma("read_uncommitted", "ON")).await?;
+    let mut other =
+        SqliteConnection::connect_with(&options.pragma("read_uncommitted", "ON")).await?;
     let version = "SELECT user_version FROM pragma_user_version";
     let before: i32 = sqlx::query_scalar(version).fetch_one(&mut other).await?;
     let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await?;

@@ -25,10 +25,16 @@ use crate::{
 
 #[async_trait]
 impl ReadRow for Sqlite {
-    async fn read_row(&self, pool: &DatabaseConnection, table: &Table) -> Result<Result<Rows, DbErr>, Error> {
+    async fn read_row(
+        &self,
+        pool: &DatabaseConnection,
+        table: &Table,
+    ) -> Result<Result<Rows, DbErr>, Error> {
         let sql = format!("SELECT version FROM {}", table.sql());
-        let read = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(pool.get_sqlite_connection_pool()).await;
-        let versions = read.and_then(|rows| rows.iter().map(|row| row.try_get_unchecked(0)).collect());
+        let read =
+            sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(pool.get_sqlite_connection_pool()).await;
+        let versions =
+            read.and_then(|rows| rows.iter().map(|row| row.try_get_unchecked(0)).collect());
         Ok(versions.map(|versions| Rows { versions, mistrust: None }).map_err(query_error))
     }
 }
@@ -52,13 +58,19 @@ impl VersionRow for SqliteSession {
         Ok(Claim::new(transaction))
     }
 
-    async fn claim(&self, table: &Table, version: i32, settings: &Settings) -> Result<Option<Claim>, DbErr> {
+    async fn claim(
+        &self,
+        table: &Table,
+        version: i32,
+        settings: &Settings,
+    ) -> Result<Option<Claim>, DbErr> {
         // Foreign keys before `BEGIN`, since SQLite ignores it inside a transaction; and off, since rebuilding a parent
         // table deletes its children otherwise (https://sqlite.org/lang_altertable.html#otheralter).
         self.pool.execute_unprepared("PRAGMA foreign_keys = OFF; PRAGMA busy_timeout = 0").await?;
         let transaction = self.begin().await?;
         // Not a SELECT: on a read-only database `BEGIN IMMEDIATE` succeeds, and only a write is refused.
-        let touch = format!("UPDATE {} SET version = version WHERE version = {version}", table.sql());
+        let touch =
+            format!("UPDATE {} SET version = version WHERE version = {version}", table.sql());
         if transaction.execute_unprepared(&touch).await?.rows_affected() == 0 {
             transaction.rollback().await?;
             return Ok(None);
@@ -68,7 +80,9 @@ impl VersionRow for SqliteSession {
             0 => i32::MAX,
             milliseconds => milliseconds,
         };
-        transaction.execute_unprepared(&format!("PRAGMA busy_timeout = {milliseconds}; {BEGIN}")).await?;
+        transaction
+            .execute_unprepared(&format!("PRAGMA busy_timeout = {milliseconds}; {BEGIN}"))
+            .await?;
         Ok(Some(Claim::new(transaction)))
     }
 
