@@ -46,7 +46,9 @@ on_every_backend! {
                 handles.push(db.connect().await);
             }
             let runs = handles.into_iter().map(|handle| {
-                tokio::spawn(async move { registry([]).up(&handle).await.map(|report| report.version) })
+                tokio::spawn(
+                    async move { registry([]).up(&handle).await.map(|report| report.version) },
+                )
             });
             for run in runs.collect::<Vec<_>>() {
                 assert_eq!(run.await.unwrap().unwrap(), -1);

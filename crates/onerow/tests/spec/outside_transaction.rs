@@ -49,8 +49,11 @@ on_every_backend! {
         assert!(db.schema().has_table("after").await.unwrap());
     }
 
-    async fn the_version_stays_when_it_fails_and_the_error_says_that_work_may_be_half_done(db: TestDatabase) {
-        let broken = Sql::new(["CREATE TABLE half (id INTEGER)", "SELECT nothing"]).outside_transaction();
+    async fn the_version_stays_when_it_fails_and_the_error_says_that_work_may_be_half_done(
+        db: TestDatabase,
+    ) {
+        let broken =
+            Sql::new(["CREATE TABLE half (id INTEGER)", "SELECT nothing"]).outside_transaction();
         let error = registry([items(), broken]).up(&db).await.unwrap_err();
         assert_failed(&error, 1, 0);
         assert!(error.to_string().contains("half done"), "{error}");
@@ -58,8 +61,12 @@ on_every_backend! {
     }
 
     async fn the_version_stays_when_its_validation_fails(db: TestDatabase) {
-        let broken = Sql::new(["CREATE TABLE IF NOT EXISTS done (id INTEGER)"]).outside_transaction();
-        let error = registry([items(), broken.clone().validate("SELECT nothing")]).up(&db).await.unwrap_err();
+        let broken =
+            Sql::new(["CREATE TABLE IF NOT EXISTS done (id INTEGER)"]).outside_transaction();
+        let error = registry([items(), broken.clone().validate("SELECT nothing")])
+            .up(&db)
+            .await
+            .unwrap_err();
         assert_failed(&error, 1, 0);
         registry([items(), broken]).up(&db).await.unwrap();
         assert_eq!(version(&*db).await, 1);
@@ -70,9 +77,12 @@ on_every_backend! {
         let mut runs = Vec::new();
         for _ in 0..4 {
             let handle = db.connect().await;
-            let insert = Sql::new(["INSERT INTO items (id, task) SELECT max(id) + 1, 'more' FROM items"]);
+            let insert =
+                Sql::new(["INSERT INTO items (id, task) SELECT max(id) + 1, 'more' FROM items"]);
             let registry = registry([items(), insert.outside_transaction()]);
-            runs.push(tokio::spawn(async move { registry.up(&handle).await.map(|report| report.version) }));
+            runs.push(tokio::spawn(async move {
+                registry.up(&handle).await.map(|report| report.version)
+            }));
         }
         for run in runs {
             assert_eq!(run.await.unwrap().unwrap(), 1);
