@@ -6,8 +6,8 @@ use sea_orm::ConnectOptions;
 /// Opens a pool, on a URL or with options of its own, and brings the schema up to date.
 ///
 /// # Errors
-/// What keeps the pool from being opened or a migration from succeeding; the database is then at the version that the
-/// error names.
+/// What keeps the pool from being opened or a migration from succeeding; the database is then at
+/// the version that the error names.
 pub async fn create_database(
     options: impl Into<ConnectOptions>,
 ) -> Result<Database, onerow::Error> {

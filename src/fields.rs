@@ -1,4 +1,5 @@
-//! Values that a request may carry: whatever exists as one of these types can be stored, on either backend.
+//! Values that a request may carry: whatever exists as one of these types can be stored, on either
+//! backend.
 
 use chrono::{DateTime, Datelike, Utc};
 use serde::Deserialize;

@@ -17,7 +17,8 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    /// The message is read by a stranger: what is wrong with the request, nothing about our insides.
+    /// The message is read by a stranger: what is wrong with the request, nothing about our
+    /// insides.
     pub fn new(status: StatusCode, message: impl Into<String>) -> Self {
         Self { status, message: message.into() }
     }

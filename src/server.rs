@@ -21,8 +21,8 @@ pub type Db = State<Arc<Database>>;
 /// Bytes; several times what a request of ours needs.
 const BODY_LIMIT: usize = 64 * 1024;
 
-/// Serves until a signal; then takes no more connections, lets the requests in flight finish for `grace` at most, and
-/// closes the pool.
+/// Serves until a signal; then takes no more connections, lets the requests in flight finish for
+/// `grace` at most, and closes the pool.
 pub async fn serve(
     listener: TcpListener,
     db: Database,

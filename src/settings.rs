@@ -9,7 +9,8 @@ use sea_orm::ConnectOptions;
 /// A day: beyond it a timeout is a mistake.
 const LONGEST_TIMEOUT: u64 = 24 * 60 * 60;
 
-/// A to-do backend: opens its database, brings the schema up to date, then serves until SIGINT or SIGTERM
+/// A to-do backend: opens its database, brings the schema up to date, then serves until SIGINT or
+/// SIGTERM
 #[derive(Parser)]
 #[command(version)]
 pub struct Settings {

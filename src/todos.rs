@@ -45,7 +45,8 @@ pub struct Replacement {
     priority: Priority,
 }
 
-/// Which to-dos to list: those whose id is greater than `after`, at most `limit`, done or open or both.
+/// Which to-dos to list: those whose id is greater than `after`, at most `limit`, done or open or
+/// both.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Filter {

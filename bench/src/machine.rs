@@ -85,7 +85,8 @@ mod tests {
 
     #[test]
     fn a_version_is_read_from_the_lock_file() {
-        let lock = "[[package]]\nname = \"sqlx-core\"\nversion = \"1.0.0\"\n\n[[package]]\nname = \"sqlx\"\nversion = \"0.9.0\"\n";
+        let lock = "[[package]]\nname = \"sqlx-core\"\nversion = \"1.0.0\"\n\n[[package]]\n\
+            name = \"sqlx\"\nversion = \"0.9.0\"\n";
         assert_eq!(version_in(lock, "sqlx"), "0.9.0");
         assert_eq!(version_in(lock, "diesel"), "unknown");
     }

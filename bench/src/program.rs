@@ -70,8 +70,8 @@ pub struct Programs {
 }
 
 impl Programs {
-    /// Builds each by itself, with its features and no other's: built together they would share those of a
-    /// dependency that they share.
+    /// Builds each by itself, with its features and no other's: built together they would share
+    /// those of a dependency that they share.
     pub async fn build() -> Result<Self> {
         for tool in Tool::ALL {
             eprintln!("building {}", tool.program());

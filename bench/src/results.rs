@@ -44,7 +44,8 @@ fn path(dir: &Path, section: &str) -> PathBuf {
     dir.join(format!("{section}.json"))
 }
 
-/// Short enough to read a difference in: objects of objects are spread out, and each entry of a list is a line.
+/// Short enough to read a difference in: objects of objects are spread out, and each entry of a
+/// list is a line.
 fn one_run_a_line(value: &serde_json::Value) -> Result<String> {
     use serde_json::Value;
     Ok(match value {

@@ -8,7 +8,8 @@ use tokio::{
 };
 use tokio_postgres::{Client, NoTls};
 
-/// PostgreSQL's own defaults, where the kit has others for speed, and nothing that happens at a moment of its own choice.
+/// PostgreSQL's own defaults, where the kit has others for speed, and nothing that happens at a
+/// moment of its own choice.
 const SETTINGS: &[(&str, &str)] = &[
     ("fsync", "on"),
     ("full_page_writes", "on"),
@@ -20,8 +21,8 @@ const SETTINGS: &[(&str, &str)] = &[
     ("max_wal_size", "16GB"),
 ];
 
-/// A reading of the server's statistics that stays for as long is complete: a session hands in its share when it ends, and
-/// what flushes behind it does so within a fifth of a second.
+/// A reading of the server's statistics that stays for as long is complete: a session hands in its
+/// share when it ends, and what flushes behind it does so within a fifth of a second.
 const SETTLED: Duration = Duration::from_millis(500);
 
 pub struct Server {

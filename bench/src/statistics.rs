@@ -44,8 +44,8 @@ fn quantile(sorted: &[f64], share: f64) -> f64 {
     sorted[below] + (sorted[above] - sorted[below]) * place.fract()
 }
 
-/// Each item so many times: all of them in turn, in another order each turn, so that what the machine does meanwhile
-/// befalls all of them alike.
+/// Each item so many times: all of them in turn, in another order each turn, so that what the
+/// machine does meanwhile befalls all of them alike.
 pub fn interleaved<T: Copy>(items: &[T], repetitions: usize, rng: &mut fastrand::Rng) -> Vec<T> {
     let mut order = Vec::with_capacity(items.len() * repetitions);
     for _ in 0..repetitions {

@@ -118,7 +118,8 @@ impl Place {
 }
 
 /// Valid indexes only.
-const NAMES: &str = "SELECT relname::text FROM pg_class LEFT JOIN pg_index ON indexrelid = pg_class.oid \
+const NAMES: &str = "SELECT relname::text FROM pg_class LEFT JOIN pg_index \
+                     ON indexrelid = pg_class.oid \
                      WHERE relnamespace = 'public'::regnamespace AND indisvalid IS NOT false";
 
 async fn names_on_server(url: &str) -> Result<Vec<String>> {

@@ -1,10 +1,11 @@
 //! The app's migrations, in order: `m0000`, `m0001`, …, each the step from the version before it.
 //!
-//! A migration that has run anywhere is never edited: a mistake is mended by the next one. None of them uses the
-//! `entity` crate, which follows the newest schema while they must keep their meaning.
+//! A migration that has run anywhere is never edited: a mistake is mended by the next one. None of
+//! them uses the `entity` crate, which follows the newest schema while they must keep their
+//! meaning.
 //!
-//! To add one, write `src/m0003.rs` beside the others, with its tests, and name it twice below. `registry!` does not
-//! compile with a gap, a duplicate or a wrong order.
+//! To add one, write `src/m0003.rs` beside the others, with its tests, and name it twice below.
+//! `registry!` does not compile with a gap, a duplicate or a wrong order.
 
 use onerow::Registry;
 
@@ -26,7 +27,8 @@ mod tests {
     use crate::registry;
 
     on_every_backend! {
-        /// What all migrations come to, to read and to review. `UPDATE_EXPECT=1 cargo test -p migration` writes it.
+        /// What all migrations come to, to read and to review. `UPDATE_EXPECT=1 cargo test -p
+        /// migration` writes it.
         async fn the_schema_is_the_one_in_the_repository(backend: Backend) {
             let db = backend.database(registry()).await;
 

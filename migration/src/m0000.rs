@@ -30,8 +30,9 @@ async fn create_members(db: &Database) -> Result<(), DbErr> {
     db.schema().create_table(members).await
 }
 
-/// SQLite's `lower` folds A to Z only. PostgreSQL's follows the collation of the database, so "C" is named here: the
-/// same addresses are duplicates on both. (The builder has no index on an expression for either.)
+/// SQLite's `lower` folds A to Z only. PostgreSQL's follows the collation of the database, so "C"
+/// is named here: the same addresses are duplicates on both. (The builder has no index on an
+/// expression for either.)
 async fn one_member_for_each_email(db: &Database) -> Result<(), DbErr> {
     let email = match db.get_database_backend() {
         DatabaseBackend::Postgres => r#"email COLLATE "C""#,
@@ -64,7 +65,8 @@ async fn create_todos(db: &Database) -> Result<(), DbErr> {
     db.schema().create_table(todos).await
 }
 
-/// Neither backend indexes a foreign key by itself; without this, deleting a member reads all to-dos of everybody.
+/// Neither backend indexes a foreign key by itself; without this, deleting a member reads all
+/// to-dos of everybody.
 async fn index_todos_by_member(db: &Database) -> Result<(), DbErr> {
     let index = Index::create().name("todos_by_member").table("todos").col("member_id").take();
     db.schema().create_index(index).await

@@ -44,7 +44,11 @@ mod tests {
         async fn a_member_can_turn_them_on(backend: Backend) {
             let db = backend.database_at(registry(), 1).await;
 
-            db.sql("INSERT INTO members (email, totp_secret, last_totp) VALUES ('ada@example.org', 'JBSWY3DP', '000042')").await;
+            db.sql(
+                "INSERT INTO members (email, totp_secret, last_totp) \
+                VALUES ('ada@example.org', 'JBSWY3DP', '000042')",
+            )
+            .await;
 
             assert_eq!(
                 db.rows("SELECT totp_secret, last_totp FROM members").await,

@@ -1,8 +1,9 @@
 //! A to-do's priority becomes a column.
 //!
-//! Until now members wrote it into the task: `! call the bank` is high, `!! pay the rent` is urgent. The marks move into
-//! `todos.priority` (0 normal, 1 high, 2 urgent) and leave the text. Not every exclamation mark is one of them:
-//! `!important in the stylesheet` and `!!!` are tasks, and cutting their marks off would lose what a member wrote.
+//! Until now members wrote it into the task: `! call the bank` is high, `!! pay the rent` is
+//! urgent. The marks move into `todos.priority` (0 normal, 1 high, 2 urgent) and leave the text.
+//! Not every exclamation mark is one of them: `!important in the stylesheet` and `!!!` are tasks,
+//! and cutting their marks off would lose what a member wrote.
 
 use onerow::prelude::{schema::*, *};
 
@@ -28,14 +29,16 @@ impl MigrationTrait for Migration {
     }
 }
 
-/// The default gives every to-do of before its value, and lets SQLite add a column that is not null.
+/// The default gives every to-do of before its value, and lets SQLite add a column that is not
+/// null.
 async fn add_priority(db: &Database) -> Result<(), DbErr> {
     let priority =
         small_integer("priority").default(0).check(Expr::col("priority").between(0, 2)).take();
     db.schema().alter_table(Table::alter().table("todos").add_column(priority).take()).await
 }
 
-/// One statement, however many to-dos there are. The outer `ltrim` takes the spaces that followed the marks.
+/// One statement, however many to-dos there are. The outer `ltrim` takes the spaces that followed
+/// the marks.
 async fn move_marks_into_priority(db: &Database) -> Result<(), DbErr> {
     db.execute_unprepared(&format!(
         "UPDATE todos
@@ -120,7 +123,11 @@ mod tests {
 
         async fn nothing_else_about_a_todo_changes(backend: Backend) {
             let db = with_tasks(backend, &["! call"]).await;
-            db.sql("UPDATE todos SET complete = TRUE, due = '2030-01-01 00:00:00+00:00', created = '2020-01-01 00:00:00+00:00'").await;
+            db.sql(
+                "UPDATE todos SET complete = TRUE, due = '2030-01-01 00:00:00+00:00', \
+                created = '2020-01-01 00:00:00+00:00'",
+            )
+            .await;
 
             migrate(&db).await.unwrap();
 

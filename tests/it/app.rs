@@ -218,7 +218,8 @@ on_every_backend! {
         let app = App::start_with(db.url(), &["--pool-size", "1", "--acquire-timeout", "1"]);
         let member = ada(&app);
         let lock = db.begin().await.unwrap();
-        // Keeps the member's row on PostgreSQL, and the whole file on SQLite, from any other writer.
+        // Keeps the member's row on PostgreSQL, and the whole file on SQLite, from any other
+        // writer.
         lock.execute_unprepared("DELETE FROM members").await.unwrap();
 
         let mut waiting = SlowRequest::begin(

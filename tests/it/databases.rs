@@ -87,7 +87,10 @@ on_every_backend! {
             if db.url().starts_with("sqlite") { path } else { path.rsplit('/').next().unwrap() };
 
         let complaint = cli.run_at_a_terminal(&["drop"], "yes\n").failed(1);
-        assert!(complaint.ends_with("error: that is not its name; nothing was changed\n  try again, and type it as it is shown\n"));
+        assert!(complaint.ends_with(
+            "error: that is not its name; \
+            nothing was changed\n  try again, and type it as it is shown\n"
+        ));
         assert_eq!(cli.run(&["version"]).done(), "2\n");
 
         let dropped = cli.run_at_a_terminal(&["drop"], &format!("{name}\n")).done();

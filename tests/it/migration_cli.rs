@@ -51,9 +51,14 @@ on_every_backend! {
         let cli = MigrationCli::on(db.url());
 
         let looked = cli.run(&["baseline", "1", "--dry-run"]).done();
-        assert!(looked.contains(" m0001") && looked.ends_with(
-            "would be taken over: the database would be at version 1; 1 pending, the next is m0002\n"
-        ), "{looked}");
+        assert!(
+            looked.contains(" m0001")
+                && looked.ends_with(
+                    "would be taken over: the database would be at version 1; \
+             1 pending, the next is m0002\n"
+                ),
+            "{looked}"
+        );
         assert_eq!(cli.run(&["version"]).done(), "-1\n");
         assert_eq!(
             cli.run(&["baseline", "1"]).done(),
@@ -236,7 +241,8 @@ async fn what_the_server_has_to_say_is_shown_as_progress() {
         outcome.said().to_owned()
     };
 
-    let shown = "notice: a notice\nwarning: a warning\nnotice: relation \"plain\" already exists, skipping\n";
+    let shown = "notice: a notice\nwarning: a warning\nnotice: relation \"plain\" already exists, \
+        skipping\n";
     assert_eq!(up(&[]).await, shown);
     assert!(up(&["-v"]).await.contains("\ninfo: an information\n"));
     assert_eq!(up(&["-vv"]).await.matches("a warning").count(), 1 + 1, "{}", "once as SQL");

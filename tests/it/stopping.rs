@@ -15,7 +15,8 @@ on_every_backend! {
         let member =
             app.post("/members/", &json!({ "email": "ada@example.org" })).expect(201)["id"].clone();
         let lock = db.begin().await.unwrap();
-        // Keeps the member's row on PostgreSQL, and the whole file on SQLite, from any other writer.
+        // Keeps the member's row on PostgreSQL, and the whole file on SQLite, from any other
+        // writer.
         lock.execute_unprepared("DELETE FROM members").await.unwrap();
         let mut slow = SlowRequest::begin(
             app.address(),

@@ -26,7 +26,8 @@ fn migration(number: u16) -> Migration {
 pub fn sql(number: u16) -> String {
     let (table, index) = (table(number), index(number));
     format!(
-        "CREATE TABLE {table} (id INTEGER PRIMARY KEY, name TEXT NOT NULL); CREATE INDEX {index} ON {table} (name)"
+        "CREATE TABLE {table} (id INTEGER PRIMARY KEY, name TEXT NOT NULL); \
+         CREATE INDEX {index} ON {table} (name)"
     )
 }
 
@@ -45,7 +46,8 @@ pub fn index(number: u16) -> String {
 /// What a bare connection asks to learn that there is nothing to do.
 pub const VERSION: &str = "SELECT version FROM current_version";
 
-/// Makes what [`VERSION`] reads: like each tool's table it has a primary key, whose index PostgreSQL looks up for the first statement
-/// of a connection.
-pub const MAKE_VERSION: &str = "CREATE TABLE current_version (id INTEGER PRIMARY KEY, version INTEGER NOT NULL); \
+/// Makes what [`VERSION`] reads: like each tool's table it has a primary key, whose index
+/// PostgreSQL looks up for the first statement of a connection.
+pub const MAKE_VERSION: &str = "CREATE TABLE current_version (id INTEGER PRIMARY KEY, \
+    version INTEGER NOT NULL); \
     INSERT INTO current_version VALUES (0, 0)";

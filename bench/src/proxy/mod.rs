@@ -142,7 +142,8 @@ impl Line<'_> {
     }
 }
 
-/// A timer of tokio's rounds up to milliseconds, which would be a tenth of the delay; a thread's sleep does not.
+/// A timer of tokio's rounds up to milliseconds, which would be a tenth of the delay; a thread's
+/// sleep does not.
 async fn wait_until(at: Instant) {
     let rest = at.saturating_duration_since(Instant::now());
     if !rest.is_zero() {
@@ -158,7 +159,8 @@ fn local(port: u16) -> SocketAddr {
 mod tests {
     use super::*;
 
-    /// Answers each message of four bytes with the end of a statement, and goes when the client does.
+    /// Answers each message of four bytes with the end of a statement, and goes when the client
+    /// does.
     async fn server() -> u16 {
         let listener = TcpListener::bind(local(0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();

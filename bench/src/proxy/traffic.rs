@@ -51,8 +51,8 @@ impl Dialogue {
     }
 }
 
-/// Each statement has one of three ends, in both of PostgreSQL's query protocols: it is complete, it has failed, or it has
-/// delivered as many rows as were asked for.
+/// Each statement has one of three ends, in both of PostgreSQL's query protocols: it is complete,
+/// it has failed, or it has delivered as many rows as were asked for.
 fn ends_a_statement(kind: u8) -> bool {
     matches!(kind, b'C' | b'E' | b's')
 }

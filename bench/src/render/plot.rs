@@ -1,6 +1,7 @@
 //! Plots, in SVG.
 //!
-//! The background is left open and the text is of a grey in the middle, so that they are read on white and on black.
+//! The background is left open and the text is of a grey in the middle, so that they are read on
+//! white and on black.
 
 use anyhow::{Result, anyhow};
 use plotters::{

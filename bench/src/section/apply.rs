@@ -31,7 +31,8 @@ pub struct Apply {
     flushes: Vec<Flushed>,
 }
 
-/// How often a run has waited for the disk: PostgreSQL's log was flushed, or SQLite has called `fsync` or `fdatasync`.
+/// How often a run has waited for the disk: PostgreSQL's log was flushed, or SQLite has called
+/// `fsync` or `fdatasync`.
 #[derive(Debug, Serialize, Deserialize)]
 struct Flushed {
     kind: Kind,
@@ -267,7 +268,8 @@ fn subjects() -> Vec<Subject> {
         .collect()
 }
 
-/// What costs the least of what keeps each migration whole: PostgreSQL is told of one at a time, SQLite of all at once.
+/// What costs the least of what keeps each migration whole: PostgreSQL is told of one at a time,
+/// SQLite of all at once.
 fn limit(kind: Kind) -> Subject {
     match kind {
         Kind::Postgres => Subject::EACH,
@@ -280,7 +282,8 @@ fn flushes_in(path: &Path) -> Result<Option<i64>> {
     Ok(sum_of_calls(&fs::read_to_string(path)?))
 }
 
-/// The last column but one, or but two where calls have failed, is the number of calls; the header says where it ends.
+/// The last column but one, or but two where calls have failed, is the number of calls; the header
+/// says where it ends.
 fn sum_of_calls(summary: &str) -> Option<i64> {
     let header = summary.lines().next()?;
     let end = header.find("calls")? + "calls".len();

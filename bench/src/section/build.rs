@@ -101,7 +101,8 @@ impl Section for Build {
         );
         if let Some(defaults) = self.of(Tool::SeaOrmMigration, Features::Defaults) {
             page.paragraph(&format!(
-                "With its default features, which bring its command line, sea-orm-migration is {} crates.",
+                "With its default features, which bring its command line, sea-orm-migration is {} \
+                 crates.",
                 defaults.crates
             ));
         }

@@ -1,4 +1,5 @@
-//! The most memory a start takes when there is nothing to do: measured by the runs of [`Nothing`], and shown by itself.
+//! The most memory a start takes when there is nothing to do: measured by the runs of [`Nothing`],
+//! and shown by itself.
 
 use anyhow::Result;
 

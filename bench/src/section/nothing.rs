@@ -90,13 +90,15 @@ impl Section for Nothing {
                 }),
             },
             Goal::at_most(
-                "nothing to do, PostgreSQL: time without connecting, relative to the bare connection, at worst",
+                "nothing to do, PostgreSQL: time without connecting, relative to the bare \
+                 connection, at worst",
                 1.2,
                 Unit::Ratio,
                 worst(Kind::Postgres),
             ),
             Goal::at_most(
-                "nothing to do, SQLite: time with connecting, relative to the bare connection, at worst",
+                "nothing to do, SQLite: time with connecting, relative to the bare connection, \
+                 at worst",
                 1.2,
                 Unit::Ratio,
                 worst(Kind::Sqlite),
@@ -106,8 +108,8 @@ impl Section for Nothing {
 }
 
 impl Nothing {
-    /// Has each tool apply what it lacks, without waiting for the disk: that is not what is measured here. A tool that
-    /// fails is left out from then on.
+    /// Has each tool apply what it lacks, without waiting for the disk: that is not what is
+    /// measured here. A tool that fails is left out from then on.
     async fn prepare(
         &mut self,
         bench: &Bench,
@@ -163,8 +165,9 @@ impl Nothing {
         }
     }
 
-    /// What is compared: on PostgreSQL without connecting, which costs each tool much more than the rest. Of a file the
-    /// schema has to be read, and one tool does that when it connects, another later.
+    /// What is compared: on PostgreSQL without connecting, which costs each tool much more than the
+    /// rest. Of a file the schema has to be read, and one tool does that when it connects, another
+    /// later.
     fn time_of(&self, kind: Kind, tool: Tool, count: u16) -> Option<f64> {
         let value = match kind {
             Kind::Postgres => |reading: Reading| reading.migrate_seconds,

@@ -231,7 +231,8 @@ impl Replicas {
                     let name = tool.name();
                     let different = errors.len();
                     sentences.push(format!(
-                        "{kind}: {name} fails, for instance with `{error}` (different errors: {different})"
+                        "{kind}: {name} fails, for instance with `{error}` (different errors: \
+                         {different})"
                     ));
                 }
             }

@@ -14,7 +14,8 @@ use tracing_subscriber::{
 const URL: &str = "database_url";
 const URL_VARIABLE: &str = "DATABASE_URL";
 
-/// Which database: `#[command(flatten)]` it into a program's arguments, and read those with [`parse`].
+/// Which database: `#[command(flatten)]` it into a program's arguments, and read those with
+/// [`parse`].
 ///
 /// Without `Debug`, since the URL may hold a password.
 #[derive(Clone, Args)]
@@ -99,9 +100,9 @@ fn with_default(command: Command, default: Option<&'static str>) -> Command {
     command.mut_arg(URL, |arg| arg.default_value(default).hide_default_value(false))
 }
 
-/// An empty variable counts as one that is not set, because `docker compose` sets such variables. An
-/// empty `DATABASE_URL` does not: a value was meant to be there, and the default could be the wrong
-/// database.
+/// An empty variable counts as one that is not set, because `docker compose` sets such variables.
+/// An empty `DATABASE_URL` does not: a value was meant to be there, and the default could be the
+/// wrong database.
 fn without_empty_variables(command: Command) -> Command {
     let is_empty =
         |arg: &Arg| arg.get_env().and_then(env::var_os).is_some_and(|value| value.is_empty());

@@ -37,11 +37,13 @@ pub(super) enum CommandError {
     #[error(transparent)]
     Unreachable(Error),
     #[error(
-        "{location} is not on this machine, and drop and reset are for databases of development; nothing was changed"
+        "{location} is not on this machine, and drop and reset are for databases of development; \
+         nothing was changed"
     )]
     NotLocal { location: String },
     #[error(
-        "{location} is dropped only when its name is typed, and there is no terminal to type on; nothing was changed"
+        "{location} is dropped only when its name is typed, and there is no terminal to type on; \
+         nothing was changed"
     )]
     NoTerminal { location: String },
     #[error("that is not its name; nothing was changed")]

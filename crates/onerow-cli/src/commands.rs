@@ -16,8 +16,8 @@ use onerow::Tool;
 /// Brings the schema of a database up to date
 #[derive(Parser)]
 #[command(
-    after_help = "Exit codes: 0 done, 1 failed, 2 called wrongly, 130 stopped by Ctrl-C, 143 stopped \
-                  by SIGTERM. Of check also 3 pending, 4 ahead, 5 unreachable.\n\
+    after_help = "Exit codes: 0 done, 1 failed, 2 called wrongly, 130 stopped by Ctrl-C, \
+                  143 stopped by SIGTERM. Of check also 3 pending, 4 ahead, 5 unreachable.\n\
                   RUST_LOG, if it is set, says what is logged, instead of -v.",
     subcommand_required = true,
     arg_required_else_help = true,

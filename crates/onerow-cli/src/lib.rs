@@ -9,8 +9,8 @@
 //! # fn registry() -> onerow::Registry { onerow::registry![] }
 //! ```
 //!
-//! It runs on the database that `DATABASE_URL` or `--database-url` names. Only a program whose `main`
-//! says so has a default: see [`run_with_default_database`].
+//! It runs on the database that `DATABASE_URL` or `--database-url` names. Only a program whose
+//! `main` says so has a default: see [`run_with_default_database`].
 //!
 //! | module | holds |
 //! |---|---|

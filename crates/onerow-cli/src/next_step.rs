@@ -64,8 +64,9 @@ fn is_where_cargo_built_it() -> bool {
     program.parent().map(|dir| dir.join("deps")).is_some_and(|deps| Path::is_dir(&deps))
 }
 
-const AT_OLD_TABLE: &str = "take the statement out of the script, or on PostgreSQL run it only if the table \
-    is there, in a DO block by IF pg_catalog.to_regclass('{table}') IS NOT NULL; then run: {program} up";
+const AT_OLD_TABLE: &str = "take the statement out of the script, or on PostgreSQL run it only if \
+    the table is there, in a DO block by IF pg_catalog.to_regclass('{table}') IS NOT NULL; \
+    then run: {program} up";
 const BLOCKED: &str = "wait for those sessions or end them, then run: {program} up";
 
 fn after(kind: ErrorKind) -> &'static str {
@@ -103,18 +104,19 @@ const OTHER: &str = "mend what the cause says, then run: {program} up";
 fn to_connect(kind: ErrorKind) -> Option<&'static str> {
     Some(match kind {
         ErrorKind::InvalidUrl => {
-            "write it as postgres://user:password@host:5432/name, with special characters percent-encoded \
-             (@ is %40, / %2F, : %3A, ? %3F, # %23, % %25), or as sqlite://file.sqlite?mode=rwc"
+            "write it as postgres://user:password@host:5432/name, with special characters \
+             percent-encoded (@ is %40, / %2F, : %3A, ? %3F, # %23, % %25), \
+             or as sqlite://file.sqlite?mode=rwc"
         }
         ErrorKind::UnknownScheme => "use a URL that begins with postgres:// or sqlite://",
         ErrorKind::DriverMissing => "add that feature to onerow in Cargo.toml, and build again",
         ErrorKind::ServerUnreachable => {
-            "check host and port, and that the server runs; special characters of a password in the URL, such \
-             as @, / and :, have to be percent-encoded"
+            "check host and port, and that the server runs; special characters of a password in \
+             the URL, such as @, / and :, have to be percent-encoded"
         }
         ErrorKind::AuthenticationFailed => {
-            "check user name and password in DATABASE_URL, with special characters percent-encoded, and what the \
-             server's pg_hba.conf lets in"
+            "check user name and password in DATABASE_URL, with special characters \
+             percent-encoded, and what the server's pg_hba.conf lets in"
         }
         ErrorKind::NoSuchDatabase => {
             "check the name in DATABASE_URL, or create it: {program} create"
@@ -137,8 +139,9 @@ fn to_connect(kind: ErrorKind) -> Option<&'static str> {
 fn at_the_table(kind: ErrorKind) -> Option<&'static str> {
     Some(match kind {
         ErrorKind::InvalidVersion | ErrorKind::SeveralRows => {
-            "find out who wrote to it: if it is another tool's, keep the version in another table, by \
-             Registry::with_table; if not, leave one row in {table}, with the version that is applied"
+            "find out who wrote to it: if it is another tool's, keep the version in another table, \
+             by Registry::with_table; if not, leave one row in {table}, with the version that is \
+             applied"
         }
         ErrorKind::MissingRow => {
             "insert the row by hand: INSERT INTO {table} (version, …) VALUES (-1, …)"
@@ -147,15 +150,16 @@ fn at_the_table(kind: ErrorKind) -> Option<&'static str> {
             "keep the version in another table, by Registry::with_table, or rename that one"
         }
         ErrorKind::RowHidden => {
-            "let this user see the row, as the table's owner: ALTER TABLE {table} DISABLE ROW LEVEL SECURITY"
+            "let this user see the row, as the table's owner: \
+             ALTER TABLE {table} DISABLE ROW LEVEL SECURITY"
         }
         ErrorKind::UntrustedTable => {
-            "see who made it and why; if it is right, make it an ordinary table without triggers and rules that \
-             the migrating role owns: ALTER TABLE {table} OWNER TO …"
+            "see who made it and why; if it is right, make it an ordinary table without triggers \
+             and rules that the migrating role owns: ALTER TABLE {table} OWNER TO …"
         }
         ErrorKind::NoSchema => {
-            "have onerow make the schema, by Registry::in_schema; or make it first, by CREATE SCHEMA; or see \
-             that URL and role set another search_path"
+            "have onerow make the schema, by Registry::in_schema; or make it first, by \
+             CREATE SCHEMA; or see that URL and role set another search_path"
         }
         ErrorKind::InvalidTable => "give it a name of its own, by Registry::with_table",
         _ => return None,
@@ -165,8 +169,8 @@ fn at_the_table(kind: ErrorKind) -> Option<&'static str> {
 fn to_adopt(kind: ErrorKind) -> Option<&'static str> {
     Some(match kind {
         ErrorKind::NoHistory => {
-            "name the table, by --from-table; for a new database, --if-any; or say what is applied: \
-             {program} baseline VERSION"
+            "name the table, by --from-table; for a new database, --if-any; \
+             or say what is applied: {program} baseline VERSION"
         }
         ErrorKind::SeveralHistories => "say which to take over, by --from",
         ErrorKind::ForeignHistory | ErrorKind::NoTool => {
@@ -179,8 +183,8 @@ fn to_adopt(kind: ErrorKind) -> Option<&'static str> {
         ErrorKind::HistoryMismatch => MISMATCH,
         ErrorKind::HistoryBusy => "stop what runs the old migrator, and try again",
         ErrorKind::BesideHistory => {
-            "take that over, having looked with --dry-run: {program} adopt; or, if it is of another app, \
-             --beside-other-tools"
+            "take that over, having looked with --dry-run: {program} adopt; \
+             or, if it is of another app, --beside-other-tools"
         }
         ErrorKind::Unadopted => "take it over, having looked with --dry-run: {program} adopt",
         ErrorKind::AlreadyVersioned => "to apply what is pending: {program} up",
@@ -194,7 +198,8 @@ const MISMATCH: &str =
 fn after_mismatch(problems: &[HistoryProblem]) -> &'static str {
     let all = |is_of: fn(&HistoryProblem) -> bool| problems.iter().all(is_of);
     if all(|problem| matches!(problem, HistoryProblem::OutOfOrder { .. })) {
-        "list them in the order in which they were applied; or, if the outcome is the same, --out-of-order"
+        "list them in the order in which they were applied; or, if the outcome is the same, \
+         --out-of-order"
     } else if all(|problem| matches!(problem, HistoryProblem::BackgroundPending { .. })) {
         "run the app with quart-db once more, until they have run"
     } else if all(|problem| matches!(problem, HistoryProblem::OtherNumber { .. })) {

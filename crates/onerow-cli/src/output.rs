@@ -348,7 +348,8 @@ fn summary(status: &Status) -> String {
     let Status { version, latest, .. } = status;
     if status.is_ahead() {
         format!(
-            "the database is at version {version}, ahead of this build, whose last migration is {latest}"
+            "the database is at version {version}, ahead of this build, whose last migration is \
+             {latest}"
         )
     } else if status.is_pending() {
         let next = module_name(version + 1);
@@ -405,7 +406,8 @@ pub(super) fn printed() -> ExitCode {
     if LOST.load(Ordering::Relaxed) { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
-// `println!` would panic when the reader has gone, say `head`. That is no failure: it has read enough.
+// `println!` would panic when the reader has gone, say `head`. That is no failure: it has read
+// enough.
 pub(super) fn to_stdout(line: &dyn Display) {
     match writeln!(anstream::stdout(), "{line}") {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {

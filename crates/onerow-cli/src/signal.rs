@@ -16,8 +16,8 @@ pub(super) struct Signals {
 }
 
 impl Signals {
-    /// Listens from now on. Without a handler, a signal ends the process; the database survives that
-    /// too.
+    /// Listens from now on. Without a handler, a signal ends the process; the database survives
+    /// that too.
     pub(super) fn listen(output: &Arc<Output>) -> io::Result<Self> {
         let (sender, heard) = watch::channel(None);
         let output = Arc::clone(output);

@@ -1,4 +1,5 @@
-//! What only the text of SQLite's `CREATE TABLE` tells: constraints and their names, collations, generated columns.
+//! What only the text of SQLite's `CREATE TABLE` tells: constraints and their names, collations,
+//! generated columns.
 
 use super::{
     ForeignKey,
@@ -193,7 +194,8 @@ impl<'a> Clauses<'a> {
         action.unwrap_or_default().into()
     }
 
-    /// SQLite defers `DEFERRABLE INITIALLY DEFERRED` alone (<https://www.sqlite.org/foreignkeys.html#fk_deferred>).
+    /// SQLite defers `DEFERRABLE INITIALLY DEFERRED` alone
+    /// (<https://www.sqlite.org/foreignkeys.html#fk_deferred>).
     fn checked(&mut self) -> Option<&'static str> {
         let not = self.accept("not deferrable");
         if !not && !self.accept("deferrable") {

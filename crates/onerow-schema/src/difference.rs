@@ -9,9 +9,11 @@ use similar::{Algorithm, DiffOp, capture_diff_slices};
 
 use super::{Objects, sql::indented};
 
-/// What to change in one schema to get another, by [`Schema::difference`](super::Schema::difference).
+/// What to change in one schema to get another, by
+/// [`Schema::difference`](super::Schema::difference).
 ///
-/// It prints the lines that are only in the one with `-` and those only in the other with `+`, by object:
+/// It prints the lines that are only in the one with `-` and those only in the other with `+`, by
+/// object:
 ///
 /// ```text
 /// table todos

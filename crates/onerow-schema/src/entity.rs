@@ -25,15 +25,16 @@ use super::{Column, ForeignKey, Schema, Table, optional, rows, sql};
 pub struct EntityDifference(Vec<String>);
 
 impl EntityDifference {
-    /// Compares an entity with its table: columns in both directions, with type, nullability and primary key, and the
-    /// foreign keys and unique constraints that the entity declares.
+    /// Compares an entity with its table: columns in both directions, with type, nullability and
+    /// primary key, and the foreign keys and unique constraints that the entity declares.
     ///
-    /// Defaults, checks, and the keys and indexes that only the table has are no difference. On PostgreSQL it makes a
-    /// table to compare with, in a transaction that it rolls back; on SQLite in memory.
+    /// Defaults, checks, and the keys and indexes that only the table has are no difference. On
+    /// PostgreSQL it makes a table to compare with, in a transaction that it rolls back; on SQLite
+    /// in memory.
     ///
     /// # Errors
-    /// When a query fails, such as for a type of the entity that the database does not have, and with
-    /// [`DbErr::Custom`] for an entity in a named schema on SQLite.
+    /// When a query fails, such as for a type of the entity that the database does not have, and
+    /// with [`DbErr::Custom`] for an entity in a named schema on SQLite.
     pub async fn of<C, E>(db: &C, entity: E) -> Result<Self, DbErr>
     where
         C: ConnectionTrait + TransactionTrait,
@@ -72,8 +73,8 @@ impl Debug for EntityDifference {
     }
 }
 
-/// The table in the database, and one with the columns of the entity, whose types the database has named; none where
-/// there is nothing to compare with.
+/// The table in the database, and one with the columns of the entity, whose types the database has
+/// named; none where there is nothing to compare with.
 type Tables = Option<(Table, Table)>;
 
 /// Of a schema that is gone with the transaction.
@@ -133,7 +134,8 @@ struct Description {
     table: String,
     /// Name, and whether it is nullable.
     columns: Vec<(String, bool)>,
-    /// Of the columns as they are, without constraints: those may refer to what the database does not have.
+    /// Of the columns as they are, without constraints: those may refer to what the database does
+    /// not have.
     columns_only: TableCreateStatement,
     primary_key: Vec<String>,
     /// The key that the database is to generate.
@@ -320,7 +322,8 @@ fn foreign_key_difference(table: &Table, wanted: &ForeignKey) -> Option<String> 
     }
 }
 
-/// Whether two keys refer from the same columns to the same; which of them is named first does not matter.
+/// Whether two keys refer from the same columns to the same; which of them is named first does not
+/// matter.
 fn refers_alike(found: &ForeignKey, wanted: &ForeignKey) -> bool {
     let pairs = |key: &ForeignKey| {
         let mut pairs: Vec<_> =
@@ -328,7 +331,8 @@ fn refers_alike(found: &ForeignKey, wanted: &ForeignKey) -> bool {
         pairs.sort();
         pairs
     };
-    // The search path found the entity's table, in a schema that the catalog names where it is another.
+    // The search path found the entity's table, in a schema that the catalog names where it is
+    // another.
     let same_table =
         found.table == wanted.table || found.table.ends_with(&format!(".{}", wanted.table));
     same_table && pairs(found) == pairs(wanted)

@@ -1,6 +1,7 @@
 //! The schema of a database as a value: to print, to compare, to look into.
 
-// Not sea-schema 0.18: of PostgreSQL it knows unique indexes alone, and drops expressions, collations and predicates.
+// Not sea-schema 0.18: of PostgreSQL it knows unique indexes alone, and drops expressions,
+// collations and predicates.
 
 mod create_table;
 mod difference;
@@ -21,15 +22,17 @@ pub use entity::EntityDifference;
 
 /// The schema of a database: its tables and whatever else it is made of.
 ///
-/// It prints as text for snapshot tests and reviewers: the same text for the same schema, whatever order and whatever
-/// spelling it was created in. [`Debug`] prints the same, so that `assert_eq!` can be read.
+/// It prints as text for snapshot tests and reviewers: the same text for the same schema, whatever
+/// order and whatever spelling it was created in. [`Debug`] prints the same, so that `assert_eq!`
+/// can be read.
 ///
-/// It holds tables with their columns, constraints, indexes and triggers, and views; on PostgreSQL also materialized
-/// views, enum and composite types, domains, sequences, functions, procedures and aggregates. Nothing else: no
-/// privileges, policies, rules or comments, no foreign tables, not the options of an identity. What belongs to an
-/// extension of PostgreSQL is left out.
+/// It holds tables with their columns, constraints, indexes and triggers, and views; on PostgreSQL
+/// also materialized views, enum and composite types, domains, sequences, functions, procedures and
+/// aggregates. Nothing else: no privileges, policies, rules or comments, no foreign tables, not the
+/// options of an identity. What belongs to an extension of PostgreSQL is left out.
 ///
-/// PostgreSQL words expressions itself, a few of them by its version: up to 15, each column of a view names its table.
+/// PostgreSQL words expressions itself, a few of them by its version: up to 15, each column of a
+/// view names its table.
 ///
 /// ```
 /// use onerow::prelude::*;
@@ -68,8 +71,8 @@ impl Schema {
     /// On PostgreSQL it is the one that the search path begins with, on SQLite the main database.
     ///
     /// # Errors
-    /// When a query fails, and with [`DbErr::Custom`] where the search path names no schema or the database is
-    /// neither PostgreSQL nor SQLite.
+    /// When a query fails, and with [`DbErr::Custom`] where the search path names no schema or the
+    /// database is neither PostgreSQL nor SQLite.
     pub async fn of(db: &impl ConnectionTrait) -> Result<Self, DbErr> {
         let schema = match db.get_database_backend() {
             DatabaseBackend::Postgres => postgres::read(db).await?,
@@ -260,7 +263,8 @@ pub struct Column {
     pub name: String,
     /// The name, quoted where it has to be.
     label: String,
-    /// Its type, in lower case: on PostgreSQL as the server prints it, on SQLite as it was declared.
+    /// Its type, in lower case: on PostgreSQL as the server prints it, on SQLite as it was
+    /// declared.
     pub data_type: String,
     /// The collation, where it is not the type's own.
     pub collation: Option<String>,
@@ -268,7 +272,8 @@ pub struct Column {
     pub nullable: bool,
     /// The expression of its default, as the database prints it.
     pub default: Option<String>,
-    /// How the database makes its values: `by default as identity`, `always as (lower(email)) stored`.
+    /// How the database makes its values: `by default as identity`, `always as (lower(email))
+    /// stored`.
     pub generated: Option<String>,
 }
 

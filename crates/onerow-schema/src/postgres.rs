@@ -135,8 +135,8 @@ fn column(relation: &mut Table, row: &QueryResult) -> Result<(), DbErr> {
     Ok(())
 }
 
-/// Without those of contype `n`, which PostgreSQL 18 has for NOT NULL: that is told by the column. What a partition has
-/// from the table that it is of is told there.
+/// Without those of contype `n`, which PostgreSQL 18 has for NOT NULL: that is told by the column.
+/// What a partition has from the table that it is of is told there.
 const CONSTRAINTS: &str = "
     SELECT c.relname::pg_catalog.text, pg_catalog.quote_ident(o.conname),
         o.contype::pg_catalog.text, pg_catalog.pg_get_constraintdef(o.oid),
@@ -200,7 +200,8 @@ fn lower_first_word(definition: &str) -> String {
     format!("{} {rest}", word.to_lowercase())
 }
 
-/// For definitions without an expression. What is upper case there and no keyword is in double quotes.
+/// For definitions without an expression. What is upper case there and no keyword is in double
+/// quotes.
 fn lower_outside_quotes(definition: &str) -> String {
     let parts = definition.split('"').enumerate();
     let lowered =
@@ -310,8 +311,8 @@ const SEQUENCES: &str = "
             WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
                 AND d.objid = c.oid AND d.deptype = ANY ('{a,i,e}'))";
 
-/// pg_get_functiondef names the schema, always and only in front of the name. Its first line is told by the heading,
-/// and by a line of its own where the arguments have defaults.
+/// pg_get_functiondef names the schema, always and only in front of the name. Its first line is
+/// told by the heading, and by a line of its own where the arguments have defaults.
 const FUNCTIONS: &str = "
     SELECT pg_catalog.format('%s %I(%s)',
             CASE WHEN p.prokind = 'p' THEN 'procedure' ELSE 'function' END, p.proname,

@@ -1,4 +1,5 @@
-//! The SQL that SQLite keeps of each object: into tokens, and back into text that is the same for the same meaning.
+//! The SQL that SQLite keeps of each object: into tokens, and back into text that is the same for
+//! the same meaning.
 
 use std::{collections::HashSet, iter::Peekable, str::CharIndices, sync::LazyLock};
 
@@ -141,7 +142,8 @@ fn is_name(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '_' || c == '$' || !c.is_ascii()
 }
 
-/// The tokens from an opening bracket to the one that closes it, without the two, and those after it.
+/// The tokens from an opening bracket to the one that closes it, without the two, and those after
+/// it.
 pub(super) fn bracketed(tokens: &[Token]) -> Option<(&[Token], &[Token])> {
     let (open, rest) = tokens.split_first()?;
     if !open.is_symbol("(") {
@@ -279,7 +281,8 @@ fn keyword(word: &str) -> Option<Keyword> {
     SETS[1].contains(&*word).then_some(Keyword::Unreserved)
 }
 
-/// <https://www.sqlite.org/lang_keywords.html>, without those that `%fallback ID` of SQLite's grammar lists.
+/// <https://www.sqlite.org/lang_keywords.html>, without those that `%fallback ID` of SQLite's
+/// grammar lists.
 const RESERVED: &str = "
     add all alter and as autoincrement between case check collate commit constraint create default deferrable delete
     distinct drop else escape exists foreign from group having in index insert into is isnull join limit not nothing
@@ -331,7 +334,8 @@ mod tests {
         let expected =
             "priority >= -1 and title in ('A', 'b''c') or not lower(title) like 'x%' escape '\\'";
         let tight = "priority>=-1 AND title IN('A','b''c')OR NOT LOWER(title)LIKE'x%' ESCAPE'\\'";
-        let loose = "priority >= - 1 -- or 2\n and title\tin ( 'A' , 'b''c' ) or /* ? */ not lower ( title ) like 'x%' escape '\\'";
+        let loose = "priority >= - 1 -- or 2\n and title\tin ( 'A' , 'b''c' ) or /* ? */ not lower \
+            ( title ) like 'x%' escape '\\'";
         assert_eq!(printed(tight), expected);
         assert_eq!(printed(loose), expected);
     }

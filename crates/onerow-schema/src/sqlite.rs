@@ -37,7 +37,8 @@ pub(super) async fn read(db: &impl ConnectionTrait) -> Result<Schema, DbErr> {
     Ok(schema.sorted())
 }
 
-/// A table keeps the name it was given, an index the one it was made with, which may differ in case.
+/// A table keeps the name it was given, an index the one it was made with, which may differ in
+/// case.
 const OBJECTS: &str = "
     SELECT s.type, s.name, coalesce(t.name, s.tbl_name), s.sql,
         concat_ws(char(10), iif(l.wr, 'without rowid', NULL), iif(l.strict, 'strict', NULL))
@@ -121,7 +122,8 @@ fn indexed_columns(definition: &[Token]) -> Option<Vec<String>> {
     items(list).into_iter().map(column).collect()
 }
 
-/// Column 6 is 0 for a plain column, 2 and 3 for a generated one, and 1 for what a virtual table hides.
+/// Column 6 is 0 for a plain column, 2 and 3 for a generated one, and 1 for what a virtual table
+/// hides.
 const COLUMNS: &str = r#"
     SELECT s.name, x.name, lower(x.type), x."notnull", x.dflt_value, x.pk
     FROM main.sqlite_schema s, pragma_table_xinfo(s.name, 'main') x
@@ -202,7 +204,8 @@ fn add_rule(table: &mut Table, rule: Rule, keys: &PrimaryKeys) -> String {
     }
 }
 
-/// With the table as it is written where it was made; without columns it is its primary key that is referred to.
+/// With the table as it is written where it was made; without columns it is its primary key that is
+/// referred to.
 fn resolved(mut key: ForeignKey, keys: &PrimaryKeys) -> ForeignKey {
     if let Some((name, primary)) = keys.get(&key.table.to_lowercase()) {
         key.table.clone_from(name);

@@ -1,8 +1,10 @@
-//! What a test pays for a database of its own at the latest version, from asking for it to its being dropped.
+//! What a test pays for a database of its own at the latest version, from asking for it to its
+//! being dropped.
 //!
-//! `copied` is what the test kit does; `migrated` is what it is there to spare: all migrations, for each test. Where each
-//! migration `adds_a_table` with an index, a copy has more files the more migrations there are; where each
-//! `changes_rows`, the schema stays as it is, and so does the time of a copy.
+//! `copied` is what the test kit does; `migrated` is what it is there to spare: all migrations, for
+//! each test. Where each migration `adds_a_table` with an index, a copy has more files the more
+//! migrations there are; where each `changes_rows`, the schema stays as it is, and so does the time
+//! of a copy.
 //!
 //! `cargo bench -p onerow --all-features --bench test_databases`
 

@@ -11,7 +11,8 @@ use sea_orm::DbErr;
 use super::{TestDatabase, rows_kept::Rows};
 use onerow::{Database, Error, Failure, Registry, Report, words};
 
-/// Applies migrations to a test's database when it is awaited; made by [`TestDatabase::apply`] and its like.
+/// Applies migrations to a test's database when it is awaited; made by [`TestDatabase::apply`] and
+/// its like.
 #[must_use = "nothing is applied until it is awaited"]
 pub struct Apply<'a> {
     db: &'a TestDatabase,
@@ -27,10 +28,11 @@ impl<'a> Apply<'a> {
         Self { db, from, to, keeping: None }
     }
 
-    /// Sees that each row of each table (on PostgreSQL, of the current schema) is still there afterwards, and says the same in the columns that still are.
+    /// Sees that each row of each table (on PostgreSQL, of the current schema) is still there
+    /// afterwards, and says the same in the columns that still are.
     ///
-    /// Rows that are added are not looked at, nor are columns that are added or dropped. Name with [`except`](Self::except) what the
-    /// migration is there to change.
+    /// Rows that are added are not looked at, nor are columns that are added or dropped. Name with
+    /// [`except`](Self::except) what the migration is there to change.
     ///
     /// # Errors
     /// Awaiting it gives [`ApplyError::RowsChanged`].
@@ -39,7 +41,8 @@ impl<'a> Apply<'a> {
         self
     }
 
-    /// Leaves out a column, named as `table.column`, or a table, of what [`keeping_every_row`](Self::keeping_every_row) looks at.
+    /// Leaves out a column, named as `table.column`, or a table, of what
+    /// [`keeping_every_row`](Self::keeping_every_row) looks at.
     pub fn except(mut self, what: &str) -> Self {
         self.keeping.get_or_insert_default().push(what.into());
         self
@@ -99,7 +102,8 @@ pub(super) async fn apply(
 
 /// Why migrations could not be applied to a test's database.
 ///
-/// `Debug` prints the same as `Display`, so that `unwrap` in a test shows it as it is meant to be read.
+/// `Debug` prints the same as `Display`, so that `unwrap` in a test shows it as it is meant to be
+/// read.
 #[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum ApplyError {
@@ -122,7 +126,8 @@ pub enum ApplyError {
         source: DbErr,
     },
     /// The test would be of another migration.
-    #[error("this applies migration {} alone, on a database at version {wanted}; it is at version {found}", wanted + 1)]
+    #[error("this applies migration {} alone, on a database at version {wanted}; \
+        it is at version {found}", wanted + 1)]
     OtherVersion {
         /// The version before the migration.
         wanted: i32,
@@ -132,7 +137,8 @@ pub enum ApplyError {
     /// Rows that were to be kept are gone, or say something else.
     #[error("the migration did not keep every row:\n{changes}")]
     RowsChanged {
-        /// For each table, `-` before a row that is no longer there, and `+` before those that were not.
+        /// For each table, `-` before a row that is no longer there, and `+` before those that were
+        /// not.
         changes: String,
     },
 }
@@ -169,8 +175,8 @@ fn is_refused(error: &Error) -> bool {
 fn hint(error: &Error) -> &'static str {
     let is_role = |words: &str| words.starts_with("role ") && words.contains("already exists");
     if error.causes().iter().any(|cause| is_role(cause)) {
-        "\n  roles are the whole server's, which other tests share: create it only if it is not there, \
-         as \"Roles\" in docs/testing.md shows"
+        "\n  roles are the whole server's, which other tests share: create it only if it is not \
+         there, as \"Roles\" in docs/testing.md shows"
     } else {
         ""
     }

@@ -13,19 +13,22 @@ const VARIABLE: &str = "ONEROW_TEST_BACKENDS";
 
 /// A kind of database that tests run on, and what makes test databases of that kind.
 ///
-/// Each database is a test's own. They are made quickly, however many migrations there are: the migrated schema is built once
-/// for each build of the test program, and copied from then on (`CREATE DATABASE … TEMPLATE`, or a copy of the file). That
-/// takes migrations that are told apart by their types, as those of [`registry!`](onerow::registry!) are; a registry with
-/// migrations that have fields is migrated for each database. What a migration takes from elsewhere (the clock, a file, a
-/// variable) is as it was when the template was built.
+/// Each database is a test's own. They are made quickly, however many migrations there are: the
+/// migrated schema is built once for each build of the test program, and copied from then on
+/// (`CREATE DATABASE … TEMPLATE`, or a copy of the file). That takes migrations that are told apart
+/// by their types, as those of [`registry!`](onerow::registry!) are; a registry with migrations
+/// that have fields is migrated for each database. What a migration takes from elsewhere (the
+/// clock, a file, a variable) is as it was when the template was built.
 ///
-/// The methods panic where a database cannot be made or a migration fails, with the reason: that is how a test fails.
+/// The methods panic where a database cannot be made or a migration fails, with the reason: that is
+/// how a test fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Backend {
     /// A file.
     Sqlite,
-    /// A database on a server: the one that `TEST_POSTGRES_URL` names, or a throwaway server that the tests of a user share.
+    /// A database on a server: the one that `TEST_POSTGRES_URL` names, or a throwaway server that
+    /// the tests of a user share.
     Postgres,
 }
 
@@ -95,12 +98,15 @@ impl Backend {
         }
     }
 
-    /// Whether `ONEROW_TEST_BACKENDS` lets the tests of this backend run; it prints which test it leaves out.
+    /// Whether `ONEROW_TEST_BACKENDS` lets the tests of this backend run; it prints which test it
+    /// leaves out.
     ///
-    /// For a test that only one backend has; [`on_every_backend!`](crate::on_every_backend) asks by itself.
+    /// For a test that only one backend has; [`on_every_backend!`](crate::on_every_backend) asks by
+    /// itself.
     ///
     /// # Panics
-    /// When the variable holds a name that no backend has: a slip in it must not leave all of them out.
+    /// When the variable holds a name that no backend has: a slip in it must not leave all of them
+    /// out.
     #[must_use]
     pub fn is_wanted(self) -> bool {
         let list = env::var(VARIABLE).unwrap_or_default();

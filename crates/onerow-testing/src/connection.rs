@@ -1,4 +1,5 @@
-//! A test's database taken for the pool that it holds, where a trait asks for a connection: `Entity::find().all(&db)`.
+//! A test's database taken for the pool that it holds, where a trait asks for a connection:
+//! `Entity::find().all(&db)`.
 
 use std::{fmt, pin::Pin};
 

@@ -16,9 +16,9 @@ use onerow::{Database, Registry, is_version_table, words};
 
 /// A database of a test's own, gone when it is dropped, also by a panic.
 ///
-/// A [`Backend`](super::Backend) makes one, at the version that the test starts from. It derefs to the pool, a
-/// [`Database`], and runs entities and queries itself. [`apply`](Self::apply) and its like go on with the registry that it was
-/// made with.
+/// A [`Backend`](super::Backend) makes one, at the version that the test starts from. It derefs to
+/// the pool, a [`Database`], and runs entities and queries itself. [`apply`](Self::apply) and its
+/// like go on with the registry that it was made with.
 pub struct TestDatabase {
     // Dropped in this order: the pool lets go of the database before that is removed.
     database: Database,
@@ -71,12 +71,14 @@ impl TestDatabase {
     pub async fn connect(&self) -> Database {
         assert!(
             self.url != IN_MEMORY,
-            "a second pool on sqlite::memory: is another, empty database; take Backend::Sqlite.empty_database()"
+            "a second pool on sqlite::memory: is another, empty database; \
+             take Backend::Sqlite.empty_database()"
         );
         connect(&self.url).await
     }
 
-    /// The registry that it was made with; an empty one for [`empty_database`](super::Backend::empty_database).
+    /// The registry that it was made with; an empty one for
+    /// [`empty_database`](super::Backend::empty_database).
     #[must_use]
     pub fn registry(&self) -> &Registry {
         &self.registry
@@ -85,8 +87,8 @@ impl TestDatabase {
     /// Applies this one migration.
     ///
     /// # Errors
-    /// [`ApplyError::Failed`] with the migration and its SQL, and [`ApplyError::OtherVersion`] when the database is not
-    /// at the version before: the test would then be of something else.
+    /// [`ApplyError::Failed`] with the migration and its SQL, and [`ApplyError::OtherVersion`] when
+    /// the database is not at the version before: the test would then be of something else.
     pub fn apply(&self, version: i32) -> Apply<'_> {
         Apply::new(self, Some(version.saturating_sub(1)), version)
     }
@@ -125,8 +127,9 @@ impl TestDatabase {
 
     /// What SQL selects: a line for each row, its columns separated by `|`.
     ///
-    /// The text is the same on each backend for NULL, text, whole numbers, and columns that are declared `BOOLEAN`: `true`,
-    /// `false`. Other numbers, dates and times are as the database writes them, and so are truth values that are computed.
+    /// The text is the same on each backend for NULL, text, whole numbers, and columns that are
+    /// declared `BOOLEAN`: `true`, `false`. Other numbers, dates and times are as the database
+    /// writes them, and so are truth values that are computed.
     ///
     /// # Panics
     /// When the database refuses, with the SQL.
@@ -174,7 +177,8 @@ impl TestDatabase {
                 Ok(difference) if difference.is_empty() => (),
                 Ok(difference) => {
                     panic!(
-                        "the entity of {table} does not match its table\n{difference}\n  at {caller}"
+                        "the entity of {table} does not match its table\n\
+                         {difference}\n  at {caller}"
                     )
                 }
                 Err(error) => panic!("the entity of {table}: {}\n  at {caller}", words(&error)),

@@ -4,10 +4,11 @@ use super::{Backend, TestDatabase};
 
 /// Makes tests that run on every backend that is compiled in.
 ///
-/// Each function becomes a module of its name with the tests `sqlite` and `postgres`, which `cargo test` lists as
-/// `a_sentence::sqlite` and so on. The function takes a [`Backend`](crate::Backend), which makes databases at the
-/// version that the test starts from, or an empty [`TestDatabase`](crate::TestDatabase). It runs on a tokio runtime of
-/// several threads. `#[ignore]` and `#[should_panic]` go to the tests, other attributes to the module.
+/// Each function becomes a module of its name with the tests `sqlite` and `postgres`, which `cargo
+/// test` lists as `a_sentence::sqlite` and so on. The function takes a [`Backend`](crate::Backend),
+/// which makes databases at the version that the test starts from, or an empty
+/// [`TestDatabase`](crate::TestDatabase). It runs on a tokio runtime of several threads.
+/// `#[ignore]` and `#[should_panic]` go to the tests, other attributes to the module.
 ///
 /// ```
 /// use onerow_testing::{Backend, TestDatabase};
@@ -35,14 +36,14 @@ use super::{Backend, TestDatabase};
 macro_rules! on_every_backend {
     ($(
         $(#[$($attribute:tt)*])*
-        async fn $name:ident($db:ident: $database:ty) $body:block
+        async fn $name:ident($db:ident: $database:ty $(,)?) $body:block
     )*) => {
         $($crate::__specification! { [] [] $(#[$($attribute)*])* async fn $name($db: $database) $body })*
     };
 }
 
-/// One function of [`on_every_backend!`](crate::on_every_backend): sorts its attributes into those of the tests and
-/// those of the module, then writes both.
+/// One function of [`on_every_backend!`](crate::on_every_backend): sorts its attributes into those
+/// of the tests and those of the module, then writes both.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __specification {
@@ -82,7 +83,8 @@ macro_rules! __specification {
     };
 }
 
-// A `#[cfg(feature = "…")]` in an expansion would ask for a feature of the caller's crate. These ask for onerow's.
+// A `#[cfg(feature = "…")]` in an expansion would ask for a feature of the caller's crate. These
+// ask for onerow's.
 
 /// Keeps what it is given where onerow has the feature `sqlite`, and drops it elsewhere.
 #[cfg(feature = "sqlite")]

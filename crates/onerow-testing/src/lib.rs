@@ -1,7 +1,8 @@
 //! Databases for tests, and one migration at a time. Unix only.
 //!
-//! A test of a migration starts from the version before, adds rows, applies the one migration and looks at what became of
-//! them. [`on_every_backend!`](crate::on_every_backend) runs it on each backend that is compiled in:
+//! A test of a migration starts from the version before, adds rows, applies the one migration and
+//! looks at what became of them. [`on_every_backend!`](crate::on_every_backend) runs it on each
+//! backend that is compiled in:
 //!
 //! ```
 //! # mod m0000 {

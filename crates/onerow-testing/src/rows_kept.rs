@@ -27,7 +27,8 @@ impl Rows {
         Ok(Self(tables))
     }
 
-    /// The rows that are not the same afterwards, a line each; `None` if all are, but for what is named as changing.
+    /// The rows that are not the same afterwards, a line each; `None` if all are, but for what is
+    /// named as changing.
     pub(super) fn changed(&self, after: &Self, changing: &[String]) -> Option<String> {
         let gone = Selected::default();
         let changes: Vec<_> = self

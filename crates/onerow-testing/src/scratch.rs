@@ -1,6 +1,8 @@
-//! The directory that the test processes of a user share, and the locks by which they get along there.
+//! The directory that the test processes of a user share, and the locks by which they get along
+//! there.
 //!
-//! A lock is the kernel's, on an open file: it is gone with the process that held it, however that ended.
+//! A lock is the kernel's, on an open file: it is gone with the process that held it, however that
+//! ended.
 
 use std::{
     fs::{DirBuilder, File, OpenOptions, TryLockError, symlink_metadata},
@@ -25,7 +27,8 @@ pub(super) fn dir(name: &str) -> io::Result<PathBuf> {
     Ok(dir)
 }
 
-/// Others can write to the directory for temporary files: what somebody else has put there is not used.
+/// Others can write to the directory for temporary files: what somebody else has put there is not
+/// used.
 fn make(dir: &Path) -> io::Result<()> {
     match DirBuilder::new().mode(0o700).create(dir) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
@@ -48,7 +51,8 @@ fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path)
 }
 
-/// Locks this file, waiting for it. Only for what is over without an `await`: another task of this thread may hold it.
+/// Locks this file, waiting for it. Only for what is over without an `await`: another task of this
+/// thread may hold it.
 pub(super) fn lock(path: &Path) -> io::Result<File> {
     let file = open(path)?;
     file.lock()?;

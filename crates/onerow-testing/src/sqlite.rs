@@ -109,7 +109,8 @@ impl Store for Files {
     }
 }
 
-/// Moves what a write-ahead log holds into the file: a connection that a migration left open kept it from being done.
+/// Moves what a write-ahead log holds into the file: a connection that a migration left open kept
+/// it from being done.
 async fn checkpoint(file: &Path) -> Result<(), ApplyError> {
     let database = Database::connect(url(file)).await?;
     let done = database.execute_unprepared("PRAGMA wal_checkpoint(TRUNCATE)").await;

@@ -1,15 +1,18 @@
 //! Migrated databases that are kept, and copied for each test.
 //!
-//! A template is named after the program that built it, its build, and the migrations that were applied. So one that is
-//! found holds what this very program would make: code that changed is in another build. Two rules keep that true:
+//! A template is named after the program that built it, its build, and the migrations that were
+//! applied. So one that is found holds what this very program would make: code that changed is in
+//! another build. Two rules keep that true:
 //!
-//! - A build is told by what the kernel says of the program's file, the time of its last change above all, which nobody
-//!   can set.
-//! - A migration is told by its type, so it must have no fields: with fields, two of one type may do different things. Those
-//!   that were written for another tool are told by their place in its migrator, and by their SQL. A registry that holds
-//!   another one with fields has no templates up from there, and is migrated for each test.
+//! - A build is told by what the kernel says of the program's file, the time of its last change
+//!   above all, which nobody can set.
+//! - A migration is told by its type, so it must have no fields: with fields, two of one type may
+//!   do different things. Those that were written for another tool are told by their place in its
+//!   migrator, and by their SQL. A registry that holds another one with fields has no templates up
+//!   from there, and is migrated for each test.
 //!
-//! What a migration takes from elsewhere (the clock, a file, a variable) is as it was when the template was built.
+//! What a migration takes from elsewhere (the clock, a file, a variable) is as it was when the
+//! template was built.
 
 use std::{
     env, fs,
@@ -31,7 +34,8 @@ use onerow::{__private::identity, Registry};
 /// For how long a template is kept, where the server or the directory outlives the tests.
 pub(super) const KEPT: Duration = Duration::from_hours(24);
 
-/// How many templates are kept, of this build and of all others: each is a whole database, of 8 MB at least.
+/// How many templates are kept, of this build and of all others: each is a whole database, of 8 MB
+/// at least.
 pub(super) const KEPT_AT_MOST: usize = 200;
 
 /// What keeps the databases and templates of one kind.
@@ -49,7 +53,8 @@ pub(super) trait Store: Send + Sync {
     /// Makes a database that nobody is connected to a template.
     async fn publish(&self, place: Place, name: &str) -> Result<(), ApplyError>;
 
-    /// Removes the templates of other builds of this program, those that are old, and those that are too many.
+    /// Removes the templates of other builds of this program, those that are old, and those that
+    /// are too many.
     async fn prune(&self, program: &str, build: &str) -> Result<(), ApplyError>;
 }
 
@@ -67,7 +72,8 @@ impl Program {
 
     fn look() -> Self {
         let path = env::current_exe().unwrap_or_default();
-        // A program that was replaced since it started is another one by path, and is still itself here.
+        // A program that was replaced since it started is another one by path, and is still itself
+        // here.
         let itself = PathBuf::from("/proc/self/exe");
         let file = fs::metadata(itself).or_else(|_| fs::metadata(&path));
         let build = file.map(|file| {
@@ -89,7 +95,8 @@ impl Program {
     }
 }
 
-/// The names of the templates for each version from the first to this one, as far as the migrations can be told apart.
+/// The names of the templates for each version from the first to this one, as far as the migrations
+/// can be told apart.
 fn names(registry: &Registry, version: i32) -> Vec<String> {
     let mut applied = 0;
     let name = |number| {
@@ -99,9 +106,11 @@ fn names(registry: &Registry, version: i32) -> Vec<String> {
     (0..=version).map_while(name).collect()
 }
 
-/// A database with the migrations up to this version applied, copied from a template where that can be.
+/// A database with the migrations up to this version applied, copied from a template where that can
+/// be.
 ///
-/// `migrate` takes a database from whatever version it is at to the one it is told, and lets go of it.
+/// `migrate` takes a database from whatever version it is at to the one it is told, and lets go of
+/// it.
 pub(super) async fn database_at<M, F>(
     store: &dyn Store,
     registry: &Registry,

@@ -1,6 +1,7 @@
 //! What `registry!` accepts, and what it and `embed_migrations!` reject with which words.
 //!
-//! After a change of the words: `TRYBUILD=overwrite cargo test -p onerow --all-features --test registry_macro`.
+//! After a change of the words: `TRYBUILD=overwrite cargo test -p onerow --all-features --test
+//! registry_macro`.
 
 /// A migration that does nothing.
 macro_rules! migration {
@@ -25,7 +26,8 @@ mod m0001 {
     migration!();
 }
 
-/// Not a case for trybuild: a single one that has to compile would have it build all dependencies, not just check.
+/// Not a case for trybuild: a single one that has to compile would have it build all dependencies,
+/// not just check.
 #[test]
 fn it_accepts_migrations_in_order_from_m0000() {
     assert_eq!(onerow::registry![].latest(), -1);

@@ -1,4 +1,5 @@
-//! What a run costs, counted in statements as the driver reports them: a process of its own, since the count is global.
+//! What a run costs, counted in statements as the driver reports them: a process of its own, since
+//! the count is global.
 
 use std::sync::{
     Mutex,

@@ -16,7 +16,8 @@ pub fn registry(tool: Tool) -> Registry {
     }
 }
 
-/// Python's are written anew, and the layout of the releases 0.8 to 0.10 has the name of onerow's table.
+/// Python's are written anew, and the layout of the releases 0.8 to 0.10 has the name of onerow's
+/// table.
 fn rewritten(version: &str) -> Registry {
     let scripts = [
         include_str!("../migrations/sqlx/20240101000000_create_members.sql"),

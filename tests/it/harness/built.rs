@@ -21,8 +21,8 @@ pub fn built(name: &str) -> &'static Path {
 /// depend on.
 static PROGRAMS: LazyLock<Result<HashMap<String, PathBuf>, String>> = LazyLock::new(|| {
     let mut build = Command::new(env!("CARGO"));
-    // What `cargo test` says of this package: the build script of ring takes it for its own, and all that stands on
-    // ring would be compiled again, here and at the next `cargo test`.
+    // What `cargo test` says of this package: the build script of ring takes it for its own, and
+    // all that stands on ring would be compiled again, here and at the next `cargo test`.
     for (variable, _) in env::vars_os() {
         let name = variable.to_string_lossy();
         if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") {

@@ -155,7 +155,8 @@ impl Outcome {
         self.stdout
     }
 
-    /// What a run that failed with this code complained of; its results, standard output, are empty.
+    /// What a run that failed with this code complained of; its results, standard output, are
+    /// empty.
     #[track_caller]
     pub fn failed(self, code: i32) -> String {
         assert_eq!((self.code, self.stdout.as_str()), (Some(code), ""), "{self:?}");

@@ -17,8 +17,9 @@ pub struct Project {
     _turn: File,
 }
 
-/// Locked, so that there is one project at a time. In one directory of builds cargo takes a `migration` of two workspaces
-/// for the same, and builds it again only if its files are newer than what is built.
+/// Locked, so that there is one project at a time. In one directory of builds cargo takes a
+/// `migration` of two workspaces for the same, and builds it again only if its files are newer than
+/// what is built.
 pub fn turn() -> File {
     let turn = File::create(Path::new(env!("CARGO_TARGET_TMPDIR")).join("projects.lock")).unwrap();
     turn.lock().unwrap();
@@ -26,8 +27,8 @@ pub fn turn() -> File {
 }
 
 impl Project {
-    /// A directory of this name with a `Cargo.toml` that begins like this, in the directory of builds: it is built again
-    /// only where something has changed.
+    /// A directory of this name with a `Cargo.toml` that begins like this, in the directory of
+    /// builds: it is built again only where something has changed.
     pub fn with_manifest(name: &str, manifest: &str) -> Self {
         let turn = turn();
         let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);

@@ -16,7 +16,8 @@ pub struct SlowRequest {
 }
 
 impl SlowRequest {
-    /// Returns when the app has answered that it waits for the body: from there on the request is in flight.
+    /// Returns when the app has answered that it waits for the body: from there on the request is
+    /// in flight.
     pub fn begin(address: SocketAddr, path: &str, body: &Value) -> Self {
         let body = body.to_string();
         let mut stream = TcpStream::connect(address).unwrap();

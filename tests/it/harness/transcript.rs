@@ -80,7 +80,8 @@ impl Reader {
             let as_told = (code == 0) != command.ends_with("# red");
             assert!(
                 as_told && matches(&printed, expected.trim_end()),
-                "$ {command}\n--- the page shows\n{expected}\n--- it printed, with exit code {code}\n{printed}"
+                "$ {command}\n--- the page shows\n{expected}\n--- it printed, with exit code \
+                 {code}\n{printed}"
             );
         }
     }

@@ -1,7 +1,8 @@
 //! The same statements on a bare connection: what no migrator can do without.
 //!
-//! `nothing` reads one row, as little as tells that there is nothing to do. `each` makes every migration by itself, `one` all
-//! at once: on PostgreSQL that is a message for each against one message, on SQLite a transaction.
+//! `nothing` reads one row, as little as tells that there is nothing to do. `each` makes every
+//! migration by itself, `one` all at once: on PostgreSQL that is a message for each against one
+//! message, on SQLite a transaction.
 
 use std::error::Error;
 

@@ -182,7 +182,8 @@ members.email: in the primary key of the database, not of the entity"
     async fn a_key_that_nothing_generates_is_told(db: TestDatabase) {
         // On SQLite a bigint is no number of the row.
         let found = mismatch(&db, "{key} PRIMARY KEY", "bigint NOT NULL PRIMARY KEY").await;
-        let told = "members.id: given by the database in the entity, which neither generates it nor has a default";
+        let told = "members.id: given by the database in the entity, which neither generates it \
+            nor has a default";
         assert_eq!(found.lines().last(), Some(told));
     }
 
@@ -208,7 +209,8 @@ members.email: in the primary key of the database, not of the entity"
         .await;
         assert_eq!(
             EntityDifference::of(&db, todo::Entity).await.unwrap().to_string(),
-            "todos: foreign key (member_id) references members(id) on delete cascade not in the database"
+            "todos: foreign key (member_id) references members(id) on delete cascade not in the \
+             database"
         );
     }
 
@@ -216,8 +218,9 @@ members.email: in the primary key of the database, not of the entity"
         make(&db, &[MEMBERS, &TODOS.replace("CASCADE", "RESTRICT")].concat()).await;
         assert_eq!(
             EntityDifference::of(&db, todo::Entity).await.unwrap().to_string(),
-            "todos: foreign key (member_id) references members(id) on delete restrict in the database, \
-             foreign key (member_id) references members(id) on delete cascade in the entity"
+            "todos: foreign key (member_id) references members(id) on delete restrict in the \
+             database, foreign key (member_id) references members(id) on delete cascade in the \
+             entity"
         );
     }
 

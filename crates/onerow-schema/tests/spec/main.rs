@@ -164,7 +164,8 @@ table moods
 
     async fn a_changed_view_shows_its_lines_alone(db: TestDatabase) {
         execute(&db, TABLES).await;
-        let view = "CREATE VIEW open_todos AS SELECT t.task, m.id FROM todos t JOIN members m ON m.id = t.member_id";
+        let view = "CREATE VIEW open_todos AS SELECT t.task, m.id FROM todos t JOIN members m \
+            ON m.id = t.member_id";
         let printed = difference(&db, &format!("DROP VIEW open_todos; {view}")).await;
         assert!(printed.starts_with("view open_todos\n- "), "{printed}");
         assert_eq!(printed.lines().count(), 3, "{printed}");

@@ -270,7 +270,8 @@ table members
 table todos
 - double_priority integer generated always as ((priority * 2)) stored
 + double_priority integer"),
-    ("ALTER TABLE todos DROP CONSTRAINT todos_priority, ADD CONSTRAINT todos_priority CHECK (priority > 0)", "
+    ("ALTER TABLE todos DROP CONSTRAINT todos_priority, ADD CONSTRAINT todos_priority CHECK \
+        (priority > 0)", "
 table todos
 - constraint todos_priority check ((priority >= 0))
 + constraint todos_priority check ((priority > 0))"),

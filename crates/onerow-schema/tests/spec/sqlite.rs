@@ -192,12 +192,14 @@ const CHANGES: [(&str, &str, &str); 12] = [
     (
         "x REFERENCES b (y) ON DELETE CASCADE",
         "x REFERENCES b (y) ON DELETE SET DEFAULT",
-        "- foreign key (x) references b(y) on delete cascade\n+ foreign key (x) references b(y) on delete set default",
+        "- foreign key (x) references b(y) on delete cascade\n+ foreign key (x) references b(y) on \
+         delete set default",
     ),
     (
         "x REFERENCES b",
         "x REFERENCES b DEFERRABLE INITIALLY DEFERRED",
-        "- foreign key (x) references b\n+ foreign key (x) references b deferrable initially deferred",
+        "- foreign key (x) references b\n+ foreign key (x) references b deferrable initially \
+         deferred",
     ),
     (
         "x",

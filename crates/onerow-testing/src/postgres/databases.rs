@@ -33,14 +33,16 @@ const URL_VARIABLE: &str = "TEST_POSTGRES_URL";
 /// The name of a test's database: this, the run it belongs to, and its number there.
 const TEST: &str = "onerow_test_";
 
-/// What a process of tests calls its sessions: this, and its run. Its databases stay for as long as one is open.
+/// What a process of tests calls its sessions: this, and its run. Its databases stay for as long as
+/// one is open.
 const SESSION: &str = "onerow tests ";
 
 /// The setting came with PostgreSQL 14.
 const STAYS: &str = "SELECT pg_catalog.set_config('idle_session_timeout', '0', false)
     WHERE pg_catalog.current_setting('idle_session_timeout', true) IS NOT NULL";
 
-/// Sessions end within a moment of their connection, and PostgreSQL looks for that every 100 ms only.
+/// Sessions end within a moment of their connection, and PostgreSQL looks for that every 100 ms
+/// only.
 const SESSIONS_END: Duration = Duration::from_millis(100);
 const POLL: Duration = Duration::from_millis(1);
 
@@ -57,7 +59,8 @@ pub(crate) struct Server {
     _guest: Option<Guest>,
 }
 
-/// The sessions are served by a runtime of their own: that of a test ends with the test, and a drop waits in it.
+/// The sessions are served by a runtime of their own: that of a test ends with the test, and a drop
+/// waits in it.
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
     let runtime = runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     runtime.unwrap_or_else(|error| panic!("cannot start a tokio runtime: {error}"))
@@ -79,7 +82,8 @@ impl Server {
             Ok(server) => server,
             Err(reason) => panic!(
                 "no PostgreSQL server to test on\n  {reason}\n  \
-                 to test on a running one: {URL_VARIABLE}=postgres://user:password@host:5432/postgres\n  \
+                 to test on a running one: \
+                 {URL_VARIABLE}=postgres://user:password@host:5432/postgres\n  \
                  to leave PostgreSQL out: ONEROW_TEST_BACKENDS=sqlite"
             ),
         }
@@ -135,7 +139,8 @@ impl Server {
 
     async fn sessions_end(&'static self, name: &str) -> Result<(), DbErr> {
         let others = format!(
-            "SELECT pid FROM pg_catalog.pg_stat_activity WHERE datname OPERATOR(pg_catalog.=) '{name}'"
+            "SELECT pid FROM pg_catalog.pg_stat_activity WHERE datname OPERATOR(pg_catalog.=) \
+             '{name}'"
         );
         let polls = SESSIONS_END.as_millis() / POLL.as_millis();
         for _ in 0..polls {
@@ -172,7 +177,8 @@ impl Store for &'static Server {
         let mut options = ConnectOptions::new(self.url.as_str());
         options.max_connections(1).idle_timeout(None).max_lifetime(None).sqlx_logging(false);
         let session = Database::connect(options).await?;
-        // It may block: its snapshot is in the way of nothing in other databases, `CREATE INDEX CONCURRENTLY` included.
+        // It may block: its snapshot is in the way of nothing in other databases, `CREATE INDEX
+        // CONCURRENTLY` included.
         let lock = format!(
             "SELECT pg_catalog.pg_advisory_lock(pg_catalog.hashtext('{build}'))::pg_catalog.text"
         );
@@ -218,7 +224,8 @@ impl Store for &'static Server {
         };
         match publish.await {
             Ok(()) => database.kept = true,
-            // The lock is of the database that we are connected to, and somebody came by way of another.
+            // The lock is of the database that we are connected to, and somebody came by way of
+            // another.
             Err(error) if code(&error).is_some_and(|code| IS_THERE.contains(&&*code)) => (),
             Err(error) => return Err(doing("keep a template", error)),
         }
@@ -279,7 +286,8 @@ async fn connect_for_maintenance(
     let database = Database::connect(options.sqlx_logging(false).to_owned()).await?;
     let failed = |error| doing("prepare the server for tests", error);
     drop_leftovers(&database).await.map_err(failed)?;
-    // Where nothing is flushed to disk, to copy files takes less than half the time of copying by the log.
+    // Where nothing is flushed to disk, to copy files takes less than half the time of copying by
+    // the log.
     let sql = "pg_catalog.current_setting('server_version_num')::int OPERATOR(pg_catalog.>=) 150000
         AND pg_catalog.current_setting('fsync') OPERATOR(pg_catalog.=) 'off'";
     let sql = format!("SELECT ({sql})::pg_catalog.text");
@@ -325,8 +333,8 @@ fn code(error: &DbErr) -> Option<Cow<'_, str>> {
     error.as_database_error()?.code()
 }
 
-/// The server of a URL, to whose path a test's database goes. A parameter of the name would outrank the path, and have the
-/// tests write to that database.
+/// The server of a URL, to whose path a test's database goes. A parameter of the name would outrank
+/// the path, and have the tests write to that database.
 fn server_url(text: &str) -> Result<Url, String> {
     let mut url =
         Url::parse(text).map_err(|error| format!("{URL_VARIABLE} does not parse: {error}"))?;

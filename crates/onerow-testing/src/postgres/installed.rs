@@ -13,8 +13,8 @@ pub const BIN_DIR_VARIABLE: &str = "POSTGRES_BIN_DIR";
 
 /// The directory that holds `initdb`, `postgres` and the rest.
 ///
-/// What the environment names is used or refused, never passed over. Otherwise the first of `PATH`, Debian's
-/// directories from the newest version down, and what `pg_config` says.
+/// What the environment names is used or refused, never passed over. Otherwise the first of `PATH`,
+/// Debian's directories from the newest version down, and what `pg_config` says.
 pub(super) fn bin_dir() -> Result<PathBuf, ServerError> {
     if let Some(named) = env::var_os(BIN_DIR_VARIABLE) {
         let named = PathBuf::from(named);
@@ -28,7 +28,8 @@ pub(super) fn bin_dir() -> Result<PathBuf, ServerError> {
         .ok_or(ServerError::NotInstalled)
 }
 
-/// The directory itself, or the one that its links lead to: a link to `initdb` may stand where `psql` has none.
+/// The directory itself, or the one that its links lead to: a link to `initdb` may stand where
+/// `psql` has none.
 fn server_dir(dir: &Path) -> Option<PathBuf> {
     let complete = ["initdb", "postgres"].iter().all(|program| dir.join(program).is_file());
     let initdb = complete.then(|| dir.join("initdb").canonicalize().ok())??;

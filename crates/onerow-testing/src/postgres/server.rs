@@ -27,7 +27,8 @@ pub(super) const SETTINGS: &[(&str, &str)] = &[
     ("listen_addresses", "127.0.0.1"),
     // Two pools for each of many tests at once.
     ("max_connections", "300"),
-    // These survive a killed server, only not a machine that loses power, and nothing here outlives the machine.
+    // These survive a killed server, only not a machine that loses power, and nothing here outlives
+    // the machine.
     ("fsync", "off"),
     ("full_page_writes", "off"),
     // In files that go with the others; otherwise a server that was killed leaves them in /dev/shm.
@@ -48,9 +49,10 @@ const ORPHANS_GONE_WITHIN: Duration = Duration::from_secs(30);
 
 /// A throwaway PostgreSQL server, started from the installed programs.
 ///
-/// It listens on 127.0.0.1, on a port that was free, with a password of its own for the user `postgres`. Started by
-/// root it runs as the system's user `postgres`, because PostgreSQL refuses to run as root. Server and files are
-/// gone when the value is dropped, and within a moment when the process ends in any other way, `kill -9` included.
+/// It listens on 127.0.0.1, on a port that was free, with a password of its own for the user
+/// `postgres`. Started by root it runs as the system's user `postgres`, because PostgreSQL refuses
+/// to run as root. Server and files are gone when the value is dropped, and within a moment when
+/// the process ends in any other way, `kill -9` included.
 ///
 /// The methods block: some for a second, as starting a server takes.
 ///
@@ -90,8 +92,8 @@ impl PostgresServer {
         Ok(server)
     }
 
-    /// Leaves the server to the processes that share it: it goes when the last has gone, and nobody came for so many
-    /// seconds.
+    /// Leaves the server to the processes that share it: it goes when the last has gone, and nobody
+    /// came for so many seconds.
     pub(super) fn share(self, seconds: u32) -> Result<Address, ServerError> {
         let postmaster = self.postmaster_pid()?;
         let supervisor = self.supervisor.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -101,15 +103,16 @@ impl PostgresServer {
 
     /// Starts a read-only copy of this server that follows it: a hot standby.
     ///
-    /// What was committed before the call is there at once; what comes later arrives within a moment. This server
-    /// has to be started with `("wal_level", "replica")`.
+    /// What was committed before the call is there at once; what comes later arrives within a
+    /// moment. This server has to be started with `("wal_level", "replica")`.
     pub fn base_backup_standby(&self) -> Result<Self, ServerError> {
         let mut standby = Self::prepare()?;
         standby.password.clone_from(&self.password);
         standby.supervisor().run(
             "copying the server for a standby",
             &format!(
-                "{} --host {} --port {} --username postgres --pgdata {} --write-recovery-conf --checkpoint fast --no-sync",
+                "{} --host {} --port {} --username postgres --pgdata {} --write-recovery-conf \
+                 --checkpoint fast --no-sync",
                 quoted(self.bin_dir.join("pg_basebackup")),
                 quoted(&self.dir),
                 self.port,
@@ -132,7 +135,8 @@ impl PostgresServer {
         self.port
     }
 
-    /// The directory of the programs it runs from, `psql` and `pgbench` among them where they are installed.
+    /// The directory of the programs it runs from, `psql` and `pgbench` among them where they are
+    /// installed.
     #[must_use]
     pub fn bin_dir(&self) -> &Path {
         &self.bin_dir
@@ -140,7 +144,8 @@ impl PostgresServer {
 
     /// The process id of the postmaster, the parent of all the server's processes.
     ///
-    /// Errors when the server was stopped; a killed postmaster's is still told until the next start.
+    /// Errors when the server was stopped; a killed postmaster's is still told until the next
+    /// start.
     pub fn postmaster_pid(&self) -> Result<i32, ServerError> {
         let lines = fs::read_to_string(self.data_dir().join("postmaster.pid"))
             .map_err(ServerError::Files)?;
@@ -150,22 +155,25 @@ impl PostgresServer {
         })
     }
 
-    /// Stops the server as an operator in a hurry does: SIGQUIT to the postmaster. Connections break without a word,
-    /// and the next start recovers from the log. Returns when the server is gone.
+    /// Stops the server as an operator in a hurry does: SIGQUIT to the postmaster. Connections
+    /// break without a word, and the next start recovers from the log. Returns when the server is
+    /// gone.
     pub fn kill_immediately(&self) -> Result<(), ServerError> {
         self.supervisor().run("stopping the server", "stop QUIT")
     }
 
-    /// Kills one process of the server with SIGKILL: a connection's, as `pg_backend_pid()` tells, or the
-    /// [postmaster](Self::postmaster_pid).
+    /// Kills one process of the server with SIGKILL: a connection's, as `pg_backend_pid()` tells,
+    /// or the [postmaster](Self::postmaster_pid).
     ///
-    /// When a connection's process dies like that, PostgreSQL ends all the others and recovers by itself.
+    /// When a connection's process dies like that, PostgreSQL ends all the others and recovers by
+    /// itself.
     pub fn kill_nine(&self, pid: i32) -> Result<(), ServerError> {
         kill(Pid::from_raw(pid), Signal::SIGKILL)
             .map_err(|errno| ServerError::Kill { pid, source: errno.into() })
     }
 
-    /// Stops the server, if it is running, and starts it again on the same port. Returns when it accepts connections.
+    /// Stops the server, if it is running, and starts it again on the same port. Returns when it
+    /// accepts connections.
     pub fn restart(&self) -> Result<(), ServerError> {
         let deadline = Instant::now() + ORPHANS_GONE_WITHIN;
         loop {
@@ -190,11 +198,12 @@ impl PostgresServer {
     }
 
     fn init_database(&self) -> Result<(), ServerError> {
-        // The password goes through a pipe: an argument would show in the list of processes. Those who reach the
-        // socket need none, and its directory lets nobody else in.
+        // The password goes through a pipe: an argument would show in the list of processes. Those
+        // who reach the socket need none, and its directory lets nobody else in.
         let line = format!(
-            "echo {} | {} --pgdata {} --username postgres --pwfile /dev/stdin --auth-host scram-sha-256 \
-             --auth-local trust --encoding UTF8 --locale {LOCALE} --no-sync --no-instructions",
+            "echo {} | {} --pgdata {} --username postgres --pwfile /dev/stdin --auth-host \
+             scram-sha-256 --auth-local trust --encoding UTF8 --locale {LOCALE} --no-sync \
+             --no-instructions",
             self.password,
             quoted(self.bin_dir.join("initdb")),
             quoted(self.data_dir()),
@@ -248,7 +257,8 @@ impl PostgresServer {
 pub enum ServerError {
     /// None of the places searched holds PostgreSQL's programs.
     #[error(
-        "no PostgreSQL server programs found in PATH, in /usr/lib/postgresql/*/bin or by pg_config\n  \
+        "no PostgreSQL server programs found in PATH, in /usr/lib/postgresql/*/bin or by \
+         pg_config\n  \
          to install them: apt-get install postgresql\n  \
          if they are elsewhere: POSTGRES_BIN_DIR=<the directory that holds initdb>"
     )]

@@ -1,4 +1,5 @@
-//! The server that the test processes of a user share: those of one `cargo test`, and under nextest one for each test.
+//! The server that the test processes of a user share: those of one `cargo test`, and under nextest
+//! one for each test.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -53,8 +54,8 @@ pub(super) struct Address {
     pub(super) postmaster: i32,
 }
 
-/// This process, come to a server that it shares. The server stays for as long as this does, which ends with the
-/// process, however that ends.
+/// This process, come to a server that it shares. The server stays for as long as this does, which
+/// ends with the process, however that ends.
 pub(super) struct Guest {
     address: Address,
     _door: File,
@@ -178,8 +179,9 @@ impl Address {
         if is_alive(self.supervisor) {
             return;
         }
-        // Another process may have its number by now; a postmaster is at home in its data. Where that cannot be seen, it
-        // ends by itself within a minute, without its files (`RecheckDataDirLockFile` in its sources).
+        // Another process may have its number by now; a postmaster is at home in its data. Where
+        // that cannot be seen, it ends by itself within a minute, without its files
+        // (`RecheckDataDirLockFile` in its sources).
         let home = fs::read_link(format!("/proc/{}/cwd", self.postmaster));
         if home.is_ok_and(|home| home == self.dir.join("data")) {
             let _ = kill(Pid::from_raw(self.postmaster), Signal::SIGQUIT);
@@ -247,7 +249,8 @@ mod tests {
         wait_until("the postmaster ends", || !is_alive(postmaster));
     }
 
-    /// Many come and go while the supervisor is about to leave: whoever is let in finds it there until it leaves.
+    /// Many come and go while the supervisor is about to leave: whoever is let in finds it there
+    /// until it leaves.
     #[test]
     fn nobody_is_let_in_by_a_supervisor_that_leaves() {
         let (let_in, turned_away) = (AtomicU32::new(0), AtomicU32::new(0));

@@ -16,8 +16,9 @@ use super::ServerError;
 
 pub(super) const SCRIPT: &str = include_str!("supervisor.sh");
 
-/// Where files are kept in memory, on Linux. There, copying a database of 1,000 tables takes 0.12 s, and always does; on a
-/// disk (ext4, mounted with `discard`) it takes 0.5 s and up to 4 s, in which all other tests wait too.
+/// Where files are kept in memory, on Linux. There, copying a database of 1,000 tables takes 0.12
+/// s, and always does; on a disk (ext4, mounted with `discard`) it takes 0.5 s and up to 4 s, in
+/// which all other tests wait too.
 const MEMORY: &str = "/dev/shm";
 
 /// What has to be free there: many containers have 64 MiB.
@@ -25,8 +26,9 @@ const ROOM: u64 = 4 << 30;
 
 /// A shell with a directory of its own, running as a user that PostgreSQL accepts.
 ///
-/// The kernel closes our end of its standard input however this process ends; that is what makes the shell stop the
-/// server and remove the directory. No handler that a `kill -9` would skip is involved.
+/// The kernel closes our end of its standard input however this process ends; that is what makes
+/// the shell stop the server and remove the directory. No handler that a `kill -9` would skip is
+/// involved.
 pub(super) struct Supervisor {
     child: Child,
     /// `None` only while dropping.
@@ -73,7 +75,8 @@ impl Supervisor {
         })
     }
 
-    /// Has it serve whoever holds its door open, and give up when nobody has for so many seconds; tells its process id.
+    /// Has it serve whoever holds its door open, and give up when nobody has for so many seconds;
+    /// tells its process id.
     pub(super) fn share(mut self, seconds: u32) -> Result<i32, ServerError> {
         self.run("sharing the server", &format!("share {seconds}"))?;
         self.shared = true;
@@ -96,7 +99,8 @@ impl Drop for Supervisor {
         if self.shared {
             return;
         }
-        // Waiting makes "removed" true when the drop returns. A failure to wait changes nothing about the removal.
+        // Waiting makes "removed" true when the drop returns. A failure to wait changes nothing
+        // about the removal.
         let _ = self.child.wait();
     }
 }
@@ -108,11 +112,13 @@ fn command(bin_dir: &Path) -> Result<Command, ServerError> {
         .arg(bin_dir)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
-        // Ctrl-C in a terminal reaches every process of the foreground group, and this one has to live through it.
+        // Ctrl-C in a terminal reaches every process of the foreground group, and this one has to
+        // live through it.
         .process_group(0)
         // The user it runs as may be shut out of ours.
         .current_dir("/")
-        // PostgreSQL's messages are read below, and `initdb` is quicker when it need not find out the time zone.
+        // PostgreSQL's messages are read below, and `initdb` is quicker when it need not find out
+        // the time zone.
         .env("LC_ALL", "C")
         .env("TZ", "UTC");
     if std::env::var_os("TMPDIR").is_none() && has_room(MEMORY) {

@@ -196,7 +196,11 @@ on_every_backend! {
 
     async fn rows_and_tables_that_a_migration_drops_are_shown(backend: Backend) {
         let db = backend.database_before(registry(), 2).await;
-        db.sql("INSERT INTO members VALUES (1, 'ada@example.org', NULL), (2, 'grace@example.org', NULL)").await;
+        db.sql(
+            "INSERT INTO members VALUES (1, 'ada@example.org', NULL), (2, 'grace@example.org', \
+            NULL)",
+        )
+        .await;
 
         let error = db.apply(2).keeping_every_row().except("members.email").await.unwrap_err();
 

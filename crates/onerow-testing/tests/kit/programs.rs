@@ -21,8 +21,8 @@ impl Program {
     pub fn copy() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("program");
-        // By a process of its own: a file that this one has open for writing, a child of another test has too, for a moment,
-        // and then it cannot be run.
+        // By a process of its own: a file that this one has open for writing, a child of another
+        // test has too, for a moment, and then it cannot be run.
         assert!(
             Command::new("cp")
                 .arg(env::current_exe().unwrap())
@@ -40,7 +40,8 @@ impl Program {
         assert!(Command::new("sh").args(["-c", &append]).status().unwrap().success());
     }
 
-    /// Makes a database at this version, prints how many migrations ran for that, and holds it until it is killed or told to end.
+    /// Makes a database at this version, prints how many migrations ran for that, and holds it
+    /// until it is killed or told to end.
     pub fn start(&self, backend: Backend, version: i32) -> Process {
         Process::of(&mut self.command(backend, version))
     }

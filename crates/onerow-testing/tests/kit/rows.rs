@@ -25,9 +25,8 @@ on_every_backend! {
         assert_eq!(db.sql("DELETE FROM members WHERE id = 2").await, 1);
     }
 
-    #[should_panic(
-        expected = "SQL: INSERT INTO nowhere VALUES (1)\n  at crates/onerow-testing/tests/kit/rows.rs:"
-    )]
+    #[should_panic(expected = "SQL: INSERT INTO nowhere \
+            VALUES (1)\n  at crates/onerow-testing/tests/kit/rows.rs:")]
     async fn sql_that_is_refused_is_shown_with_the_line_of_the_test(db: TestDatabase) {
         db.sql("INSERT INTO nowhere VALUES (1)").await;
     }

@@ -55,7 +55,8 @@ on_every_backend! {
         }
     }
 
-    /// The builder's lock is the kernel's or the server's, and what it had half made is nobody's template.
+    /// The builder's lock is the kernel's or the server's, and what it had half made is nobody's
+    /// template.
     async fn a_builder_that_is_killed_leaves_the_next_one_to_build(backend: Backend) {
         let program = Program::copy();
         for _ in 0..3 {
@@ -84,7 +85,8 @@ on_every_backend! {
             || script("CREATE TABLE luck AS SELECT random() AS number"),
             || {
                 script(
-                    "CREATE TABLE luck AS SELECT random() AS number; CREATE TABLE other (id INTEGER)",
+                    "CREATE TABLE luck AS SELECT random() AS number; \
+                     CREATE TABLE other (id INTEGER)",
                 )
             },
             Registry::from_migrator::<former::Once>,
@@ -101,9 +103,8 @@ on_every_backend! {
         assert_eq!(numbers.len(), 4);
     }
 
-    #[should_panic(
-        expected = "migration m0000 failed and was rolled back; the database is at version -1\n  caused by: "
-    )]
+    #[should_panic(expected = "migration m0000 failed and was rolled back; \
+            the database is at version -1\n  caused by: ")]
     async fn a_migration_that_fails_fails_the_test_with_its_name(backend: Backend) {
         backend.database(Registry::new(vec![Box::new(Makes("one, two"))])).await;
     }

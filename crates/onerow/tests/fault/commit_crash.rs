@@ -1,5 +1,5 @@
-//! The server dies while it is asked to commit, or as soon as `up` has returned, and takes along what is only in its
-//! memory: commits that were answered, but not waited for.
+//! The server dies while it is asked to commit, or as soon as `up` has returned, and takes along
+//! what is only in its memory: commits that were answered, but not waited for.
 
 use onerow::prelude::async_trait;
 use tokio::time::timeout;
@@ -59,7 +59,8 @@ impl Scenario for CommitCrash {
         let ending = running.end().await;
         server.recovered().await;
         round.count(true, state::check(&place, SUBJECT).await);
-        // Whatever the crash took along: the run reads the row again, when the server is back, and goes on from there.
+        // Whatever the crash took along: the run reads the row again, when the server is back, and
+        // goes on from there.
         assert_eq!(ending.version(), SUBJECT.last());
         state::check_finished(&place, SUBJECT).await;
     }

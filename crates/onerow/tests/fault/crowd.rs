@@ -55,7 +55,8 @@ impl Scenario for Crowd {
         2
     }
 
-    /// Every other round without kills; with the index, on a table under write load, in every other of both.
+    /// Every other round without kills; with the index, on a table under write load, in every other
+    /// of both.
     async fn round(&mut self, round: &mut Round<'_>) {
         let (is_attacked, is_indexed) = (round.number.is_multiple_of(2), round.number % 4 < 2);
         let subject = if is_indexed { Subject::INDEXED } else { Subject::PLAIN };
@@ -132,7 +133,8 @@ impl Processes {
         }
     }
 
-    /// Each migration was told to be applied by one process; by none perhaps where that was killed before it could.
+    /// Each migration was told to be applied by one process; by none perhaps where that was killed
+    /// before it could.
     pub fn assert_each_once(&self, initial: i32, subject: Subject, is_attacked: bool) {
         let told: Vec<i32> = self.ended.iter().flat_map(End::applied).collect();
         let distinct: BTreeSet<_> = told.iter().copied().collect();

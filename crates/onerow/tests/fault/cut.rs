@@ -1,4 +1,5 @@
-//! The connection is cut at each message of the protocol in turn, just before and just after it is forwarded.
+//! The connection is cut at each message of the protocol in turn, just before and just after it is
+//! forwarded.
 
 use onerow::prelude::async_trait;
 
@@ -103,7 +104,8 @@ impl Scenario for Cut {
         let both = self.undelivered > 0 && self.unanswered > 0;
         assert!(
             both || self.then == Then::CutForEver,
-            "no connection was cut in the middle of a commit: {} before it was delivered, {} before it was answered",
+            "no connection was cut in the middle of a commit: {} before it was delivered, \
+             {} before it was answered",
             self.undelivered,
             self.unanswered
         );
@@ -146,8 +148,8 @@ async fn rehearse(world: &World) -> Vec<Message> {
     seen
 }
 
-/// Each message twice, in a random order, but for two that every run, however short, has to meet: a commit that does
-/// not arrive, and one whose answer does not.
+/// Each message twice, in a random order, but for two that every run, however short, has to meet: a
+/// commit that does not arrive, and one whose answer does not.
 fn cases(messages: Vec<Message>, round: &mut Round<'_>) -> Vec<(usize, Moment)> {
     let moments = [Moment::BeforeForwarding, Moment::AfterForwarding];
     let mut cases: Vec<_> =

@@ -1,4 +1,5 @@
-//! A migration that takes its time and leaves a line at each step, so that it shows if two ran at once.
+//! A migration that takes its time and leaves a line at each step, so that it shows if two ran at
+//! once.
 
 use std::{collections::BTreeSet, fmt, str::FromStr, time::Duration};
 
@@ -53,7 +54,8 @@ impl Diary {
         Ok(())
     }
 
-    /// Most pauses leave the session idle, as a migration that computes does; some are a statement's.
+    /// Most pauses leave the session idle, as a migration that computes does; some are a
+    /// statement's.
     async fn pause(self, db: &Database) -> Result<(), DbErr> {
         let pause = Duration::from_millis(fastrand::u64(..=2 * u64::from(self.pause)));
         if db.get_database_backend() == DatabaseBackend::Sqlite || fastrand::u8(..3) > 0 {

@@ -46,8 +46,8 @@ impl Scenario for DiskFull {
     }
 
     async fn round(&mut self, round: &mut Round<'_>) {
-        // From hardly enough for a page to almost enough for all. Without room for its index of the log, of 32 KiB,
-        // SQLite does not open a database at all, and calls that an I/O error.
+        // From hardly enough for a page to almost enough for all. Without room for its index of the
+        // log, of 32 KiB, SQLite does not open a database at all, and calls that an I/O error.
         let least = if self.journal == Journal::Wal { 48 } else { 8 };
         let kibibytes = round.rng.u64(least..600);
         match Disk::mount() {
@@ -55,7 +55,8 @@ impl Scenario for DiskFull {
             Err(reason) => {
                 if !self.told {
                     eprintln!(
-                        "NOT TESTED: a disk that is full, because none can be mounted here ({reason}); \
+                        "NOT TESTED: a disk that is full, because none can be mounted here \
+                         ({reason}); \
                          instead, a database that may not grow"
                     );
                     self.told = true;
@@ -94,7 +95,8 @@ async fn in_few_pages(round: &mut Round<'_>, kind: Kind, pages: u64) {
     running::finish(&place, SUBJECT).await;
 }
 
-/// Brings most databases to some version first: in one go SQLite commits all the migrations together.
+/// Brings most databases to some version first: in one go SQLite commits all the migrations
+/// together.
 async fn begin(round: &mut Round<'_>, options: impl Into<ConnectOptions>) {
     let version = round.rng.i32(-40..SUBJECT.last()).max(-1);
     let ending = Running::start_with(options, SUBJECT, move |up| up.to(version)).end().await;

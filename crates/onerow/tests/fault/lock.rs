@@ -107,7 +107,8 @@ async fn gives_up(place: &Place, holder: Holder, lock_timeout: Duration) {
     let Some(Failure::Blocked { tries: 2, blockers, .. }) = error.and_then(Error::failure) else {
         panic!("it was to give up, blocked\n{}", ending.explain())
     };
-    // On SQLite, whose commit is what is in the way, it is the last of those that it would have committed.
+    // On SQLite, whose commit is what is in the way, it is the last of those that it would have
+    // committed.
     assert!(error.and_then(Error::migration) > Some(version), "{}", ending.explain());
     let named = blockers.iter().any(|blocker| blocker.pid.to_string() == holder.pid);
     assert!(named || holder.pid.is_empty(), "{}", ending.explain());

@@ -1,5 +1,5 @@
-//! The session that holds the row is lost while a migration outside a transaction goes on, and others
-//! wait for their turn.
+//! The session that holds the row is lost while a migration outside a transaction goes on, and
+//! others wait for their turn.
 
 use std::time::Duration;
 

@@ -1,5 +1,6 @@
-//! The fault suite: real processes are killed, real servers crash, real connections are cut, and after each fault the
-//! database must be at some version *n*, complete, with nothing of *n* + 1; the next `up` must finish.
+//! The fault suite: real processes are killed, real servers crash, real connections are cut, and
+//! after each fault the database must be at some version *n*, complete, with nothing of *n* + 1;
+//! the next `up` must finish.
 //!
 //! | module | holds |
 //! |---|---|

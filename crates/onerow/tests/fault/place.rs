@@ -138,9 +138,11 @@ impl Server {
     /// With these settings besides its own.
     pub async fn start(settings: &[(&str, &str)]) -> Self {
         let mut all = vec![
-            // As real servers have it. The minimal level writes new tables to the log in another way.
+            // As real servers have it. The minimal level writes new tables to the log in another
+            // way.
             ("wal_level", "replica"),
-            // What no commit waits for stays in memory until it fills a page, so that a crash does lose it.
+            // What no commit waits for stays in memory until it fills a page, so that a crash does
+            // lose it.
             ("wal_writer_delay", "10s"),
         ];
         all.extend(settings);
@@ -245,8 +247,9 @@ impl Server {
         self.ask("SELECT pid FROM pg_stat_activity WHERE backend_type = 'walwriter'").await
     }
 
-    /// SIGKILL to one process of the server; false if it was gone already. Returns when the server has noticed, and ends
-    /// all the other sessions: before that it would still accept new ones, and end them as well.
+    /// SIGKILL to one process of the server; false if it was gone already. Returns when the server
+    /// has noticed, and ends all the other sessions: before that it would still accept new ones,
+    /// and end them as well.
     pub async fn kill_process(&self, pid: &str) -> bool {
         let pid = pid.parse().unwrap_or_else(|error| panic!("pid {pid}: {error}"));
         let db = connect(&self.postgres.url("postgres")).await;

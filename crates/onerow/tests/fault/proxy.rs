@@ -1,4 +1,5 @@
-//! Stands between a run and its server, counts the protocol's messages in both directions, and springs a trap at one.
+//! Stands between a run and its server, counts the protocol's messages in both directions, and
+//! springs a trap at one.
 //!
 //! Framing: <https://www.postgresql.org/docs/current/protocol-message-formats.html>.
 
@@ -194,7 +195,8 @@ impl Shared {
         cut
     }
 
-    /// The trap if it is to spring now, which it does once: a run may well commit the same migration again.
+    /// The trap if it is to spring now, which it does once: a run may well commit the same
+    /// migration again.
     fn trap_for(&self, message: &Message) -> Option<Trap> {
         let mut sprung = locked(&self.sprung);
         let trap = self.trap.filter(|trap| sprung.is_none() && trap.is_for(message))?;
@@ -304,7 +306,8 @@ impl Trap {
     }
 }
 
-/// One message as it stands: a byte that tells its kind, except in a client's first, then its length, itself included.
+/// One message as it stands: a byte that tells its kind, except in a client's first, then its
+/// length, itself included.
 async fn read_message(from: &mut (impl AsyncRead + Unpin), is_first: bool) -> io::Result<Vec<u8>> {
     let mut message = Vec::new();
     if !is_first {

@@ -27,7 +27,8 @@ const HOP: &str = "FAULT_HOP";
 /// A run that takes longer hangs.
 pub const LIMIT: Duration = Duration::from_mins(1);
 
-/// Does what the arguments say, as a migration crate's `main` does, if this process is there for that.
+/// Does what the arguments say, as a migration crate's `main` does, if this process is there for
+/// that.
 pub fn obey_command_line() -> Option<ExitCode> {
     env::var_os(COMMAND_LINE)?;
     Some(onerow_cli::run(subject().registry()))
@@ -42,7 +43,8 @@ fn subject() -> Subject {
 pub struct Order {
     url: String,
     subject: Subject,
-    /// How many migrations to apply in each of several runs; all in one where it is too large for two.
+    /// How many migrations to apply in each of several runs; all in one where it is too large for
+    /// two.
     hop: i32,
 }
 

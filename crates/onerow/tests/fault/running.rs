@@ -120,8 +120,9 @@ impl Ending {
         );
     }
 
-    /// Panics unless the version that the run told at its success has outlived the server. Until then a run does not
-    /// wait for its commits to reach the disk, so an error may tell a version that is lost with the server.
+    /// Panics unless the version that the run told at its success has outlived the server. Until
+    /// then a run does not wait for its commits to reach the disk, so an error may tell a version
+    /// that is lost with the server.
     pub fn assert_lasting(&self, found: i32) {
         if self.outcome.is_ok() {
             self.assert_truthful(found);

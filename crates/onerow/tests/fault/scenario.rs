@@ -38,7 +38,8 @@ pub trait Scenario: Send {
         usize::MAX
     }
 
-    /// Attacks an empty database, once or several times, checks it each time, and has it brought to the last version.
+    /// Attacks an empty database, once or several times, checks it each time, and has it brought to
+    /// the last version.
     async fn round(&mut self, round: &mut Round<'_>);
 
     /// What all rounds together have to have shown.

@@ -25,8 +25,8 @@ struct Sigkill {
     pace: Pace,
 }
 
-/// SQLite gathers migrations in one transaction for half a second, which is all of them: several runs, one after the
-/// other, have more versions to be killed at.
+/// SQLite gathers migrations in one transaction for half a second, which is all of them: several
+/// runs, one after the other, have more versions to be killed at.
 const HOPS: [i32; 4] = [1, 7, 40, 200];
 
 #[async_trait]
@@ -61,7 +61,8 @@ impl Scenario for Sigkill {
             let told = end.told().unwrap_or(version);
             assert!(
                 found >= told.max(version),
-                "the database is at version {found}, and {told} was applied before, as the killed runner told"
+                "the database is at version {found}, and {told} was applied before, \
+                 as the killed runner told"
             );
             version = found;
             // About half are attacked again half way.

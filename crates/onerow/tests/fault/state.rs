@@ -31,7 +31,8 @@ struct State {
     diary: Vec<Line>,
 }
 
-/// Panics unless the database holds what its version promises, and nothing else. The version, −1 for none.
+/// Panics unless the database holds what its version promises, and nothing else. The version, −1
+/// for none.
 pub async fn check(place: &Place, subject: Subject) -> i32 {
     let db = place.look().await;
     let state =
@@ -58,7 +59,8 @@ impl State {
         let counted = (version >= 0).then(|| subject.entered(version).count());
         same.assert("counter", &self.counter, &counted);
         same.assert("rows of wide", &self.rows, &(version >= 0).then_some(subject.rows));
-        // The one that comes next runs outside a transaction, and may have been cut off at any point.
+        // The one that comes next runs outside a transaction, and may have been cut off at any
+        // point.
         if subject.index_at != Some(version + 1) {
             let built = subject.index_at.is_some_and(|at| at <= version);
             same.assert("index", &self.index, &built.then_some(true));
@@ -147,11 +149,13 @@ impl Catalogue {
             DatabaseBackend::Sqlite => Self {
                 tables: "SELECT name FROM sqlite_master WHERE type = 'table'",
                 columns: "SELECT name FROM pragma_table_info('wide') WHERE name LIKE 'c%'",
-                index: "SELECT 'true' FROM sqlite_master WHERE type = 'index' AND name = 'wide_note'",
+                index: "SELECT 'true' FROM sqlite_master WHERE type = 'index' \
+                    AND name = 'wide_note'",
                 sound: Some("SELECT integrity_check FROM pragma_integrity_check"),
             },
             _ => Self {
-                tables: "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'",
+                tables: "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace \
+                    AND relkind = 'r'",
                 columns: "SELECT attname FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid
                           WHERE relname = 'wide' AND attname LIKE 'c%' AND attnum > 0 AND NOT attisdropped",
                 index: "SELECT indisvalid FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid

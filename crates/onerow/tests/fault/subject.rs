@@ -1,4 +1,5 @@
-//! The migrations under fire: each changes schema and data in a way that shows if it took effect twice, half or not.
+//! The migrations under fire: each changes schema and data in a way that shows if it took effect
+//! twice, half or not.
 
 use std::{collections::BTreeSet, fmt, str::FromStr};
 
@@ -31,7 +32,8 @@ impl Subject {
     pub const INDEXED: Self = Self { index_at: Some(100), rows: 100_000, ..Self::PLAIN };
     /// Few messages, of every kind.
     pub const SHORT: Self = Self { count: 6, index_at: Some(3), rows: 100, ..Self::PLAIN };
-    /// Almost all of which fits a page of the server's log: what fills one is written soon, whoever asks for it.
+    /// Almost all of which fits a page of the server's log: what fills one is written soon, whoever
+    /// asks for it.
     pub const LIGHT: Self = Self { count: 25, light_from: 1, ..Self::PLAIN };
 
     /// A few, of which one writes a diary.

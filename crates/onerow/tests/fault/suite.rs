@@ -34,7 +34,8 @@ const ROUND: Duration = Duration::from_mins(10);
 /// A scenario that breaks as often is not tried further.
 const ENOUGH: usize = 3;
 
-/// How many rounds a fault may take: most rounds have one or two, but every other one of a crowd has none.
+/// How many rounds a fault may take: most rounds have one or two, but every other one of a crowd
+/// has none.
 const PATIENCE: usize = 20;
 
 struct Settings {
@@ -65,7 +66,8 @@ fn variable<T: FromStr>(name: &str) -> Option<T> {
     Some(text.parse().unwrap_or_else(|_| panic!("{name} is {text:?}, which is not a number")))
 }
 
-/// As much of libtest's command line as `cargo test` with a filter, and tools that list tests, need.
+/// As much of libtest's command line as `cargo test` with a filter, and tools that list tests,
+/// need.
 #[derive(Default)]
 struct Arguments {
     list: bool,
@@ -132,7 +134,8 @@ pub async fn run() -> ExitCode {
         }
         return ExitCode::SUCCESS;
     }
-    // Without the backtrace, which shows the suite and not the engine; the message comes with the seed.
+    // Without the backtrace, which shows the suite and not the engine; the message comes with the
+    // seed.
     panic::set_hook(Box::new(|panic| eprintln!("{panic}")));
     let wanted = Wanted::read(!selected.is_empty());
     selected.retain(|scenario| wanted.includes(scenario.kind().backend()));
@@ -211,7 +214,8 @@ fn conclude(tallies: &[Tally], ignored: usize, elapsed: Duration) -> ExitCode {
     let (result, code) =
         if failed == 0 { ("ok", ExitCode::SUCCESS) } else { ("FAILED", ExitCode::FAILURE) };
     println!(
-        "test result: {result}. {} passed; {failed} failed; {ignored} ignored; 0 measured; 0 filtered out; \
+        "test result: {result}. {} passed; {failed} failed; {ignored} ignored; 0 measured; \
+         0 filtered out; \
          finished in {:.2}s\n",
         tallies.len() - failed,
         elapsed.as_secs_f64()
@@ -287,7 +291,8 @@ fn report(
     );
     println!("{message}");
     println!(
-        "to repeat: ONEROW_FAULT_SEED={} ONEROW_FAULTS={} ONEROW_FAULT_ONLY={} cargo test -p onerow --test fault\n",
+        "to repeat: ONEROW_FAULT_SEED={} ONEROW_FAULTS={} ONEROW_FAULT_ONLY={} cargo test -p \
+         onerow --test fault\n",
         settings.seed,
         settings.faults,
         full_name(scenario)

@@ -54,7 +54,8 @@ impl fmt::Display for Summary<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "| scenario | backend | faults | came too late | databases finished | versions seen | invariants broken | duration |"
+            "| scenario | backend | faults | came too late | databases finished | versions seen | \
+             invariants broken | duration |"
         )?;
         writeln!(f, "|---|---|--:|--:|--:|---|--:|--:|")?;
         for tally in self.0 {

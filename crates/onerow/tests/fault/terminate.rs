@@ -115,7 +115,8 @@ impl Scenario for OfTwo {
             Victim::Worker => WORKER,
         };
         let was_hit = terminate(server, &place, condition).await;
-        // Another runner may come before the index is built: nothing holds the row if its session was terminated.
+        // Another runner may come before the index is built: nothing holds the row if its session
+        // was terminated.
         let second = round.rng.bool().then(|| Running::start(place.url.as_str(), SUBJECT));
         sleep(Duration::from_millis(round.rng.u64(..100))).await;
         blocker.end().await;

@@ -154,7 +154,8 @@ impl Case {
             let is_its_own = error.kind() == ErrorKind::MigrationFailed;
             assert!(
                 self.setting == STATEMENT && is_its_own && text.contains("statement timeout"),
-                "{} is {:?}, and may strike a migration's statement alone, which is to name it\n{text}",
+                "{} is {:?}, and may strike a migration's statement alone, which is to name it\n\
+                 {text}",
                 self.setting,
                 self.limit
             );

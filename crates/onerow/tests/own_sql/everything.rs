@@ -53,7 +53,8 @@ fn outside(sql: &'static str) -> Box<dyn MigrationTrait> {
     Box::new(Sql { sql, mode: Mode::Outside })
 }
 
-const ITEMS: &str = "CREATE TABLE items (id serial PRIMARY KEY, task text); INSERT INTO items (task) VALUES ('a'), ('a')";
+const ITEMS: &str = "CREATE TABLE items (id serial PRIMARY KEY, task text); \
+    INSERT INTO items (task) VALUES ('a'), ('a')";
 
 pub fn registry() -> Registry {
     let more = inside("CREATE TABLE more (id bigint PRIMARY KEY)");

@@ -1,7 +1,9 @@
-//! No SQL of onerow's own is led astray: all that it sends to PostgreSQL is read off the server's log.
+//! No SQL of onerow's own is led astray: all that it sends to PostgreSQL is read off the server's
+//! log.
 //!
-//! A name without its schema is looked for in `public` too, where in databases from before PostgreSQL 15 any role may have put a
-//! function or operator that fits better, and that then runs with the rights of whoever migrates.
+//! A name without its schema is looked for in `public` too, where in databases from before
+//! PostgreSQL 15 any role may have put a function or operator that fits better, and that then runs
+//! with the rights of whoever migrates.
 //!
 //! | module | holds |
 //! |---|---|
@@ -78,8 +80,8 @@ async fn each_name_has_its_schema() {
 
 fn complaint(sql: &str) -> Option<String> {
     let mut names = names::unqualified(sql, &BY_THE_PATH);
-    // Of the version's table, whose columns are written for SQLite too. Of types the path decides alone, and it begins with
-    // pg_catalog and the session's own tables.
+    // Of the version's table, whose columns are written for SQLite too. Of types the path decides
+    // alone, and it begins with pg_catalog and the session's own tables.
     names.retain(|name| name != "type bool");
     let is_ours = !OF_OTHERS.contains(&sql);
     (is_ours && !names.is_empty())

@@ -1,9 +1,10 @@
 //! Finds in SQL what PostgreSQL looks for by the search path.
 //!
-//! That is each function, type, collation and relation without its schema, and each operator that is not written as
-//! `OPERATOR(pg_catalog.…)`. Of the forms that are syntax, some look for an operator too: tried on PostgreSQL 15 with operators
-//! for `varchar` in `public`, these did: `IN`, `BETWEEN`, `LIKE`, `IS DISTINCT FROM`, `NULLIF`, `CASE x WHEN`, `= ANY`,
-//! `JOIN … USING`. These did not: `COALESCE`, `GREATEST`, `EXTRACT`, `POSITION`, `SUBSTRING`, `TRIM`, `OVERLAY`,
+//! That is each function, type, collation and relation without its schema, and each operator that
+//! is not written as `OPERATOR(pg_catalog.…)`. Of the forms that are syntax, some look for an
+//! operator too: tried on PostgreSQL 15 with operators for `varchar` in `public`, these did: `IN`,
+//! `BETWEEN`, `LIKE`, `IS DISTINCT FROM`, `NULLIF`, `CASE x WHEN`, `= ANY`, `JOIN … USING`. These
+//! did not: `COALESCE`, `GREATEST`, `EXTRACT`, `POSITION`, `SUBSTRING`, `TRIM`, `OVERLAY`,
 //! `DISTINCT`, `GROUP BY`, `ORDER BY`, `UNION`.
 
 #[derive(Debug, Clone, PartialEq)]
@@ -41,13 +42,14 @@ struct Statement<'a> {
 }
 
 /// Words that stand before a parenthesis and call nothing.
-const NO_CALLS: &str = "all and any array as by cast check coalesce conflict else except exists extract filter from \
-    greatest group having in join key lateral least limit not on operator or order overlay over partition position \
-    primary references returning row select set substring then trim union unique using values when where with";
+const NO_CALLS: &str = "all and any array as by cast check coalesce conflict else except exists \
+    extract filter from greatest group having in join key lateral least limit not on operator or \
+    order overlay over partition position primary references returning row select set substring \
+    then trim union unique using values when where with";
 
 /// Types that the grammar itself takes to `pg_catalog`.
-const TYPES_OF_THE_GRAMMAR: &str = "bigint bit boolean char character dec decimal double float int integer interval \
-    national nchar numeric real smallint time timestamp varchar";
+const TYPES_OF_THE_GRAMMAR: &str = "bigint bit boolean char character dec decimal double float int \
+    integer interval national nchar numeric real smallint time timestamp varchar";
 
 /// Syntax that looks for an operator.
 const OPERATORS_IN_DISGUISE: &str = "between ilike like natural nullif similar";
@@ -353,8 +355,10 @@ pub fn each_kind_of_name_is_found() {
         ("SELECT FROM members ORDER BY email COLLATE \"C\"", "collation"),
         ("SELECT CASE id WHEN 1 THEN 2 END FROM members", "the operator of case"),
         (
-            "SELECT nullif(id, 1), id IN (1), id BETWEEN 1 AND 2, id IS DISTINCT FROM 1 FROM members",
-            "function nullif, the operator of nullif, the operator of in, the operator of between, the operator of distinct",
+            "SELECT nullif(id, 1), id IN (1), id BETWEEN 1 AND 2, id IS DISTINCT FROM 1 \
+             FROM members",
+            "function nullif, the operator of nullif, the operator of in, the operator of between, \
+             the operator of distinct",
         ),
         ("SELECT FROM members JOIN members m USING (id)", "the operator of using"),
         ("UPDATE members SET id = 1 WHERE id = 2", "operator ="),
@@ -365,14 +369,20 @@ pub fn each_kind_of_name_is_found() {
         assert_eq!(found(sql), expected, "{sql}");
     }
     for sql in [
-        "SELECT pg_catalog.count(*), coalesce(id, -1), extract(epoch FROM id) FROM members WHERE id OPERATOR(pg_catalog.=) 1",
-        "SELECT id::int, id::pg_catalog.text, CAST(id AS pg_catalog.text), 'pg_catalog.pg_class'::pg_catalog.regclass FROM members",
-        "WITH moved AS (UPDATE members SET version = 3, id = 2 RETURNING 1) SELECT pg_catalog.max(1) FROM moved",
-        "SELECT CASE WHEN true THEN 1 END, current_user, ARRAY[1], position('a' IN 'b') -- = x()\n FROM members /* = */",
-        "SELECT FROM members WHERE id OPERATOR(pg_catalog.=) -1; UNLISTEN *; SELECT 'members'::pg_catalog.regclass",
+        "SELECT pg_catalog.count(*), coalesce(id, -1), extract(epoch FROM id) FROM members \
+         WHERE id OPERATOR(pg_catalog.=) 1",
+        "SELECT id::int, id::pg_catalog.text, CAST(id AS pg_catalog.text), \
+         'pg_catalog.pg_class'::pg_catalog.regclass FROM members",
+        "WITH moved AS (UPDATE members SET version = 3, id = 2 RETURNING 1) \
+         SELECT pg_catalog.max(1) FROM moved",
+        "SELECT CASE WHEN true THEN 1 END, current_user, ARRAY[1], position('a' IN 'b') -- = x()\n \
+         FROM members /* = */",
+        "SELECT FROM members WHERE id OPERATOR(pg_catalog.=) -1; UNLISTEN *; \
+         SELECT 'members'::pg_catalog.regclass",
         "SET LOCAL lock_timeout = 1000; INSERT INTO members (id) VALUES (-1) ON CONFLICT DO NOTHING",
         "SELECT k.position FROM pg_catalog.unnest(ARRAY[1]) WITH ORDINALITY k(attnum, position)",
-        "CREATE TABLE IF NOT EXISTS members (id pg_catalog.bool PRIMARY KEY, n INTEGER, CONSTRAINT c CHECK (id))",
+        "CREATE TABLE IF NOT EXISTS members (id pg_catalog.bool PRIMARY KEY, n INTEGER, \
+         CONSTRAINT c CHECK (id))",
         "SELECT 'it''s = a(b)', E'\\'= x(', $$ = y( $$",
     ] {
         assert_eq!(found(sql), "", "{sql}");

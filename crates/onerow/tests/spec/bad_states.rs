@@ -243,7 +243,8 @@ async fn a_search_path_of_the_role_whose_schema_is_not_there() {
     let admin = Database::connect(server().url("postgres")).await.unwrap();
     admin.execute_unprepared("CREATE DATABASE pathless").await.unwrap();
     let role = format!(
-        "CREATE ROLE pathless LOGIN PASSWORD '{PASSWORD}'; ALTER ROLE pathless SET search_path = gone"
+        "CREATE ROLE pathless LOGIN PASSWORD '{PASSWORD}'; ALTER ROLE pathless SET search_path = \
+         gone"
     );
     admin.execute_unprepared(&role).await.unwrap();
     let url = format!("postgres://pathless:{PASSWORD}@127.0.0.1:{}/pathless", server().port());

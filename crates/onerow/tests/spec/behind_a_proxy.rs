@@ -1,4 +1,5 @@
-//! Through pgbouncer in transaction mode, which gives each transaction to another session of the server.
+//! Through pgbouncer in transaction mode, which gives each transaction to another session of the
+//! server.
 
 use std::{
     fs,
@@ -40,8 +41,9 @@ impl Proxy {
         let configuration = directory.path().join("pgbouncer.ini");
         let text = format!(
             "[databases]\n* = host=127.0.0.1 port={} user=postgres password={password}\n\
-             [pgbouncer]\nlisten_addr=127.0.0.1\nlisten_port={port}\nunix_socket_dir=\nauth_type=any\n\
-             pool_mode=transaction\ndefault_pool_size={connections}\nignore_startup_parameters=extra_float_digits\n",
+             [pgbouncer]\nlisten_addr=127.0.0.1\nlisten_port={port}\nunix_socket_dir=\n\
+             auth_type=any\npool_mode=transaction\ndefault_pool_size={connections}\n\
+             ignore_startup_parameters=extra_float_digits\n",
             server.port()
         );
         fs::write(&configuration, text).unwrap();

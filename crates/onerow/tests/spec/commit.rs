@@ -96,7 +96,8 @@ async fn a_move_that_sqlite_refuses_keeps_what_came_before() {
 /// Of which the constraint is looked at when it is committed.
 fn refused() -> Sql {
     Sql::new([
-        "CREATE TABLE children (id INTEGER, item INTEGER REFERENCES items (id) DEFERRABLE INITIALLY DEFERRED)",
+        "CREATE TABLE children (id INTEGER, item INTEGER REFERENCES items (id) DEFERRABLE \
+         INITIALLY DEFERRED)",
         "INSERT INTO children VALUES (1, 1)",
     ])
 }
@@ -140,7 +141,8 @@ async fn a_trigger_that_keeps_the_version_is_found_out() {
     let Some(db) = only_on(Backend::Postgres).await else { return };
     let guard = Sql::new([
         "CREATE FUNCTION guard() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$",
-        "CREATE TRIGGER guard BEFORE UPDATE ON schema_migration FOR EACH ROW EXECUTE FUNCTION guard()",
+        "CREATE TRIGGER guard BEFORE UPDATE ON schema_migration FOR EACH ROW EXECUTE FUNCTION \
+         guard()",
     ]);
     let error = up(&registry([base(), guard, more()]), &db).await.unwrap_err();
     assert_failed(&error, 1, 0);
@@ -237,13 +239,16 @@ async fn a_migration_outside_a_transaction_whose_move_is_lost_is_not_run_again()
 async fn a_migration_outside_a_transaction_whose_move_is_refused_is_told_to_be_done() {
     let Some(db) = only_on(Backend::Postgres).await else { return };
     let refuses = Sql::new([
-        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'not now'; END $$",
-        "CREATE TRIGGER refuse BEFORE UPDATE ON schema_migration FOR EACH ROW EXECUTE FUNCTION refuse()",
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'not now'; \
+         END $$",
+        "CREATE TRIGGER refuse BEFORE UPDATE ON schema_migration FOR EACH ROW EXECUTE FUNCTION \
+         refuse()",
     ]);
     let error = up(&registry([base(), refuses.outside_transaction()]), &db).await.unwrap_err();
     let text = error.explain().to_string();
     let lines: Vec<_> = text.lines().collect();
-    let first = "error: migration m0001 failed outside a transaction, when its work was done; the database is at version 0";
+    let first = "error: migration m0001 failed outside a transaction, when its work was done; \
+        the database is at version 0";
     assert_eq!(lines[..2], [first, "  caused by: its commit was refused"]);
     assert!(text.contains("not now"), "{text}");
 }

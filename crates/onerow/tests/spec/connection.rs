@@ -55,7 +55,8 @@ async fn a_start_with_nothing_to_do_opens_one_connection() {
 
     logged(1).up(&app).await.unwrap();
 
-    let sessions = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'app'";
+    let sessions = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+        AND application_name = 'app'";
     assert_eq!(number(&*db, sessions).await, 1);
 }
 
@@ -64,8 +65,11 @@ async fn a_connection_of_the_pool_that_has_died_is_no_failure() {
     let Some(db) = only_on(Backend::Postgres).await else { return };
     logged(1).up(&db).await.unwrap();
     let app = app(&db, "dying").await;
-    db.sql("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = 'dying'")
-        .await;
+    db.sql(
+        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity \
+        WHERE application_name = 'dying'",
+    )
+    .await;
 
     assert_eq!(logged(1).up(&app).await.unwrap().version, 0);
 }

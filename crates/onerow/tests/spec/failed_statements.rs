@@ -48,7 +48,8 @@ on_every_backend! {
     async fn of_a_statement_of_several_lines_the_beginning_is_told_too(db: TestDatabase) {
         let sql = "-- todos; of all\n\n  CREATE TABLE t (\n    a INTEGER,\n\tb TEXT,\n);\n";
         let complaint = complaint_of(&db, sql.into()).await;
-        let place = "\n    in the script of 7_todos, line 6, in the statement that begins in line 3\n    \
+        let place = "\n    in the script of 7_todos, line 6, \
+                     in the statement that begins in line 3\n    \
                      3 |   CREATE TABLE t (\n    6 | );\n      | ^";
         assert!(complaint.ends_with(place), "{complaint}");
     }
@@ -356,8 +357,9 @@ async fn on_postgresql_the_position_counts_in_characters_and_finds_the_query_in_
     let Some(db) = only_on(Backend::Postgres).await else { return };
     let sql = "SELECT 'ééé';\n\nDO $$\nBEGIN\n  INSERT INTO nowhere VALUES (1);\nEND $$;\n";
     let complaint = complaint_of(&db, sql.into()).await;
-    let place = "\n    in the script of 7_todos, line 5, in the statement that begins in line 3\n    \
-                 3 | DO $$\n    5 |   INSERT INTO nowhere VALUES (1);\n      |               ^";
+    let place = "\n    in the script of 7_todos, line 5, \
+                 in the statement that begins in line 3\n    3 | DO $$\n    5 |   INSERT INTO nowhere \
+                 VALUES (1);\n      |               ^";
     assert!(complaint.ends_with(place), "{complaint}");
     let complaint = complaint_of(&db, "SELECT 'ééé';\nSELECT 'é', (1\n\n".into()).await;
     assert!(

@@ -17,7 +17,8 @@ fn server() -> PostgresServer {
 }
 
 async fn flushes(db: &Database) -> i64 {
-    // A session reports what it did when it ends, or is idle for a second; those of a run have ended.
+    // A session reports what it did when it ends, or is idle for a second; those of a run have
+    // ended.
     tokio::time::sleep(std::time::Duration::from_millis(1500)).await;
     number(db, "SELECT wal_sync FROM pg_stat_wal").await
 }
@@ -63,7 +64,8 @@ async fn what_came_before_a_failure_or_a_migration_outside_a_transaction_is_on_d
     }
 }
 
-/// Ends the server at once when it is told of this migration, and notes all that were told as applied.
+/// Ends the server at once when it is told of this migration, and notes all that were told as
+/// applied.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_told_as_applied_is_there_after_a_crash_of_the_server() {
     if !Backend::Postgres.is_wanted() {

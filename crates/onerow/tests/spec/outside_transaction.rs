@@ -167,7 +167,8 @@ async fn a_migration_whose_claim_is_lost_is_ended_and_the_next_run_finishes() {
     assert_eq!(with_index().up(&db).await.unwrap().version, 2);
 }
 
-/// Writes a row, rests in its own code, writes the next: between two statements its session is idle.
+/// Writes a row, rests in its own code, writes the next: between two statements its session is
+/// idle.
 struct Slow {
     rows: u32,
     rest: Duration,
@@ -350,7 +351,8 @@ async fn a_lock_that_is_not_to_be_had_is_tried_for_again() {
 
 async fn alter_database(db: &Database, setting: &str, value: &str) {
     let alter = format!(
-        "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET {setting} = ''{value}''', current_database()); END $$"
+        "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET {setting} = ''{value}''', \
+         current_database()); END $$"
     );
     db.execute_unprepared(&alter).await.unwrap();
 }

@@ -16,7 +16,8 @@ const INSERT: &str = "INSERT INTO schema_migration (version)
                 VALUES(-1)
            ON CONFLICT DO NOTHING";
 
-/// What the seed's `create_database` does, with so many migrations; what it returns, and how many it ran.
+/// What the seed's `create_database` does, with so many migrations; what it returns, and how many
+/// it ran.
 async fn seed(db: &Database, migrations: i64) -> (i64, i64) {
     db.execute_unprepared(CREATE).await.unwrap();
     db.execute_unprepared(INSERT).await.unwrap();

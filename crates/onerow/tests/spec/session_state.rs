@@ -1,4 +1,5 @@
-//! What a migration leaves in its session does not reach the next: one run of three ends like three runs of one.
+//! What a migration leaves in its session does not reach the next: one run of three ends like three
+//! runs of one.
 
 use onerow::prelude::*;
 use onerow_testing::{Backend, PostgresServer, TestDatabase};
@@ -56,7 +57,8 @@ async fn nothing_that_a_migration_leaves_in_its_session_reaches_the_next() {
     for (leave, gone) in LEFT_BEHIND {
         let Some(db) = postgres().await else { return };
         let look = format!("DO $$ BEGIN IF NOT ({gone}) THEN RAISE 'it is there'; END IF; END $$");
-        // In the same migration it is there, or the look sees nothing. A session listens once it has committed.
+        // In the same migration it is there, or the look sees nothing. A session listens once it
+        // has committed.
         if !leave.starts_with("LISTEN") {
             let beside = Sql::new([leave]).statement(look.clone());
             registry([before(), beside]).up(&db).await.expect_err(leave);

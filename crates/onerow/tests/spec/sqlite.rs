@@ -85,7 +85,8 @@ async fn a_migration_that_leaves_a_child_without_its_parent_is_rolled_back() {
     assert_eq!(number(&*db, "SELECT count(*) FROM parents").await, 2);
 }
 
-/// Python's sqlite3 does not enforce foreign keys, so a database that is taken over may hold such rows.
+/// Python's sqlite3 does not enforce foreign keys, so a database that is taken over may hold such
+/// rows.
 #[tokio::test]
 async fn a_child_that_had_no_parent_before_does_not_stop_a_migration() {
     let Some(db) = only_on(Backend::Sqlite).await else { return };
@@ -127,7 +128,8 @@ async fn write_ahead_logging_works_beside_an_app_that_reads() {
     assert_eq!(version(&other).await, 3);
 }
 
-/// The header of the file counts the transactions that wrote to it (<https://sqlite.org/fileformat.html#file_change_counter>).
+/// The header of the file counts the transactions that wrote to it
+/// (<https://sqlite.org/fileformat.html#file_change_counter>).
 fn transactions(db: &TestDatabase) -> u32 {
     let path = db.url().trim_start_matches("sqlite://").split('?').next().unwrap();
     let header = std::fs::read(path).unwrap();
@@ -362,7 +364,8 @@ async fn a_rename_after_a_migration_that_wants_the_old_way_of_renaming_is_follow
     assert!(schema.contains("REFERENCES \"things\""), "{schema}");
 }
 
-/// That the connection is another one must not cost the transaction in which migrations are gathered.
+/// That the connection is another one must not cost the transaction in which migrations are
+/// gathered.
 #[tokio::test]
 async fn a_setting_that_is_put_back_does_not_end_the_gathering() {
     let Some(db) = only_on(Backend::Sqlite).await else { return };
@@ -373,7 +376,9 @@ async fn a_setting_that_is_put_back_does_not_end_the_gathering() {
             .statement(format!("CREATE TABLE t{number} (id INTEGER)"))
             .statement(format!("ALTER TABLE t{number} RENAME TO tidy{number}"))
             .statement(
-                "PRAGMA legacy_alter_table = OFF; PRAGMA foreign_keys = OFF; PRAGMA foreign_keys = ON".into(),
+                "PRAGMA legacy_alter_table = OFF; PRAGMA foreign_keys = OFF; \
+                 PRAGMA foreign_keys = ON"
+                    .into(),
             )
     };
     registry(std::iter::once(Sql::new([])).chain((1..60).map(tidy))).up(&db).await.unwrap();
@@ -405,7 +410,8 @@ async fn a_pragma_that_has_no_effect_in_a_transaction_fails_the_migration() {
 async fn a_pragma_that_asks_for_what_is_there_already_passes() {
     let Some(db) = only_on(Backend::Sqlite).await else { return };
     let harmless = Sql::new([
-        "PRAGMA journal_mode; PRAGMA journal_mode = DELETE; PRAGMA encoding = \"UTF-8\"; PRAGMA encoding = utf8",
+        "PRAGMA journal_mode; PRAGMA journal_mode = DELETE; PRAGMA encoding = \"UTF-8\"; \
+         PRAGMA encoding = utf8",
         "PRAGMA auto_vacuum = NONE",
         "PRAGMA foreign_keys = OFF; CREATE TABLE t (id INTEGER); PRAGMA foreign_keys = ON",
         "PRAGMA user_version = 7",
@@ -473,7 +479,8 @@ async fn the_children_are_looked_at_only_if_they_or_their_parents_may_have_chang
     let (_file, db, compared) = counting().await;
     let rest = [
         "CREATE TABLE empty (id INTEGER PRIMARY KEY)",
-        "CREATE TABLE other (id INTEGER PRIMARY KEY AUTOINCREMENT, parent TEXT REFERENCES parents (name))",
+        "CREATE TABLE other (id INTEGER PRIMARY KEY AUTOINCREMENT, parent TEXT REFERENCES parents \
+         (name))",
         "INSERT INTO settings VALUES (1, 'on')",
         "DELETE FROM settings WHERE id = 1",
         "CREATE INDEX settings_value ON settings (value)",
@@ -536,15 +543,20 @@ async fn a_child_without_its_parent_is_found_however_it_came_about() {
         "UPDATE children SET parent_id = 9 WHERE id = 10",
         "DROP TABLE parents",
         "DROP TABLE parents; CREATE TABLE parents (id INTEGER PRIMARY KEY, name TEXT)",
-        "DROP TABLE copied; CREATE TABLE copied AS SELECT 2 AS id; CREATE UNIQUE INDEX copied_id ON copied (id)",
+        "DROP TABLE copied; CREATE TABLE copied AS SELECT 2 AS id; \
+         CREATE UNIQUE INDEX copied_id ON copied (id)",
         "ALTER TABLE children ADD COLUMN other INTEGER DEFAULT 5 REFERENCES parents (id)",
-        "CREATE TABLE late (id INTEGER PRIMARY KEY, parent_id INTEGER REFERENCES parents (id)); INSERT INTO late VALUES (1, 8)",
-        "CREATE TABLE late (id TEXT PRIMARY KEY, parent_id INTEGER REFERENCES parents (id)) WITHOUT ROWID; INSERT INTO late VALUES (1, 8)",
+        "CREATE TABLE late (id INTEGER PRIMARY KEY, parent_id INTEGER REFERENCES parents (id)); \
+         INSERT INTO late VALUES (1, 8)",
+        "CREATE TABLE late (id TEXT PRIMARY KEY, parent_id INTEGER REFERENCES parents (id)) \
+         WITHOUT ROWID; INSERT INTO late VALUES (1, 8)",
         "DELETE FROM listed",
         "DELETE FROM listed WHERE name = 'x'",
         "PRAGMA legacy_alter_table = ON; ALTER TABLE parents RENAME TO grown",
-        "CREATE TABLE log (id); CREATE TRIGGER follow AFTER INSERT ON log BEGIN DELETE FROM parents WHERE id = 1; END; INSERT INTO log VALUES (1)",
-        "INSERT INTO empty_parents VALUES (1); INSERT INTO gathered VALUES (1, 1); DELETE FROM empty_parents",
+        "CREATE TABLE log (id); CREATE TRIGGER follow AFTER INSERT ON log BEGIN DELETE \
+         FROM parents WHERE id = 1; END; INSERT INTO log VALUES (1)",
+        "INSERT INTO empty_parents VALUES (1); INSERT INTO gathered VALUES (1, 1); \
+         DELETE FROM empty_parents",
     ] {
         let more = Sql::new([
             "CREATE TABLE named (id INTEGER PRIMARY KEY, name TEXT UNIQUE)",
@@ -554,9 +566,11 @@ async fn a_child_without_its_parent_is_found_however_it_came_about() {
             "CREATE TABLE of_listed (id INTEGER PRIMARY KEY, name TEXT REFERENCES \"Listed\")",
             "INSERT INTO listed VALUES ('x'), ('y'); INSERT INTO of_listed VALUES (1, 'x')",
             "CREATE TABLE copied AS SELECT 1 AS id; CREATE UNIQUE INDEX copied_id ON copied (id)",
-            "CREATE TABLE of_copied (id INTEGER REFERENCES copied (id)); INSERT INTO of_copied VALUES (1)",
+            "CREATE TABLE of_copied (id INTEGER REFERENCES copied (id)); \
+             INSERT INTO of_copied VALUES (1)",
             "CREATE TABLE empty_parents (id INTEGER PRIMARY KEY)",
-            "CREATE TABLE gathered (id INTEGER PRIMARY KEY, parent_id INTEGER REFERENCES [empty_parents] (id))",
+            "CREATE TABLE gathered (id INTEGER PRIMARY KEY, parent_id INTEGER REFERENCES \
+             [empty_parents] (id))",
         ]);
         for first in [1, 2] {
             let db = Backend::Sqlite.empty_database().await;
@@ -579,8 +593,8 @@ async fn a_child_without_its_parent_is_found_however_it_came_about() {
     }
 }
 
-/// Goes on after a statement that failed half way, whose rows SQLite told of and took back; then empties the parents, of which
-/// SQLite tells nothing.
+/// Goes on after a statement that failed half way, whose rows SQLite told of and took back; then
+/// empties the parents, of which SQLite tells nothing.
 struct Swallows {
     nested: bool,
 }
@@ -661,14 +675,16 @@ async fn rows_that_had_no_parent_before_may_move_with_their_table() {
     ] {
         let db = Backend::Sqlite.empty_database().await;
         registry([parents_and_children()]).up(&db).await.unwrap();
-        db.execute_unprepared("PRAGMA foreign_keys = OFF; INSERT INTO children VALUES (30, 3), (31, 3)")
+        db.execute_unprepared("PRAGMA foreign_keys = OFF; INSERT INTO children \
+            VALUES (30, 3), (31, 3)")
             .await
             .unwrap();
         registry([parents_and_children(), Sql::new([moves])]).up(&db).await.expect(moves);
         // One more than moved.
         let db = Backend::Sqlite.empty_database().await;
         registry([parents_and_children()]).up(&db).await.unwrap();
-        db.execute_unprepared("PRAGMA foreign_keys = OFF; INSERT INTO children VALUES (30, 3), (31, 3)")
+        db.execute_unprepared("PRAGMA foreign_keys = OFF; INSERT INTO children \
+            VALUES (30, 3), (31, 3)")
             .await
             .unwrap();
         let worse = Sql::new(["INSERT INTO children VALUES (32, 3)", moves]);

@@ -185,7 +185,8 @@ async fn the_statement_that_a_killed_runner_left_is_waited_for_before_its_migrat
     assert!(orphan.is_finished());
 }
 
-/// Applies these until it is told to stop, and gives the version that the error names and what was told as applied.
+/// Applies these until it is told to stop, and gives the version that the error names and what was
+/// told as applied.
 async fn stopped_after(db: &Database, registry: Registry, delay: u64) -> (Option<i32>, Vec<i32>) {
     let told = Mutex::new(Vec::new());
     let tell = |step: &Progress| {
@@ -204,7 +205,8 @@ async fn a_commit_that_is_under_way_when_the_run_is_told_to_stop_is_finished_and
     let Some(db) = only_on(Backend::Postgres).await else { return };
     let slow_commit = Sql::new([
         "CREATE TABLE items (id INTEGER)",
-        "CREATE FUNCTION rest() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(2); RETURN NULL; END $$",
+        "CREATE FUNCTION rest() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(2); \
+         RETURN NULL; END $$",
         "CREATE CONSTRAINT TRIGGER rest AFTER INSERT ON items DEFERRABLE INITIALLY DEFERRED
          FOR EACH ROW EXECUTE FUNCTION rest()",
         "INSERT INTO items VALUES (1)",
@@ -234,7 +236,8 @@ on_every_backend! {
     }
 }
 
-/// Forwards connections; those that are there when it is notified say nothing any more, not even that they end.
+/// Forwards connections; those that are there when it is notified say nothing any more, not even
+/// that they end.
 async fn forward(listener: TcpListener, server: u16, mute: Arc<Notify>) {
     while let Ok((mut client, _)) = listener.accept().await {
         let mut upstream = TcpStream::connect(("127.0.0.1", server)).await.unwrap();

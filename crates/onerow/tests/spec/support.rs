@@ -79,7 +79,8 @@ pub fn registry(migrations: impl IntoIterator<Item = Sql>) -> Registry {
     Registry::new(boxed.collect())
 }
 
-/// So many migrations; each makes a table and adds its number to `log`, which would show a second run.
+/// So many migrations; each makes a table and adds its number to `log`, which would show a second
+/// run.
 pub fn logged(count: usize) -> Registry {
     registry((0..count).map(|number| {
         let mut migration = Sql::new([]);
@@ -158,7 +159,8 @@ pub async fn has_table(db: &Database, table: &str) -> bool {
     db.schema().has_table(table).await.unwrap()
 }
 
-/// Starts this test program once more, as a process that applies `count` [`logged`] migrations to the database.
+/// Starts this test program once more, as a process that applies `count` [`logged`] migrations to
+/// the database.
 pub fn runner(db: &TestDatabase, count: usize) -> Child {
     process(db, &[("RUNNER_COUNT", &count.to_string())])
 }

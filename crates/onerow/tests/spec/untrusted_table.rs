@@ -1,4 +1,5 @@
-//! The version table is looked at before it is believed: what another role may have put there is never run.
+//! The version table is looked at before it is believed: what another role may have put there is
+//! never run.
 
 use onerow::{ErrorKind, prelude::*};
 use onerow_testing::{Backend, PostgresServer};
@@ -6,13 +7,15 @@ use sea_orm::ConnectOptions;
 
 use crate::support::{has_table, logged, number};
 
-/// A database in which everybody may create, as up to PostgreSQL 14, with an intruder and the app's role.
+/// A database in which everybody may create, as up to PostgreSQL 14, with an intruder and the app's
+/// role.
 struct Shared {
     server: PostgresServer,
     admin: Database,
 }
 
-const TABLE: &str = "CREATE TABLE schema_migration (onerow_id BOOL PRIMARY KEY DEFAULT TRUE, version INTEGER NOT NULL)";
+const TABLE: &str = "CREATE TABLE schema_migration (onerow_id BOOL PRIMARY KEY DEFAULT TRUE, \
+    version INTEGER NOT NULL)";
 
 impl Shared {
     async fn start() -> Option<Self> {
@@ -46,7 +49,8 @@ impl Shared {
         self.connect("intruder").await.execute_unprepared(sql).await.unwrap();
     }
 
-    /// Whoever runs migrations is refused, told whose the table is, and has run nothing of the intruder's.
+    /// Whoever runs migrations is refused, told whose the table is, and has run nothing of the
+    /// intruder's.
     async fn refuses(&self, db: &Database) -> String {
         let error = logged(1).up(db).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::UntrustedTable, "{error:?}");
@@ -63,7 +67,8 @@ const STEAL: &str = "CREATE FUNCTION steal() RETURNS INTEGER LANGUAGE plpgsql AS
 #[tokio::test]
 async fn a_view_is_not_read() {
     let Some(shared) = Shared::start().await else { return };
-    let view = "CREATE VIEW schema_migration AS SELECT true AS onerow_id, steal() AS version, 1 AS tableoid";
+    let view = "CREATE VIEW schema_migration AS SELECT true AS onerow_id, steal() AS version, \
+        1 AS tableoid";
     shared.as_intruder(&format!("{STEAL} {view}; GRANT ALL ON schema_migration TO PUBLIC")).await;
     for db in [&shared.admin, &shared.connect("owner").await] {
         assert!(shared.refuses(db).await.contains("is not an ordinary table"));
@@ -79,7 +84,8 @@ async fn a_table_of_another_role_is_not_written_to_and_its_trigger_not_run() {
     let trigger = "CREATE FUNCTION steal() RETURNS trigger LANGUAGE plpgsql AS $$
         BEGIN INSERT INTO loot VALUES (current_user); RETURN NEW; END $$;
         CREATE TRIGGER watch BEFORE UPDATE ON schema_migration FOR EACH ROW EXECUTE FUNCTION steal()";
-    let row = "INSERT INTO schema_migration (version) VALUES (-1); GRANT ALL ON schema_migration TO PUBLIC";
+    let row = "INSERT INTO schema_migration (version) VALUES (-1); \
+        GRANT ALL ON schema_migration TO PUBLIC";
     shared.as_intruder(&format!("{TABLE}; {row}; {trigger}")).await;
     for db in [&shared.admin, &shared.connect("owner").await] {
         shared.refuses(db).await;
@@ -92,7 +98,8 @@ async fn a_table_of_another_role_is_not_written_to_and_its_trigger_not_run() {
 #[tokio::test]
 async fn a_superuser_is_not_told_by_another_role_that_there_is_nothing_to_do() {
     let Some(shared) = Shared::start().await else { return };
-    let row = "INSERT INTO schema_migration (version) VALUES (0); GRANT ALL ON schema_migration TO PUBLIC";
+    let row = "INSERT INTO schema_migration (version) VALUES (0); GRANT ALL \
+        ON schema_migration TO PUBLIC";
     shared.as_intruder(&format!("{TABLE}; {row}")).await;
     shared.refuses(&shared.admin).await;
 }
@@ -104,10 +111,12 @@ async fn nobody_is_told_by_anything_but_an_ordinary_table_that_there_is_nothing_
         INSERT INTO schema_migration VALUES (true, 0); GRANT SELECT ON schema_migration TO PUBLIC";
     for made in [
         format!(
-            "CREATE MATERIALIZED VIEW schema_migration AS {row}; GRANT SELECT ON schema_migration TO PUBLIC"
+            "CREATE MATERIALIZED VIEW schema_migration AS {row}; GRANT SELECT \
+             ON schema_migration TO PUBLIC"
         ),
         format!(
-            "CREATE TABLE schema_migration (onerow_id BOOL, version INTEGER) PARTITION BY LIST (version); {parts}"
+            "CREATE TABLE schema_migration (onerow_id BOOL, version INTEGER) PARTITION BY LIST \
+             (version); {parts}"
         ),
     ] {
         let Some(shared) = Shared::start().await else { return };

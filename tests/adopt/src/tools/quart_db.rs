@@ -1,4 +1,5 @@
-//! quart-db, a Python library; each version has a virtual environment of its own in the target directory.
+//! quart-db, a Python library; each version has a virtual environment of its own in the target
+//! directory.
 
 use std::{
     env,
@@ -11,7 +12,8 @@ use std::{
 
 use super::{Outcome, Place, path};
 
-/// The last version of each layout that its table has had: up to 0.7, of 0.8 to 0.10, and since 0.11.
+/// The last version of each layout that its table has had: up to 0.7, of 0.8 to 0.10, and since
+/// 0.11.
 pub const VERSIONS: [&str; 3] = ["0.7.1", "0.10.1", "0.12.0"];
 
 const VARIABLE: &str = "ONEROW_TEST_PYTHON";

@@ -13,8 +13,8 @@ pub async fn migrated(backend: Backend, tool: Tool, count: usize) -> TestDatabas
     db
 }
 
-/// The tool's own table: its definition, the types of its values, and its rows, with every number a 0 in the columns that
-/// are `measured`.
+/// The tool's own table: its definition, the types of its values, and its rows, with every number a
+/// 0 in the columns that are `measured`.
 pub async fn bookkeeping(db: &TestDatabase, tool: Tool, measured: &[&str]) -> String {
     let table = definition(db, tool.table()).await;
     let columns: Vec<_> =
@@ -69,8 +69,8 @@ fn without_numbers(value: &str) -> String {
     shape
 }
 
-/// A text in `expected/`, which `UPDATE_EXPECT=1 cargo test` renews. The path is absolute, as `expect_file!` takes the
-/// outermost package for the workspace of all.
+/// A text in `expected/`, which `UPDATE_EXPECT=1 cargo test` renews. The path is absolute, as
+/// `expect_file!` takes the outermost package for the workspace of all.
 pub fn expected(name: &str, backend: Backend) -> ExpectFile {
     let file = format!("tests/spec/expected/{name}.{}.txt", backend.name());
     expect_file![Path::new(env!("CARGO_MANIFEST_DIR")).join(file)]

@@ -1,4 +1,5 @@
-//! Taking over what another tool has migrated, by tables as these tools make them. `tests/adopt` has the tools themselves.
+//! Taking over what another tool has migrated, by tables as these tools make them. `tests/adopt`
+//! has the tools themselves.
 
 mod beside_the_old_tool;
 mod quart_db;
@@ -45,6 +46,12 @@ const SQLX: &str =
     "CREATE TABLE _sqlx_migrations (version BIGINT PRIMARY KEY, description TEXT NOT NULL,
     installed_on TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP, success BOOLEAN NOT NULL)";
 
+const SEAQL: &str = "CREATE TABLE seaql_migrations (
+    version VARCHAR(255) PRIMARY KEY, applied_at BIGINT NOT NULL)";
+
+const REFINERY: &str = "CREATE TABLE refinery_schema_history (
+    version INT PRIMARY KEY, name VARCHAR(255), applied_on VARCHAR(255), checksum VARCHAR(255))";
+
 /// What sqlx leaves that has applied these, a second each.
 async fn sqlx(db: &TestDatabase, versions: &[i64]) {
     db.sql(SQLX).await;
@@ -53,7 +60,8 @@ async fn sqlx(db: &TestDatabase, versions: &[i64]) {
             ["", "a", "b"].get(usize::try_from(*version).unwrap()).copied().unwrap_or("other");
         db.sql(&format!("CREATE TABLE {table} (id INTEGER)")).await;
         db.sql(&format!(
-            "INSERT INTO _sqlx_migrations VALUES ({version}, '{table}', '2026-01-01 00:00:{second:02}', TRUE)"
+            "INSERT INTO _sqlx_migrations VALUES ({version}, '{table}', \
+             '2026-01-01 00:00:{second:02}', TRUE)"
         ))
         .await;
     }
@@ -168,8 +176,9 @@ on_every_backend! {
         );
         assert_eq!(
             error.explain().to_string(),
-            "error: what sqlx has applied, by its table _sqlx_migrations, is not what the registry begins with; nothing was changed\n  \
-             caused by: 1_a.sql is missing: it was not applied, and m0000 stands for it"
+            "error: what sqlx has applied, by its table _sqlx_migrations, is not what the registry \
+             begins with; nothing was changed\n  caused by: 1_a.sql is missing: it was not \
+             applied, and m0000 stands for it"
         );
         assert_eq!(next_step(&error), "apply what is missing with the old migrator, then adopt");
         assert!(!has_table(&db, "schema_migration").await);
@@ -218,7 +227,7 @@ on_every_backend! {
 
     async fn two_histories_take_a_word_on_which(db: TestDatabase) {
         sqlx(&db, &[1]).await;
-        db.sql("CREATE TABLE seaql_migrations (version VARCHAR(255) PRIMARY KEY, applied_at BIGINT NOT NULL)").await;
+        db.sql(SEAQL).await;
         // Without a row it says nothing.
         assert_eq!(three().adopt(&db).dry_run().await.unwrap().version, 0);
         db.sql("INSERT INTO seaql_migrations VALUES ('m2022_a', 1)").await;
@@ -272,7 +281,7 @@ on_every_backend! {
 
     async fn up_refuses_what_was_not_adopted_beside_the_history_of_another_app(db: TestDatabase) {
         sqlx(&db, &[1]).await;
-        db.sql("CREATE TABLE seaql_migrations (version VARCHAR(255) PRIMARY KEY, applied_at BIGINT NOT NULL)").await;
+        db.sql(SEAQL).await;
         db.sql("INSERT INTO seaql_migrations VALUES ('m2022_of_another_app', 1)").await;
         let error = three().up(&db).await.unwrap_err();
         assert_unadopted(&error, Tool::Sqlx, -1);
@@ -286,7 +295,7 @@ on_every_backend! {
     }
 
     async fn a_name_of_sea_orm_migration_is_taken_to_the_letter(db: TestDatabase) {
-        db.sql("CREATE TABLE seaql_migrations (version VARCHAR(255) PRIMARY KEY, applied_at BIGINT NOT NULL)").await;
+        db.sql(SEAQL).await;
         db.sql("INSERT INTO seaql_migrations VALUES ('src/m2022_a.rs', 1)").await;
         let registry = registry(vec![Makes("a", &["src/m2022_a.rs"])]);
         assert_eq!(registry.up(&db).await.unwrap_err().kind(), ErrorKind::Unadopted);
@@ -297,13 +306,13 @@ on_every_backend! {
         sqlx(&db, &[1]).await;
         three().adopt(&db).await.unwrap();
         three().up(&db).await.unwrap();
-        db.sql("CREATE TABLE seaql_migrations (version VARCHAR(255) PRIMARY KEY, applied_at BIGINT NOT NULL)").await;
+        db.sql(SEAQL).await;
         db.sql("INSERT INTO seaql_migrations VALUES ('m2022_of_another_app', 1)").await;
         assert_eq!(three().adopt(&db).await.unwrap().version, 2);
     }
 
     async fn a_change_of_the_clock_is_not_out_of_order(db: TestDatabase) {
-        db.sql("CREATE TABLE refinery_schema_history (version INT PRIMARY KEY, name VARCHAR(255), applied_on VARCHAR(255), checksum VARCHAR(255))").await;
+        db.sql(REFINERY).await;
         db.sql("INSERT INTO refinery_schema_history VALUES
             (1, 'a', '2020-10-25T02:30:00.5+02:00', '1'), (2, 'b', '2020-10-25T02:10:00.5+01:00', '2')").await;
         let registry = registry(vec![Makes("a", &["V1__a.sql"]), Makes("b", &["V2__b.sql"])]);
@@ -311,7 +320,7 @@ on_every_backend! {
     }
 
     async fn a_migration_of_refinery_may_be_a_file_of_rust(db: TestDatabase) {
-        db.sql("CREATE TABLE refinery_schema_history (version INT PRIMARY KEY, name VARCHAR(255), applied_on VARCHAR(255), checksum VARCHAR(255))").await;
+        db.sql(REFINERY).await;
         db.sql("INSERT INTO refinery_schema_history VALUES (1, 'a', '2026-01-01T00:00:00Z', '1')")
             .await;
         assert_eq!(registry(vec![Makes("a", &["V1__a.rs"])]).adopt(&db).await.unwrap().version, 0);
@@ -327,7 +336,11 @@ on_every_backend! {
     }
 
     async fn an_old_table_of_the_name_of_ours_is_not_to_be_emptied(db: TestDatabase) {
-        db.sql("CREATE TABLE schema_migration (version VARCHAR(255) PRIMARY KEY, applied_at BIGINT NOT NULL)").await;
+        db.sql(
+            "CREATE TABLE schema_migration (version VARCHAR(255) PRIMARY KEY, applied_at BIGINT \
+            NOT NULL)",
+        )
+        .await;
         db.sql("INSERT INTO schema_migration VALUES ('m2022_a', 1)").await;
         let error = three().adopt(&db).await.unwrap_err();
         assert!(next_step(&error).contains("Registry::with_table"), "{}", next_step(&error));
@@ -336,7 +349,7 @@ on_every_backend! {
     async fn a_baseline_that_is_refused_is_told_of_its_own_option(db: TestDatabase) {
         sqlx(&db, &[1]).await;
         let one = three().baseline(&db, 0).await.unwrap_err();
-        db.sql("CREATE TABLE seaql_migrations (version VARCHAR(255) PRIMARY KEY, applied_at BIGINT NOT NULL)").await;
+        db.sql(SEAQL).await;
         db.sql("INSERT INTO seaql_migrations VALUES ('m2022_of_another_app', 1)").await;
         let several = three().baseline(&db, 0).await.unwrap_err();
         for error in [one, several] {
@@ -346,7 +359,11 @@ on_every_backend! {
 
     async fn other_migrations_under_the_same_numbers_are_not_taken_for_these(db: TestDatabase) {
         db.sql(SQLX).await;
-        db.sql("INSERT INTO _sqlx_migrations VALUES (1, 'users', '2026-01-01', TRUE), (2, 'b', '2026-01-02', TRUE)").await;
+        db.sql(
+            "INSERT INTO _sqlx_migrations VALUES (1, 'users', '2026-01-01', TRUE), (2, 'b', \
+            '2026-01-02', TRUE)",
+        )
+        .await;
         let error = three().adopt(&db).await.unwrap_err();
         let (applied, name) = ("1 users".into(), "1_a.sql".into());
         assert_problems(&error, &[HistoryProblem::Renamed { applied, name }]);
@@ -455,8 +472,7 @@ async fn on_postgres_the_history_of_another_schema_is_not_this_ones() {
 #[tokio::test]
 async fn on_postgres_up_does_not_ask_for_the_right_to_read_the_table_of_another_app() {
     let Some(db) = only_on(Backend::Postgres).await else { return };
-    db.sql("CREATE TABLE seaql_migrations (version VARCHAR(255) PRIMARY KEY, applied_at BIGINT NOT NULL)")
-        .await;
+    db.sql(SEAQL).await;
     // A role that each server has.
     db.sql("GRANT CREATE, USAGE ON SCHEMA public TO pg_monitor").await;
     let app = Database::connect(with_options(&db, "role=pg_monitor")).await.unwrap();
