@@ -53,12 +53,16 @@ mod tests {
         async fn a_new_member_can_be_told_from_the_others_but_shows_no_secrets(backend: Backend) {
             let app = TestApp::on(backend).await;
 
-            let member = app.post("/members/", json!({ "email": "ada@example.org" })).await.expect(201);
+            let member =
+                app.post("/members/", json!({ "email": "ada@example.org" })).await.expect(201);
 
             let mut fields: Vec<_> = member.as_object().unwrap().keys().collect();
             fields.sort();
             assert_eq!(fields, ["created", "email", "id"]);
-            assert_eq!(app.db.rows("SELECT id, email, password_hash FROM members").await, ["1|ada@example.org|NULL"]);
+            assert_eq!(
+                app.db.rows("SELECT id, email, password_hash FROM members").await,
+                ["1|ada@example.org|NULL"]
+            );
         }
 
         async fn an_email_has_one_member_however_it_is_typed(backend: Backend) {
@@ -67,7 +71,10 @@ mod tests {
 
             for email in ["Ada@example.org", "ada@example.org", "ADA@EXAMPLE.ORG"] {
                 let refusal = app.post("/members/", json!({ "email": email })).await.expect(409);
-                assert_eq!(refusal, json!({ "error": "there is already a member with this e-mail address" }));
+                assert_eq!(
+                    refusal,
+                    json!({ "error": "there is already a member with this e-mail address" })
+                );
             }
         }
     }

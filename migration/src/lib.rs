@@ -30,7 +30,11 @@ mod tests {
         async fn the_schema_is_the_one_in_the_repository(backend: Backend) {
             let db = backend.database(registry()).await;
 
-            let schema = expect_file![format!("{}/schema.{}.txt", env!("CARGO_MANIFEST_DIR"), backend.name())];
+            let schema = expect_file![format!(
+                "{}/schema.{}.txt",
+                env!("CARGO_MANIFEST_DIR"),
+                backend.name()
+            )];
 
             schema.assert_eq(&format!("{}\n", db.read_schema().await));
         }

@@ -91,17 +91,27 @@ mod tests {
         async fn a_new_todo_is_open_and_knows_when_it_was_created(backend: Backend) {
             let db = two_members_with_a_todo_each(backend).await;
 
-            let dated = db.rows("SELECT task, complete, due FROM todos WHERE created IS NOT NULL ORDER BY id").await;
+            let dated = db
+                .rows("SELECT task, complete, due FROM todos WHERE created IS NOT NULL ORDER BY id")
+                .await;
 
-            assert_eq!(dated, ["write to ada@example.org|false|NULL", "write to grace@example.org|false|NULL"]);
+            assert_eq!(
+                dated,
+                ["write to ada@example.org|false|NULL", "write to grace@example.org|false|NULL"]
+            );
         }
 
         async fn an_email_in_other_letters_is_the_same_email(backend: Backend) {
             let db = two_members_with_a_todo_each(backend).await;
 
-            let duplicate = db.execute_unprepared("INSERT INTO members (email) VALUES ('Ada@Example.ORG')").await;
+            let duplicate = db
+                .execute_unprepared("INSERT INTO members (email) VALUES ('Ada@Example.ORG')")
+                .await;
 
-            assert!(matches!(duplicate.unwrap_err().sql_err(), Some(SqlErr::UniqueConstraintViolation(_))));
+            assert!(matches!(
+                duplicate.unwrap_err().sql_err(),
+                Some(SqlErr::UniqueConstraintViolation(_))
+            ));
         }
 
         /// Beyond A to Z the two backends would disagree about case, so case counts on both.
@@ -114,9 +124,16 @@ mod tests {
         async fn a_todo_needs_a_member(backend: Backend) {
             let db = backend.database_at(registry(), 0).await;
 
-            let orphan = db.execute_unprepared("INSERT INTO todos (member_id, task) VALUES (1, 'nobody does this')").await;
+            let orphan = db
+                .execute_unprepared(
+                    "INSERT INTO todos (member_id, task) VALUES (1, 'nobody does this')",
+                )
+                .await;
 
-            assert!(matches!(orphan.unwrap_err().sql_err(), Some(SqlErr::ForeignKeyConstraintViolation(_))));
+            assert!(matches!(
+                orphan.unwrap_err().sql_err(),
+                Some(SqlErr::ForeignKeyConstraintViolation(_))
+            ));
         }
 
         async fn a_member_takes_their_todos_along(backend: Backend) {
@@ -131,7 +148,8 @@ mod tests {
             let db = two_members_with_a_todo_each(backend).await;
 
             db.sql("DELETE FROM todos").await;
-            db.sql("INSERT INTO todos (member_id, task) SELECT max(id), 'the third' FROM members").await;
+            db.sql("INSERT INTO todos (member_id, task) SELECT max(id), 'the third' FROM members")
+                .await;
 
             assert_eq!(db.rows("SELECT id, task FROM todos").await, ["3|the third"]);
         }

@@ -30,11 +30,15 @@ mod tests {
     on_every_backend! {
         async fn the_members_of_before_have_no_one_time_passwords(backend: Backend) {
             let db = backend.database_before(registry(), 1).await;
-            db.sql("INSERT INTO members (email, password_hash) VALUES ('ada@example.org', 'hash')").await;
+            db.sql("INSERT INTO members (email, password_hash) VALUES ('ada@example.org', 'hash')")
+                .await;
 
             db.apply(1).keeping_every_row().await.unwrap();
 
-            assert_eq!(db.rows("SELECT email, totp_secret, last_totp FROM members").await, ["ada@example.org|NULL|NULL"]);
+            assert_eq!(
+                db.rows("SELECT email, totp_secret, last_totp FROM members").await,
+                ["ada@example.org|NULL|NULL"]
+            );
         }
 
         async fn a_member_can_turn_them_on(backend: Backend) {
@@ -42,7 +46,10 @@ mod tests {
 
             db.sql("INSERT INTO members (email, totp_secret, last_totp) VALUES ('ada@example.org', 'JBSWY3DP', '000042')").await;
 
-            assert_eq!(db.rows("SELECT totp_secret, last_totp FROM members").await, ["JBSWY3DP|000042"]);
+            assert_eq!(
+                db.rows("SELECT totp_secret, last_totp FROM members").await,
+                ["JBSWY3DP|000042"]
+            );
         }
     }
 }

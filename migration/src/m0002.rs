@@ -94,15 +94,23 @@ mod tests {
 
     on_every_backend! {
         async fn marks_become_the_priority_and_leave_the_text(backend: Backend) {
-            let db = with_tasks(backend, &["water the plants", "! call the bank", "!! pay the rent", "!!!   run"]).await;
+            let db = with_tasks(
+                backend,
+                &["water the plants", "! call the bank", "!! pay the rent", "!!!   run"],
+            )
+            .await;
 
             migrate(&db).await.unwrap();
 
-            assert_eq!(todos(&db).await, ["0|water the plants", "1|call the bank", "2|pay the rent", "2|run"]);
+            assert_eq!(
+                todos(&db).await,
+                ["0|water the plants", "1|call the bank", "2|pay the rent", "2|run"]
+            );
         }
 
         async fn what_only_looks_like_a_mark_stays_as_it_was_written(backend: Backend) {
-            let tasks = ["!important in the stylesheet", "!!!", "! ", "! !", "shout!", " ! indented", ""];
+            let tasks =
+                ["!important in the stylesheet", "!!!", "! ", "! !", "shout!", " ! indented", ""];
             let db = with_tasks(backend, &tasks).await;
 
             db.apply(2).keeping_every_row().await.unwrap();
@@ -132,7 +140,9 @@ mod tests {
             migrate(&db).await.unwrap();
 
             for priority in ["-1", "3", "NULL"] {
-                db.execute_unprepared(&format!("UPDATE todos SET priority = {priority}")).await.unwrap_err();
+                db.execute_unprepared(&format!("UPDATE todos SET priority = {priority}"))
+                    .await
+                    .unwrap_err();
             }
         }
 

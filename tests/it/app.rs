@@ -101,20 +101,62 @@ on_every_backend! {
             ("POST", "/todos/", r#"{"task": "x"}"#, 422, "member_id"),
             ("POST", "/todos/", r#"{"member_id": "1", "task": "x"}"#, 422, "member_id"),
             ("POST", "/todos/", r#"{"member_id": 1, "task": "x", "colour": "red"}"#, 422, "colour"),
-            ("POST", "/todos/", r#"{"member_id": 1, "task": "x", "priority": "huge"}"#, 422, "huge"),
+            (
+                "POST",
+                "/todos/",
+                r#"{"member_id": 1, "task": "x", "priority": "huge"}"#,
+                422,
+                "huge",
+            ),
             ("POST", "/todos/", r#"{"member_id": 1, "task": "x", "due": "tomorrow"}"#, 422, "due"),
             ("PUT", "/todos/1/", r#"{"task": "x"}"#, 422, "complete"),
-            ("PUT", "/todos/1/", r#"{"task": "x", "complete": true, "member_id": 2}"#, 422, "member_id"),
+            (
+                "PUT",
+                "/todos/1/",
+                r#"{"task": "x", "complete": true, "member_id": 2}"#,
+                422,
+                "member_id",
+            ),
             // Values that cannot be stored.
-            ("POST", "/todos/", r#"{"member_id": 77, "task": "x"}"#, 422, "member_id: there is no member 77"),
-            ("POST", "/todos/", r#"{"member_id": 1, "task": " "}"#, 422, "a task must say something"),
+            (
+                "POST",
+                "/todos/",
+                r#"{"member_id": 77, "task": "x"}"#,
+                422,
+                "member_id: there is no member 77",
+            ),
+            (
+                "POST",
+                "/todos/",
+                r#"{"member_id": 1, "task": " "}"#,
+                422,
+                "a task must say something",
+            ),
             ("POST", "/todos/", r#"{"member_id": 1, "task": "\u0000"}"#, 422, "U+0000"),
-            ("POST", "/todos/", r#"{"member_id": 1, "task": "x", "due": "+10000-01-01T00:00:00Z"}"#, 422, "four digits"),
-            ("POST", "/todos/", r#"{"member_id": 1, "task": "x", "due": "-0001-01-01T00:00:00Z"}"#, 422, "four digits"),
+            (
+                "POST",
+                "/todos/",
+                r#"{"member_id": 1, "task": "x", "due": "+10000-01-01T00:00:00Z"}"#,
+                422,
+                "four digits",
+            ),
+            (
+                "POST",
+                "/todos/",
+                r#"{"member_id": 1, "task": "x", "due": "-0001-01-01T00:00:00Z"}"#,
+                422,
+                "four digits",
+            ),
             ("POST", "/members/", r#"{"email": "nobody"}"#, 422, "name@example.org"),
             ("POST", "/members/", r#"{"email": "a b@example.org"}"#, 422, "name@example.org"),
             ("POST", "/members/", r#"{"email": "a\u0000@example.org"}"#, 422, "name@example.org"),
-            ("PUT", "/todos/1/", r#"{"task": "", "complete": true}"#, 422, "a task must say something"),
+            (
+                "PUT",
+                "/todos/1/",
+                r#"{"task": "", "complete": true}"#,
+                422,
+                "a task must say something",
+            ),
         ] {
             let refusal = app.request(method, path, Some(body)).refusal(status);
             assert!(refusal.contains(says), "{method} {path} {body}: {refusal}");
@@ -179,7 +221,11 @@ on_every_backend! {
         // Keeps the member's row on PostgreSQL, and the whole file on SQLite, from any other writer.
         lock.execute_unprepared("DELETE FROM members").await.unwrap();
 
-        let mut waiting = SlowRequest::begin(app.address(), "/todos/", &json!({ "member_id": member, "task": "wait" }));
+        let mut waiting = SlowRequest::begin(
+            app.address(),
+            "/todos/",
+            &json!({ "member_id": member, "task": "wait" }),
+        );
         waiting.send_body();
         let refusal = eventually("an exhausted pool", || {
             let answer = app.get("/todos/1/");

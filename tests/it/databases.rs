@@ -33,7 +33,10 @@ on_every_backend! {
         cli.run(&["up"]).done();
         assert_eq!(check(0), "the database is at version 2, up to date\n");
         db.sql("UPDATE schema_migration SET version = 9").await;
-        assert_eq!(check(4), "the database is at version 9, ahead of this build, whose last migration is 2\n");
+        assert_eq!(
+            check(4),
+            "the database is at version 9, ahead of this build, whose last migration is 2\n"
+        );
     }
 
     async fn create_makes_a_database_once_and_drop_takes_it_away(db: TestDatabase) {
@@ -68,7 +71,10 @@ on_every_backend! {
 
         for command in ["drop", "reset"] {
             let complaint = cli.run(&[command]).failed(2);
-            assert!(complaint.contains("nothing was changed\n  to drop it without being asked: --yes"), "{complaint}");
+            assert!(
+                complaint.contains("nothing was changed\n  to drop it without being asked: --yes"),
+                "{complaint}"
+            );
         }
         assert_eq!(cli.run(&["version"]).done(), "2\n");
     }
@@ -77,7 +83,8 @@ on_every_backend! {
         let cli = MigrationCli::on(db.url());
         cli.run(&["up"]).done();
         let path = db.url().split_once("://").unwrap().1.split('?').next().unwrap();
-        let name = if db.url().starts_with("sqlite") { path } else { path.rsplit('/').next().unwrap() };
+        let name =
+            if db.url().starts_with("sqlite") { path } else { path.rsplit('/').next().unwrap() };
 
         let complaint = cli.run_at_a_terminal(&["drop"], "yes\n").failed(1);
         assert!(complaint.ends_with("error: that is not its name; nothing was changed\n  try again, and type it as it is shown\n"));
@@ -96,9 +103,15 @@ on_every_backend! {
 
         assert_eq!(json(&cli, &["version"]), json!({ "version": 0 }));
         let status = json(&cli, &["status"]);
-        assert_eq!((&status["state"], &status["version"], &status["latest"]), (&json!("pending"), &json!(0), &json!(2)));
+        assert_eq!(
+            (&status["state"], &status["version"], &status["latest"]),
+            (&json!("pending"), &json!(0), &json!(2))
+        );
         let first = json!({ "version": 0, "name": "m0000", "description": "members and todos", "applied": true });
-        assert_eq!((&status["migrations"][0], status["migrations"].as_array().unwrap().len()), (&first, 3));
+        assert_eq!(
+            (&status["migrations"][0], status["migrations"].as_array().unwrap().len()),
+            (&first, 3)
+        );
 
         let check = cli.run(&["--format", "json", "check"]);
         assert_eq!(check.code, Some(3));
@@ -115,8 +128,14 @@ on_every_backend! {
         let failed = cli.run(&["--format", "json", "up"]).failed(1);
 
         let error = &serde_json::from_str::<Value>(&failed).unwrap()["error"];
-        assert_eq!((&error["kind"], &error["version"], &error["exit_code"]), (&json!("migration_failed"), &json!(1), &json!(1)));
-        assert_eq!(error["message"], "migration m0002 failed and was rolled back; the database is at version 1");
+        assert_eq!(
+            (&error["kind"], &error["version"], &error["exit_code"]),
+            (&json!("migration_failed"), &json!(1), &json!(1))
+        );
+        assert_eq!(
+            error["message"],
+            "migration m0002 failed and was rolled back; the database is at version 1"
+        );
         assert!(error["causes"][0].as_str().unwrap().contains("priority"), "{error}");
         assert_eq!(error["next_step"], "to retry after fixing it: cargo run -p migration -- up");
     }

@@ -56,15 +56,26 @@ on_every_backend! {
 
         assert_eq!(member::Entity::find().one(&db).await.unwrap().as_ref(), Some(&ada));
         assert_eq!(todo::Entity::find().one(&db).await.unwrap().as_ref(), Some(&todo));
-        assert_eq!((ada.last_totp.as_deref(), ada.email_verified), (Some("000042"), Some(time("2030-01-01T00:00:00.5Z"))));
-        assert_eq!((todo.priority, todo.created), (todo::Priority::Urgent, time("2020-01-01T00:00:00Z")));
+        assert_eq!(
+            (ada.last_totp.as_deref(), ada.email_verified),
+            (Some("000042"), Some(time("2030-01-01T00:00:00.5Z")))
+        );
+        assert_eq!(
+            (todo.priority, todo.created),
+            (todo::Priority::Urgent, time("2020-01-01T00:00:00Z"))
+        );
     }
 
     async fn the_database_fills_in_what_a_row_leaves_out(backend: Backend) {
         let db = backend.database(migration::registry()).await;
-        let ada = member::ActiveModel { email: Set("ada@example.org".to_owned()), ..Default::default() };
+        let ada =
+            member::ActiveModel { email: Set("ada@example.org".to_owned()), ..Default::default() };
         let ada = ada.insert(&db).await.unwrap();
-        let todo = todo::ActiveModel { member_id: Set(ada.id), task: Set("write".to_owned()), ..Default::default() };
+        let todo = todo::ActiveModel {
+            member_id: Set(ada.id),
+            task: Set("write".to_owned()),
+            ..Default::default()
+        };
 
         let todo = todo.insert(&db).await.unwrap();
 
@@ -82,7 +93,10 @@ on_every_backend! {
             .insert(&db)
             .await
             .unwrap();
-        let grace = member::ActiveModel { email: Set("grace@example.org".to_owned()), ..Default::default() };
+        let grace = member::ActiveModel {
+            email: Set("grace@example.org".to_owned()),
+            ..Default::default()
+        };
         let grace = grace.insert(&db).await.unwrap();
 
         let all = member::Entity::find().find_with_related(todo::Entity).all(&db).await.unwrap();

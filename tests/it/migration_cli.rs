@@ -12,7 +12,11 @@ on_every_backend! {
         let cli = MigrationCli::on(db.url());
 
         let applied = cli.run(&["up"]).done();
-        for migration in ["members and todos", "time-based one-time passwords", "priority of a todo, out of its text"] {
+        for migration in [
+            "members and todos",
+            "time-based one-time passwords",
+            "priority of a todo, out of its text",
+        ] {
             assert!(applied.contains(migration), "{applied}");
         }
 
@@ -55,7 +59,10 @@ on_every_backend! {
             cli.run(&["baseline", "1"]).done(),
             "taken over: the database is at version 1; 1 pending, the next is m0002\n"
         );
-        assert_eq!(cli.run(&["baseline", "1"]).done(), "nothing to do: the database is at version 1\n");
+        assert_eq!(
+            cli.run(&["baseline", "1"]).done(),
+            "nothing to do: the database is at version 1\n"
+        );
         assert!(cli.run(&["baseline", "2"]).failed(1).contains("at version 1 already"));
     }
 
@@ -73,8 +80,14 @@ on_every_backend! {
         let adopt = ["adopt", "--from-table", "state", "--format", "json"];
         let adopted: Value = serde_json::from_str(&cli.run(&adopt).done()).unwrap();
         assert_eq!((&adopted["tool"], &adopted["table"]), (&"quart-db".into(), &"state".into()));
-        assert_eq!((&adopted["initial"], &adopted["version"], &adopted["latest"]), (&(-1).into(), &1.into(), &2.into()));
-        assert_eq!((&adopted["dry_run"], &adopted["adopted"][1]["name"]), (&false.into(), &"m0001".into()));
+        assert_eq!(
+            (&adopted["initial"], &adopted["version"], &adopted["latest"]),
+            (&(-1).into(), &1.into(), &2.into())
+        );
+        assert_eq!(
+            (&adopted["dry_run"], &adopted["adopted"][1]["name"]),
+            (&false.into(), &"m0001".into())
+        );
         assert_eq!(cli.run(&["version"]).done(), "1\n");
     }
 
@@ -99,7 +112,8 @@ on_every_backend! {
 
         let json = cli.run(&["--format", "json", "status"]).done();
         let json: Value = serde_json::from_str(&json).unwrap();
-        let applied: Vec<_> = json["migrations"].as_array().unwrap().iter().map(|m| &m["applied"]).collect();
+        let applied: Vec<_> =
+            json["migrations"].as_array().unwrap().iter().map(|m| &m["applied"]).collect();
         assert_eq!(applied, [true, true, false]);
     }
 
@@ -115,7 +129,9 @@ on_every_backend! {
         assert_eq!(cli.run(&["version"]).done(), "9\n");
     }
 
-    async fn ctrl_c_and_sigterm_end_a_run_that_waits_and_say_where_the_database_is(db: TestDatabase) {
+    async fn ctrl_c_and_sigterm_end_a_run_that_waits_and_say_where_the_database_is(
+        db: TestDatabase,
+    ) {
         let cli = MigrationCli::on(db.url());
         cli.run(&["up", "--to", "1"]).done();
         let lock = db.begin().await.unwrap();
@@ -131,25 +147,46 @@ on_every_backend! {
             run.says(waits);
             let (ended, said) = run.stop(signal);
             assert_eq!(ended, Some(code), "{said}");
-            assert!(said.contains("the database is at version 1") && said.contains("to go on: "), "{said}");
+            assert!(
+                said.contains("the database is at version 1") && said.contains("to go on: "),
+                "{said}"
+            );
         }
 
         lock.rollback().await.unwrap();
         cli.run(&["up"]).done();
     }
 
-    async fn a_signal_is_heard_while_a_migration_blocks_or_computes_and_the_second_ends_the_process(db: TestDatabase) {
-        let signals = [(Signal::SIGINT, Signal::SIGINT, 130), (Signal::SIGTERM, Signal::SIGTERM, 143), (Signal::SIGINT, Signal::SIGTERM, 143)];
-        for (does, (first, second, code)) in ["blocks", "computes", "blocks"].into_iter().zip(signals) {
+    async fn a_signal_is_heard_while_a_migration_blocks_or_computes_and_the_second_ends_the_process(
+        db: TestDatabase,
+    ) {
+        let signals = [
+            (Signal::SIGINT, Signal::SIGINT, 130),
+            (Signal::SIGTERM, Signal::SIGTERM, 143),
+            (Signal::SIGINT, Signal::SIGTERM, 143),
+        ];
+        for (does, (first, second, code)) in
+            ["blocks", "computes", "blocks"].into_iter().zip(signals)
+        {
             let run = MigrationCli::of_subject(db.url(), does).start(&["up"]);
             run.says(&format!("m0001 {does}"));
             run.send(first);
-            run.says("stopping as soon as m0001 lets go; press Ctrl-C again to end the process at once");
+            run.says(
+                "stopping as soon as m0001 lets go; press Ctrl-C again to end the process at once",
+            );
             let (ended, said) = run.stop(second);
             assert_eq!(ended, Some(code), "{said}");
-            assert!(said.contains("error: ended at once, while m0001 was running; this run has applied "), "{said}");
+            assert!(
+                said.contains(
+                    "error: ended at once, while m0001 was running; this run has applied "
+                ),
+                "{said}"
+            );
             let version = MigrationCli::of_subject(db.url(), "").run(&["version"]).done();
-            assert!(version == "0\n" || version == "-1\n" && !said.contains("applied m0000"), "{version} {said}");
+            assert!(
+                version == "0\n" || version == "-1\n" && !said.contains("applied m0000"),
+                "{version} {said}"
+            );
         }
         let run = MigrationCli::of_subject(db.url(), "blocks").start(&["--format", "json", "up"]);
         run.says("m0001 blocks");
@@ -157,7 +194,10 @@ on_every_backend! {
         let (ended, said) = run.stop(Signal::SIGTERM);
         let (_, document) = said.split_once("m0001 blocks\n").unwrap();
         let error = &serde_json::from_str::<Value>(document).unwrap()["error"];
-        assert_eq!((&error["kind"], error["exit_code"].as_i64()), (&"ended_at_once".into(), ended.map(i64::from)));
+        assert_eq!(
+            (&error["kind"], error["exit_code"].as_i64()),
+            (&"ended_at_once".into(), ended.map(i64::from))
+        );
 
         // What was ended is not in the way of what is begun again.
         assert_eq!(MigrationCli::of_subject(db.url(), "").run(&["up"]).code, Some(0));
@@ -175,7 +215,10 @@ on_every_backend! {
         let other = "sqlite://other.sqlite?mode=rwc";
         let cli = MigrationCli::new().file("test.env", &content).env("DATABASE_URL", other);
         assert_eq!(cli.run(&["--env-file", "test.env", "version"]).done(), "-1\n");
-        assert_eq!(cli.run(&["--env-file", "test.env", "--database-url", db.url(), "version"]).done(), "0\n");
+        assert_eq!(
+            cli.run(&["--env-file", "test.env", "--database-url", db.url(), "version"]).done(),
+            "0\n"
+        );
     }
 }
 

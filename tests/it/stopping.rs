@@ -12,11 +12,16 @@ use crate::harness::{App, SlowRequest, eventually};
 on_every_backend! {
     async fn sigterm_in_the_middle_of_a_slow_request_lets_it_finish(db: TestDatabase) {
         let mut app = App::start(db.url());
-        let member = app.post("/members/", &json!({ "email": "ada@example.org" })).expect(201)["id"].clone();
+        let member =
+            app.post("/members/", &json!({ "email": "ada@example.org" })).expect(201)["id"].clone();
         let lock = db.begin().await.unwrap();
         // Keeps the member's row on PostgreSQL, and the whole file on SQLite, from any other writer.
         lock.execute_unprepared("DELETE FROM members").await.unwrap();
-        let mut slow = SlowRequest::begin(app.address(), "/todos/", &json!({ "member_id": member, "task": "slow" }));
+        let mut slow = SlowRequest::begin(
+            app.address(),
+            "/todos/",
+            &json!({ "member_id": member, "task": "slow" }),
+        );
         slow.send_body();
 
         app.signal(Signal::SIGTERM);
@@ -35,7 +40,8 @@ on_every_backend! {
 
     async fn sigterm_waits_for_a_client_that_is_still_sending(db: TestDatabase) {
         let app = App::start(db.url());
-        let mut slow = SlowRequest::begin(app.address(), "/members/", &json!({ "email": "ada@example.org" }));
+        let mut slow =
+            SlowRequest::begin(app.address(), "/members/", &json!({ "email": "ada@example.org" }));
 
         app.signal(Signal::SIGTERM);
         app.log().wait_for("SIGTERM: stopping");
@@ -63,7 +69,8 @@ on_every_backend! {
 
     async fn a_client_that_never_finishes_is_cut_off_after_the_timeout(db: TestDatabase) {
         let app = App::start_with(db.url(), &["--shutdown-timeout", "1"]);
-        let stalled = SlowRequest::begin(app.address(), "/members/", &json!({ "email": "ada@example.org" }));
+        let stalled =
+            SlowRequest::begin(app.address(), "/members/", &json!({ "email": "ada@example.org" }));
 
         app.signal(Signal::SIGTERM);
         let (code, log) = app.wait();

@@ -1,4 +1,4 @@
-//! What every program on a database takes: which one, and where its environment comes from.
+//! The arguments of every program on a database: which database, and the files of its environment.
 
 use std::{
     env,
@@ -37,20 +37,20 @@ pub struct DatabaseArgs {
     pub env_file: Option<PathBuf>,
 }
 
-/// Parses the arguments, after two files have been read into the environment: the one that
-/// `--env-file` names, and `.env` in the working directory or the nearest one above it. Variables
-/// that are set already stay as they are.
+/// Parses the arguments. First it reads two files into the environment: the one that `--env-file`
+/// names, and `.env` in the working directory or the nearest one above it. Variables that are set
+/// already stay as they are.
 ///
-/// Call it first in `main`, before a second thread runs: it sets environment variables. A wrong
-/// argument, no database's URL, or a file that cannot be read, ends the process with exit code 2
-/// and a message.
+/// Call it first in `main`, before a second thread runs: it sets environment variables. If an
+/// argument is wrong, the database's URL is missing, or a file cannot be read, it ends the process
+/// with exit code 2 and a message.
 #[must_use]
 pub fn parse<P: Parser>() -> P {
     parse_on_a_database(None)
 }
 
-/// As [`parse`], on this database if no URL is named. A `DATABASE_URL` that is set but empty is
-/// refused all the same.
+/// As [`parse`], with a default for the database. A `DATABASE_URL` that is set but empty is still
+/// refused.
 #[must_use]
 pub fn parse_with_default_database<P: Parser>(url: &'static str) -> P {
     parse_on_a_database(Some(url))
@@ -65,7 +65,7 @@ fn parse_on_a_database<P: Parser>(default: Option<&'static str>) -> P {
     program
 }
 
-/// Parses the arguments, of which the database's URL may be empty.
+/// Parses the arguments. The database's URL may be empty.
 pub(super) fn read<P: Parser>(default: Option<&'static str>) -> (P, ArgMatches) {
     load_files::<P>();
     let command = || with_default(without_empty_variables(P::command()), default);
@@ -99,8 +99,8 @@ fn with_default(command: Command, default: Option<&'static str>) -> Command {
     command.mut_arg(URL, |arg| arg.default_value(default).hide_default_value(false))
 }
 
-/// A variable that is empty counts as one that is not set: `docker compose` leaves such behind. Not
-/// so the database's: what was meant to be there is missing, and nobody should be led to another
+/// An empty variable counts as one that is not set, because `docker compose` sets such variables. An
+/// empty `DATABASE_URL` does not: a value was meant to be there, and the default could be the wrong
 /// database.
 fn without_empty_variables(command: Command) -> Command {
     let is_empty =
@@ -111,14 +111,13 @@ fn without_empty_variables(command: Command) -> Command {
     command.mut_args(clear).mut_subcommands(without_empty_variables)
 }
 
-/// Reads the files of a program on a database into the environment.
+/// Reads the environment files, if the program is one on a database.
 fn load_files<P: Parser>() {
     let command = without_empty_variables(P::command());
     if !command.get_arguments().any(|arg| arg.get_id() == URL) {
         return;
     }
-    // The variables have to be there when clap looks for them, so the file's name is found by a
-    // parse of its own.
+    // clap reads the variables while it parses, so an earlier parse finds the file's name.
     let first = command.ignore_errors(true).try_get_matches();
     let named = first
         .ok()
@@ -130,7 +129,7 @@ fn load_files<P: Parser>() {
     }
 }
 
-/// `.env`, here or in the nearest directory above, as other tools look for it.
+/// The `.env` that other tools would find: here or in the nearest directory above.
 fn dot_env() -> Option<PathBuf> {
     let here = env::current_dir().ok()?;
     here.ancestors().map(|dir| dir.join(".env")).find(|file| file.is_file())
@@ -145,13 +144,14 @@ fn load(file: &Path) -> Result<(), String> {
     })
 }
 
-/// Sends `tracing` events to stderr: `RUST_LOG` says which, by default `info` without the driver's statements.
+/// Sends `tracing` events to stderr. `RUST_LOG` says which; the default is `info`, without the
+/// driver's statements.
 pub fn init_tracing() {
-    // An app that has set up its own keeps it.
+    // An app that has a subscriber of its own keeps it.
     let _ = tracing_subscriber::registry().with(log("info,sqlx=warn")).try_init();
 }
 
-/// The events that `RUST_LOG` says, on stderr.
+/// Prints the events that `RUST_LOG` names to stderr.
 pub(super) fn log<S>(default: &str) -> impl Layer<S>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,

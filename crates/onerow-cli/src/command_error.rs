@@ -8,7 +8,7 @@ use super::{
 };
 use onerow::{Error, ErrorKind, Status, module_name};
 
-/// What ends the process with another exit code than 0.
+/// Ends the process with another exit code than 0.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CommandError {
     #[error(transparent)]
@@ -17,7 +17,7 @@ pub(super) enum CommandError {
     #[error(transparent)]
     Project(#[from] ProjectError),
     /// A signal came while the command was connecting, waiting or adopting.
-    #[error("stopped as told, before it was done; nothing was changed")]
+    #[error("stopped as told, before it was done")]
     Stopped,
     /// A whole database could not be created or dropped.
     #[error(transparent)]
@@ -72,7 +72,7 @@ impl CommandError {
         }
     }
 
-    /// For machines: what it is, in a word.
+    /// Its name for machines.
     pub(super) fn kind(&self) -> &'static str {
         match self {
             Self::Error(error) | Self::Unreachable(error) | Self::Managing(error) => {
@@ -128,7 +128,7 @@ impl CommandError {
         }
     }
 
-    /// The version that the database holds, if it is known.
+    /// The version of the database, if it is known.
     pub(super) fn version(&self) -> Option<i32> {
         match self {
             Self::Error(error) | Self::Unreachable(error) => error.version(),

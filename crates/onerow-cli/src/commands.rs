@@ -1,5 +1,5 @@
-//! The commands and their options. Each option has a variable in the environment, unless it
-//! overrides a safety check: that is to be typed each time, by who knows which database it is for.
+//! The commands and their options. Each option has a variable in the environment, except those that
+//! override a safety check: somebody who knows which database it is types them each time.
 
 use std::path::PathBuf;
 
@@ -16,9 +16,9 @@ use onerow::Tool;
 /// Brings the schema of a database up to date
 #[derive(Parser)]
 #[command(
-    after_help = "Exit codes: 0 done, 1 failed, 2 called wrongly, 130 and 143 stopped by Ctrl-C and \
-                  SIGTERM; of check also 3 pending, 4 ahead, 5 unreachable.\n\
-                  RUST_LOG says what is logged, instead of -v.",
+    after_help = "Exit codes: 0 done, 1 failed, 2 called wrongly, 130 stopped by Ctrl-C, 143 stopped \
+                  by SIGTERM. Of check also 3 pending, 4 ahead, 5 unreachable.\n\
+                  RUST_LOG, if it is set, says what is logged, instead of -v.",
     subcommand_required = true,
     arg_required_else_help = true,
     max_term_width = 100
@@ -36,15 +36,15 @@ pub(super) struct Cli {
 
 #[derive(Args)]
 pub(super) struct Printing {
-    /// How to print results: for people, or as one JSON object for machines
+    /// Print results as text for people, or as one JSON object for programs
     #[arg(long, global = true, value_enum, default_value_t, env = "ONEROW_FORMAT")]
     pub(super) format: Format,
 
-    /// Log what happens underneath; twice, the driver's statements too
+    /// Log what happens underneath; -vv logs the driver's statements too
     #[arg(long, short, global = true, action = ArgAction::Count, env = "ONEROW_VERBOSE")]
     pub(super) verbose: u8,
 
-    /// Print results and errors only
+    /// Print only results and errors
     #[arg(long, short, global = true, env = "ONEROW_QUIET", value_parser = BoolishValueParser::new())]
     pub(super) quiet: bool,
 }
@@ -53,19 +53,19 @@ pub(super) struct Printing {
 pub(super) enum Command {
     /// Apply the pending migrations, each once, in order
     Up(UpArgs),
-    /// List the migrations and whether each is applied; changes nothing
+    /// List the migrations and say whether each is applied; changes nothing
     Status(StatusArgs),
-    /// Print the version that the database holds, -1 before the first migration; changes nothing
+    /// Print the version of the database, -1 before the first migration; changes nothing
     Version,
-    /// Tell by the exit code whether the database is at this build's version; changes nothing
+    /// Compare the database's version with this build's, by the exit code; changes nothing
     Check,
-    /// Take over a database that another tool has migrated until now
+    /// Take over a database that another tool has migrated so far
     Adopt(AdoptArgs),
-    /// Say which version a database is at that no tool has migrated
+    /// Record the current version of a database that no tool has migrated
     Baseline(BaselineArgs),
     /// Wait until the database's server answers
     Wait(WaitArgs),
-    /// Create the database, unless it is there
+    /// Create the database, unless it exists
     Create,
     /// Drop the database and all its data
     Drop(DropArgs),
@@ -73,7 +73,7 @@ pub(super) enum Command {
     Reset(ResetArgs),
     /// Begin the next migration: a file with its test, and its place in the registry
     New(NewArgs),
-    /// Print a script that completes this command line in a shell
+    /// Print the script by which a shell completes this command line
     Completions(CompletionsArgs),
     /// Write the manual pages
     Man(ManArgs),
@@ -84,8 +84,8 @@ impl Command {
         !matches!(self, Self::New(_) | Self::Completions(_) | Self::Man(_))
     }
 
-    /// Whether a signal asks it to stop. `reset` is asked when it has come to its migrations; what
-    /// is left out may simply be ended.
+    /// Whether a signal asks it to stop. `reset` listens later, when its migrations begin. A signal
+    /// may simply end the others.
     pub(super) fn stops_in_good_order(&self) -> bool {
         matches!(self, Self::Up(_) | Self::Adopt(_) | Self::Baseline(_) | Self::Wait(_))
     }
@@ -97,7 +97,7 @@ pub(super) struct UpArgs {
     #[arg(long, value_name = "VERSION", allow_negative_numbers = true, env = "ONEROW_TO")]
     pub(super) to: Option<i32>,
 
-    /// Wait until the server answers, for so many seconds at most
+    /// First wait until the server answers, at most so many seconds
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "60", env = "ONEROW_WAIT_FOR_SERVER")]
     pub(super) wait_for_server: Option<u64>,
 
@@ -107,15 +107,16 @@ pub(super) struct UpArgs {
 
 #[derive(Args)]
 pub(super) struct Limits {
-    /// How long to wait for another runner, in seconds
+    /// How many seconds to wait for another runner
     #[arg(long, value_name = "SECONDS", default_value_t = 600, env = "ONEROW_WAIT_TIMEOUT")]
     pub(super) wait_timeout: u64,
 
-    /// How long a migration may wait for a lock before it is rolled back and tried again, in seconds; 0 for ever
+    /// How many seconds a migration may wait for a lock before it is rolled back and tried again;
+    /// 0 waits for ever
     #[arg(long, value_name = "SECONDS", default_value_t = 5, env = "ONEROW_LOCK_TIMEOUT")]
     pub(super) lock_timeout: u64,
 
-    /// How often a migration that does not get a lock is tried
+    /// How many times to try a migration that does not get a lock
     #[arg(long, value_name = "TRIES", default_value_t = 10, env = "ONEROW_MAX_TRIES")]
     #[arg(value_parser = value_parser!(u32).range(1..))]
     pub(super) max_tries: u32,
@@ -123,18 +124,19 @@ pub(super) struct Limits {
 
 #[derive(Args)]
 pub(super) struct StatusArgs {
-    /// List each migration, however many there are
+    /// List all migrations, however many there are
     #[arg(long, env = "ONEROW_ALL", value_parser = BoolishValueParser::new())]
     pub(super) all: bool,
 }
 
 #[derive(Args)]
 pub(super) struct AdoptArgs {
-    /// Which tool, where several have left their tables: sea-orm-migration, sqlx, refinery, diesel or quart-db
+    /// The tool, if several have left their tables: sea-orm-migration, sqlx, refinery, diesel or
+    /// quart-db
     #[arg(long, value_parser = tools(), value_name = "TOOL", hide_possible_values = true, env = "ONEROW_FROM")]
     pub(super) from: Option<Tool>,
 
-    /// The tool's table, NAME or SCHEMA.NAME, where it is not the one that it has by default
+    /// The tool's table, NAME or SCHEMA.NAME, if it is not the tool's default
     #[arg(long, value_name = "NAME", env = "ONEROW_FROM_TABLE")]
     pub(super) from_table: Option<String>,
 
@@ -142,7 +144,7 @@ pub(super) struct AdoptArgs {
     #[arg(long)]
     pub(super) out_of_order: bool,
 
-    /// Do nothing where no tool has left a table, as in a new database
+    /// Do nothing if no tool has left a table, as in a new database
     #[arg(long, env = "ONEROW_IF_ANY", value_parser = BoolishValueParser::new())]
     pub(super) if_any: bool,
 
@@ -159,11 +161,11 @@ fn tools() -> impl TypedValueParser<Value = Tool> {
 
 #[derive(Args)]
 pub(super) struct BaselineArgs {
-    /// The last version whose migration the database has
+    /// The last migration whose changes the database already has
     #[arg(value_name = "VERSION", env = "ONEROW_BASELINE")]
     pub(super) version: i32,
 
-    /// Do it though another tool has left its table
+    /// Do it even if another tool has left its table
     #[arg(long)]
     pub(super) beside_other_tools: bool,
 
@@ -173,29 +175,29 @@ pub(super) struct BaselineArgs {
 
 #[derive(Args)]
 pub(super) struct TakingOver {
-    /// Look, say what would be done, and change nothing
+    /// Print what would be done, and change nothing
     #[arg(long, env = "ONEROW_DRY_RUN", value_parser = BoolishValueParser::new())]
     pub(super) dry_run: bool,
 
-    /// How long to wait for another runner, in seconds
+    /// How many seconds to wait for another runner
     #[arg(long, value_name = "SECONDS", default_value_t = 600, env = "ONEROW_WAIT_TIMEOUT")]
     pub(super) wait_timeout: u64,
 }
 
 #[derive(Args)]
 pub(super) struct WaitArgs {
-    /// How long to wait, in seconds
+    /// How many seconds to wait
     #[arg(long, value_name = "SECONDS", default_value_t = 60, env = "ONEROW_TIMEOUT")]
     pub(super) timeout: u64,
 }
 
 #[derive(Args)]
 pub(super) struct DropArgs {
-    /// Do not ask for the database's name to be typed
+    /// Do not ask for the database's name
     #[arg(long)]
     pub(super) yes: bool,
 
-    /// Do it even to a database on another machine
+    /// Do it even if the database is on another machine
     #[arg(long)]
     pub(super) force: bool,
 }

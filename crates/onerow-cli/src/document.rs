@@ -1,4 +1,5 @@
-//! What `--format json` prints, a JSON object for each command. `docs/cli.md` documents it: fields are added, never renamed.
+//! The JSON object that each command prints with `--format json`. `docs/cli.md` documents them:
+//! fields are added, never renamed.
 
 use std::time::Duration;
 
@@ -34,7 +35,7 @@ impl<'a> From<&'a Report> for Run<'a> {
     }
 }
 
-/// Of `status`, with the migrations; of `check`, without.
+/// The result of `status`, with the migrations, and of `check`, without them.
 #[derive(Serialize)]
 pub(super) struct Standing<'a> {
     state: &'static str,
@@ -151,7 +152,7 @@ pub(super) struct Written {
     pub(super) directory: String,
 }
 
-/// On stderr, where a command failed.
+/// On stderr, if a command failed.
 #[derive(Serialize)]
 pub(super) struct Failed {
     error: ErrorDocument,
@@ -182,7 +183,7 @@ impl From<&CommandError> for Failed {
     }
 }
 
-/// To the millisecond: more is noise.
+/// To the millisecond; smaller digits are noise.
 pub(super) fn seconds(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1000.0).round() / 1000.0
 }

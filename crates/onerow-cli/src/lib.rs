@@ -1,4 +1,4 @@
-//! The command line over the public API. The only place that prints or exits.
+//! The command line of a crate of migrations. Nothing else in onerow prints or exits.
 //!
 //! A migration crate's `main.rs` is one line:
 //!
@@ -9,25 +9,29 @@
 //! # fn registry() -> onerow::Registry { onerow::registry![] }
 //! ```
 //!
-//! It runs on the database that `DATABASE_URL` or `--database-url` names, and on no other; a
-//! program with a default says so in its `main`, by [`run_with_default_database`].
+//! It runs on the database that `DATABASE_URL` or `--database-url` names. Only a program whose `main`
+//! says so has a default: see [`run_with_default_database`].
 //!
 //! | module | holds |
 //! |---|---|
 //! | `commands` | the commands and their options |
-//! | `arguments` | what every program on a database takes |
+//! | `arguments` | the arguments of every program on a database |
 //! | `manage` | waiting for a database, creating it, dropping it |
 //! | `output`, `document` | results for people, and for machines |
-//! | `notices` | what the server has to say meanwhile |
-//! | `command_error` | what went wrong, and its exit code |
+//! | `notices` | the notices that the server sends meanwhile |
+//! | `command_error` | why a command failed, and the exit code |
 //! | `next_step` | what to type after an error |
 //! | `signal` | Ctrl-C and SIGTERM |
 //! | `shell` | completions and manual pages |
 //! | `project` | the program `onerow`: a crate of migrations begun, and added to |
 //!
-//! It exits with 0 when done, 1 when it failed, 2 when it was called wrongly, and 130 or 143 when Ctrl-C or SIGTERM
-//! stopped it; `check` also with 3 when migrations are pending, 4 when the database is ahead of the build, and 5 when it
-//! cannot be reached.
+//! | exit code | |
+//! |---|---|
+//! | 0 | done |
+//! | 1 | failed |
+//! | 2 | called wrongly |
+//! | 3, 4, 5 | `check`: migrations are pending, the database is ahead of the build, it cannot be reached |
+//! | 130, 143 | stopped by Ctrl-C, by SIGTERM |
 
 mod arguments;
 mod command_error;
@@ -61,8 +65,8 @@ pub fn run(registry: Registry) -> ExitCode {
     run_program(&registry, None)
 }
 
-/// As [`run`], on this database if neither `DATABASE_URL` nor `--database-url` names one. A
-/// `DATABASE_URL` that is set but empty is refused all the same.
+/// As [`run`], with a default for the database. A `DATABASE_URL` that is set but empty is still
+/// refused.
 ///
 /// ```no_run
 /// fn main() -> std::process::ExitCode {
@@ -173,7 +177,7 @@ async fn command(
             let signals = signals.as_ref();
             output.report(&up(registry, url, &args.limits, None, output, signals).await?);
         }
-        // Of files alone: done before there is a runtime.
+        // It needs files only, and was done before the runtime was started.
         Command::New(_) => (),
         Command::Completions(args) => shell::completions(args.shell),
         Command::Man(args) => shell::manual(&args.dir, output)?,
@@ -181,7 +185,7 @@ async fn command(
     Ok(())
 }
 
-/// Done when a signal came.
+/// Ends when a signal has come.
 fn signal(signals: Option<&Signals>) -> impl Future<Output = ()> + Send + 'static {
     let received = signals.map(Signals::received);
     async {
@@ -192,7 +196,8 @@ fn signal(signals: Option<&Signals>) -> impl Future<Output = ()> + Send + 'stati
     }
 }
 
-/// Does this, or what a signal says: a process that is the first of a container is not ended by one that it does not handle.
+/// Does this until a signal comes. A process has to handle its signals if it is the first of its
+/// container: the kernel does not end it by one that it does not handle.
 async fn until<T, E>(
     signals: Option<&Signals>,
     task: impl Future<Output = Result<T, E>>,
@@ -295,7 +300,7 @@ async fn check(registry: &Registry, url: &str, output: &Output) -> Result<(), Co
     Ok(())
 }
 
-/// Does something on a pool, which it opens and closes.
+/// Does something with a pool that it opens and closes.
 async fn on<T>(
     url: &str,
     task: impl AsyncFnOnce(&Database) -> Result<T, Error>,
@@ -308,7 +313,7 @@ async fn using<T>(
     task: impl AsyncFnOnce(&Database) -> Result<T, Error>,
 ) -> Result<T, Error> {
     let done = task(db).await;
-    // A pool that does not come to rest is closed by the exit.
+    // If the pool does not come to rest in time, the exit closes it.
     let _ = tokio::time::timeout(Duration::from_secs(5), db.disconnect()).await;
     done
 }

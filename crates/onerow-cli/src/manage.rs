@@ -1,4 +1,4 @@
-//! Databases as wholes: waiting for one, creating it, dropping it.
+//! Whole databases: waiting for one, creating it, dropping it.
 
 use std::{
     io::{self, BufRead, IsTerminal, Write},
@@ -14,11 +14,11 @@ use super::{
 };
 use onerow::databases::{self, Location, Unanswered};
 
-/// A host that swallows packets answers never; another try may reach one that has come up since.
+/// A host that drops packets never answers. If it has come up meanwhile, another try reaches it.
 const ATTEMPT: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_millis(250);
 
-/// Waits until the server answers; gives for how long that was.
+/// Waits until the server answers; returns how long that took.
 pub(super) async fn wait(
     url: &str,
     limit: Duration,
@@ -46,14 +46,14 @@ pub(super) async fn wait(
     }
 }
 
-/// Drops the database, once it is sure that this one is meant.
+/// Drops the database after it has made sure that this one is meant.
 pub(super) async fn drop(url: &str, args: &DropArgs) -> Result<(Location, bool), CommandError> {
     let location = make_sure(url, args)?;
     let dropped = databases::drop(url).await.map_err(CommandError::Managing)?;
     Ok((location, dropped))
 }
 
-/// Drops the database and creates it, if the right to create one is there.
+/// Drops the database and creates it, if the user has the right to create one.
 pub(super) async fn reset(url: &str, args: &DropArgs) -> Result<(), CommandError> {
     let location = make_sure(url, args)?.to_string();
     if !databases::may_create(url).await.map_err(CommandError::Managing)? {
@@ -64,7 +64,7 @@ pub(super) async fn reset(url: &str, args: &DropArgs) -> Result<(), CommandError
     created.map(|_| ()).map_err(|source| CommandError::Gone { location, source: source.into() })
 }
 
-/// That the database is on this machine, and that its name was typed.
+/// Makes sure that the database is on this machine, and that somebody has typed its name.
 fn make_sure(url: &str, args: &DropArgs) -> Result<Location, CommandError> {
     let location = databases::locate(url)?;
     if !location.is_local && !args.force {

@@ -1,4 +1,5 @@
-//! What PostgreSQL has to say beside its answers, `RAISE NOTICE` and the like: printed as progress.
+//! PostgreSQL sends notices beside its answers, by `RAISE NOTICE` and the like. They are printed as
+//! progress.
 
 use std::{
     fmt::{self, Debug},
@@ -16,17 +17,17 @@ use tracing_subscriber::{
 
 use super::{arguments::log, commands::Printing, output::Output};
 
-/// Under which sqlx passes them on.
+/// The target of the events by which sqlx passes them on.
 const TARGET: &str = "sqlx::postgres::notice";
 
-/// Sends `tracing` events to stderr, as `-v` or `RUST_LOG` says, and the server's notices to the
-/// output.
+/// Sends the `tracing` events that `-v` or `RUST_LOG` names to stderr, and the server's notices to
+/// the output.
 pub(super) fn init_tracing(printing: &Printing, output: &Arc<Output>) {
-    // sqlx has NOTICE as `INFO`, and what the server calls INFO and LOG as `TRACE`.
+    // sqlx logs a NOTICE as `INFO`, and the server's INFO and LOG as `TRACE`.
     let level = if printing.verbose == 0 { LevelFilter::INFO } else { LevelFilter::TRACE };
     let notices =
         Notices(Arc::clone(output)).with_filter(Targets::new().with_target(TARGET, level));
-    // An app that has set up its own keeps it.
+    // An app that has a subscriber of its own keeps it.
     let _ = Registry::default().with(notices).with(log(printing.log())).try_init();
 }
 

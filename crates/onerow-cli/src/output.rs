@@ -26,18 +26,19 @@ use onerow::{
 /// How to print results.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub(super) enum Format {
-    // Without doc comments: with a text for each value, clap spreads the help over three screens.
+    // They have no doc comments: with a text for each value, clap's help would fill three screens.
     #[default]
     Text,
     Json,
 }
 
-/// How many of the migrations that are applied `status` lists, the last ones; and of those that are pending.
+/// How many migrations `status` lists: the last of the applied ones, and the first of the pending
+/// ones.
 const APPLIED_SHOWN: usize = 5;
 const PENDING_SHOWN: usize = 20;
 
 const WAITING: &str = "{spinner} {wide_msg}";
-/// A line of its own for the message: who blocks a migration takes most of 80 columns to say.
+/// The message has a line of its own: naming the blocker of a migration takes most of 80 columns.
 const APPLYING: &str = "{spinner} {wide_msg}\n  [{bar:40}] {pos}/{len}, {elapsed}";
 
 const ERROR: Style = AnsiColor::Red.on_default().bold();
@@ -46,16 +47,16 @@ const WARNING: Style = AnsiColor::Yellow.on_default().bold();
 pub(super) struct Output {
     format: Format,
     quiet: bool,
-    /// Draws on a terminal only, and from the first step of a run on.
+    /// It draws on a terminal only, from the first step of a run on.
     bar: OnceLock<ProgressBar>,
     reached: Mutex<Reached>,
 }
 
-/// Where a run is, for who ends it.
+/// How far a run has come, for the message when a signal ends it.
 #[derive(Debug, Clone, Default)]
 struct Reached {
     running: Option<i32>,
-    /// The first and the last that were told as applied.
+    /// The first and the last migration that were reported as applied.
     applied: Option<(i32, i32)>,
 }
 
@@ -74,10 +75,10 @@ impl Reached {
 }
 
 impl Printing {
-    /// What is logged, as long as `RUST_LOG` does not say.
+    /// The filter of the log if `RUST_LOG` is not set.
     pub(super) fn log(&self) -> &'static str {
         match self.verbose {
-            // What onerow and the driver have to say is printed from the progress and the error.
+            // Progress and errors already show what onerow and the driver would log.
             0 => "error,onerow=off,sqlx=off",
             1 => "warn,onerow=debug,sqlx=off",
             // The server's notices are printed as progress.
@@ -94,7 +95,7 @@ impl Output {
 
     fn bar(&self) -> &ProgressBar {
         self.bar.get_or_init(|| {
-            // With JSON, what is on stderr is the object of a failure alone.
+            // With JSON, stderr is for the object of a failure alone.
             let target = if self.quiet || self.format == Format::Json {
                 ProgressDrawTarget::hidden()
             } else {
@@ -124,7 +125,7 @@ impl Output {
                 bar.set_position(u64::try_from(*version).unwrap_or(0));
                 bar.set_message(step.to_string());
             }
-            // On stdout at once, not with the report: what is committed stays so if a later one fails.
+            // This goes to stdout at once, because it stays committed even if a later one fails.
             Progress::Applied(_) => {
                 self.bar().inc(1);
                 self.text(step);
@@ -137,14 +138,14 @@ impl Output {
         }
     }
 
-    /// Something that goes on, for people who watch.
+    /// Prints something that is going on, for people who watch.
     pub(super) fn news(&self, line: &dyn Display) {
         if !self.quiet && self.format == Format::Text {
             self.above(|| to_stderr(line));
         }
     }
 
-    /// Which database this is, before anything is done to it.
+    /// Names the database before anything is done to it.
     pub(super) fn on(&self, location: &Location) {
         let user = location.user.iter().map(|user| format!(" as {user}"));
         self.news(&format!("database: {location}{}", user.collect::<String>()));
@@ -171,7 +172,7 @@ impl Output {
         print_failure(self.format, &CommandError::EndedAtOnce { running, applied, exit_code });
     }
 
-    /// In JSON it is a part of the result.
+    /// With JSON, warnings are a part of the result.
     fn warning(&self, warning: &dyn Display) {
         if self.format == Format::Text {
             self.above(|| to_stderr(&format!("{WARNING}warning:{WARNING:#} {warning}")));
@@ -337,7 +338,7 @@ fn row(found: &MigrationStatus) -> [String; 3] {
     [found.name(), state.into(), found.description.clone()]
 }
 
-/// Of the terminal; `None` where the output goes elsewhere, and lines may be of any length.
+/// The width of the terminal; `None` if the output goes elsewhere, where lines may have any length.
 fn width() -> Option<u16> {
     let (terminal_size::Width(width), _) = terminal_size::terminal_size_of(io::stdout())?;
     io::stdout().is_terminal().then_some(width)
@@ -363,7 +364,7 @@ fn summary(status: &Status) -> String {
 /// Prints why a command ended without being done.
 pub(super) fn print_failure(format: Format, error: &CommandError) {
     match (format, error) {
-        // The result has told it.
+        // The result has said it.
         (_, CommandError::NotCurrent(_)) => (),
         (Format::Json, _) => to_stderr(&json(&document::Failed::from(error))),
         (Format::Text, _) => print(&error.to_string(), &error.causes(), &error.next_step()),
@@ -380,13 +381,13 @@ pub(super) fn failed(message: &str) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// Each cause on a line of its own below the error; further lines of it are indented.
+/// The causes, each on a line of its own; its further lines are indented.
 fn caused_by(causes: &[String]) -> String {
     let indented = causes.iter().map(|cause| cause.replace('\n', "\n    "));
     indented.flat_map(|cause| ["\n  caused by: ".to_owned(), cause]).collect()
 }
 
-/// As [`Error::explain`], with the next step, and with the first word in colour on a terminal that shows colours.
+/// As [`Error::explain`], with the next step, and with the first word in colour on a terminal.
 fn print(message: &str, causes: &[String], next_step: &str) {
     let mut text = format!("{ERROR}error:{ERROR:#} {message}{}", caused_by(causes));
     if !next_step.is_empty() {
@@ -396,7 +397,7 @@ fn print(message: &str, causes: &[String], next_step: &str) {
     to_stderr(&text);
 }
 
-/// Whether a result did not reach standard output, a full disk say.
+/// Whether a result could not be written to standard output, say because a disk is full.
 static LOST: AtomicBool = AtomicBool::new(false);
 
 /// The exit code of a command that was done, if its result could be printed.
@@ -404,7 +405,7 @@ pub(super) fn printed() -> ExitCode {
     if LOST.load(Ordering::Relaxed) { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
-// Not `println!`, which panics when the reader, a `head` say, has gone. That is no failure: it has read what it wanted.
+// `println!` would panic when the reader has gone, say `head`. That is no failure: it has read enough.
 pub(super) fn to_stdout(line: &dyn Display) {
     match writeln!(anstream::stdout(), "{line}") {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {

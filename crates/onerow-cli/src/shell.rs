@@ -1,4 +1,4 @@
-//! Completions for shells, and manual pages, both made from the options themselves.
+//! Completions for shells, and manual pages. Both are made from the options themselves.
 
 use std::path::Path;
 
@@ -12,9 +12,9 @@ use super::{
     output::{Output, to_stdout},
 };
 
-/// The command line, under the name that the program was called by.
+/// The command line, with the name that the program was called by.
 fn command() -> clap::Command {
-    // clap keeps names for as long as the program runs.
+    // clap keeps names as long as the program runs.
     let name: &'static str = called_as().leak();
     Cli::command().name(name).bin_name(name)
 }
@@ -27,7 +27,7 @@ pub(super) fn completions(shell: Shell) {
     to_stdout(&String::from_utf8_lossy(&script).trim_end());
 }
 
-/// Writes a page for the program and one for each of its commands.
+/// Writes a page for the program, and one for each of its commands.
 pub(super) fn manual(dir: &Path, output: &Output) -> Result<(), CommandError> {
     let failed = |source| CommandError::Files {
         what: format!("the manual pages in {}", dir.display()),

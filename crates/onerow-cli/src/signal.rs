@@ -1,4 +1,4 @@
-//! Ctrl-C and SIGTERM, heard in a thread of their own: a migration's own code may compute or block
+//! Ctrl-C and SIGTERM. A thread of its own listens, because a migration's code may compute or block
 //! for long.
 
 use std::{io, process, sync::Arc, thread};
@@ -16,13 +16,13 @@ pub(super) struct Signals {
 }
 
 impl Signals {
-    /// Listens from now on. Without a handler a signal ends the process, which the database
-    /// survives as well.
+    /// Listens from now on. Without a handler, a signal ends the process; the database survives that
+    /// too.
     pub(super) fn listen(output: &Arc<Output>) -> io::Result<Self> {
         let (sender, heard) = watch::channel(None);
         let output = Arc::clone(output);
         let runtime = runtime::Builder::new_current_thread().enable_io().build()?;
-        // The handlers are there before anything is begun.
+        // The handlers are set before anything begins.
         let stream = {
             let _entered = runtime.enter();
             Stream::new()?
@@ -33,7 +33,7 @@ impl Signals {
         Ok(Self { heard })
     }
 
-    /// Done when a signal came.
+    /// Ends when a signal has come.
     pub(super) fn received(&self) -> impl Future<Output = ()> + Send + 'static {
         let mut heard = self.heard.clone();
         async move {
@@ -43,7 +43,7 @@ impl Signals {
         }
     }
 
-    /// What a shell reports of a process that the signal ended: 128 and its number.
+    /// The exit code that shells give a process that a signal ended: 128 and the signal's number.
     pub(super) fn exit_code(&self) -> Option<u8> {
         self.heard.borrow().map(|number| 128 + number)
     }
@@ -52,7 +52,7 @@ impl Signals {
 async fn hear(mut signals: Stream, heard: &Sender<Option<u8>>, output: &Output) {
     let number = signals.next().await;
     output.stopping();
-    // Nobody listens any more when the process is about to end.
+    // If the process is about to end, nobody listens any more.
     let _ = heard.send(Some(number));
     let number = signals.next().await;
     output.ended_at_once(128 + number);

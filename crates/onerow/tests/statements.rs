@@ -61,7 +61,9 @@ async fn statements(registry: &Registry, db: &Database) -> (usize, usize) {
 
 on_every_backend! {
     #[allow(clippy::await_holding_lock)]
-    async fn with_nothing_to_do_a_run_sends_one_statement_whether_of_three_migrations_or_a_thousand(db: TestDatabase) {
+    async fn with_nothing_to_do_a_run_sends_one_statement_whether_of_three_migrations_or_a_thousand(
+        db: TestDatabase,
+    ) {
         let _alone = COUNTING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let _ = tracing::subscriber::set_global_default(Count);
 

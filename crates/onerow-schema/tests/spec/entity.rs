@@ -130,7 +130,8 @@ on_every_backend! {
     }
 
     async fn what_only_the_table_has_beside_columns_is_no_difference(db: TestDatabase) {
-        let with = "first varchar UNIQUE DEFAULT 'Ada' CHECK (first <> '') REFERENCES members (email),";
+        let with =
+            "first varchar UNIQUE DEFAULT 'Ada' CHECK (first <> '') REFERENCES members (email),";
         assert_eq!(mismatch(&db, "first varchar,", with).await, "");
     }
 
@@ -141,7 +142,10 @@ on_every_backend! {
     }
 
     async fn a_column_that_the_table_does_not_have_is_told(db: TestDatabase) {
-        assert_eq!(mismatch(&db, "first varchar,", "last varchar, first varchar,").await, "members.last: not in the entity");
+        assert_eq!(
+            mismatch(&db, "first varchar,", "last varchar, first varchar,").await,
+            "members.last: not in the entity"
+        );
     }
 
     async fn a_column_that_the_entity_does_not_have_is_told(db: TestDatabase) {
@@ -167,9 +171,12 @@ on_every_backend! {
         let ddl = MEMBERS.replace("{key} PRIMARY KEY", "{bigint} NOT NULL DEFAULT 1");
         make(&db, &ddl.replace("NOT NULL UNIQUE", "NOT NULL UNIQUE PRIMARY KEY")).await;
         let found = EntityDifference::of(&db, member::Entity).await.unwrap();
-        assert_eq!(found.to_string(), "\
+        assert_eq!(
+            found.to_string(),
+            "\
 members.id: in the primary key of the entity, not of the database
-members.email: in the primary key of the database, not of the entity");
+members.email: in the primary key of the database, not of the entity"
+        );
     }
 
     async fn a_key_that_nothing_generates_is_told(db: TestDatabase) {
@@ -180,7 +187,10 @@ members.email: in the primary key of the database, not of the entity");
     }
 
     async fn a_missing_unique_constraint_is_told(db: TestDatabase) {
-        assert_eq!(mismatch(&db, " UNIQUE,", ",").await, "members: unique (email) not in the database");
+        assert_eq!(
+            mismatch(&db, " UNIQUE,", ",").await,
+            "members: unique (email) not in the database"
+        );
     }
 
     async fn a_unique_index_of_some_rows_is_none(db: TestDatabase) {
@@ -191,7 +201,11 @@ members.email: in the primary key of the database, not of the entity");
     }
 
     async fn a_missing_foreign_key_is_told(db: TestDatabase) {
-        make(&db, &[MEMBERS, &TODOS.replace("REFERENCES members (id) ON DELETE CASCADE", "")].concat()).await;
+        make(
+            &db,
+            &[MEMBERS, &TODOS.replace("REFERENCES members (id) ON DELETE CASCADE", "")].concat(),
+        )
+        .await;
         assert_eq!(
             EntityDifference::of(&db, todo::Entity).await.unwrap().to_string(),
             "todos: foreign key (member_id) references members(id) on delete cascade not in the database"
@@ -211,12 +225,19 @@ members.email: in the primary key of the database, not of the entity");
         let found = EntityDifference::of(&db, elsewhere::Entity).await;
         if db.get_database_backend() == DatabaseBackend::Sqlite {
             let error = found.unwrap_err().to_string();
-            assert!(error.contains("members is in the schema Else, and SQLite has none"), "{error}");
+            assert!(
+                error.contains("members is in the schema Else, and SQLite has none"),
+                "{error}"
+            );
             return;
         }
         assert_eq!(found.unwrap().to_string(), "Else.members: no such table in the database");
 
-        execute(&db, r#"CREATE TABLE members (id bigserial PRIMARY KEY, other text); CREATE SCHEMA "Else";"#).await;
+        execute(
+            &db,
+            r#"CREATE TABLE members (id bigserial PRIMARY KEY, other text); CREATE SCHEMA "Else";"#,
+        )
+        .await;
         let found = EntityDifference::of(&db, elsewhere::Entity).await.unwrap();
         assert_eq!(found.to_string(), "Else.members: no such table in the database");
 

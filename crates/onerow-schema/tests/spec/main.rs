@@ -50,14 +50,20 @@ on_every_backend! {
     }
 
     async fn the_order_of_creation_does_not_matter(db: TestDatabase) {
-        let first = "CREATE TABLE a (x INTEGER UNIQUE, y INTEGER CHECK (y > 0)); CREATE INDEX a_y ON a (y)";
+        let first =
+            "CREATE TABLE a (x INTEGER UNIQUE, y INTEGER CHECK (y > 0)); CREATE INDEX a_y ON a (y)";
         let second = "CREATE TABLE b (z INTEGER)";
         let third = "CREATE INDEX a_xy ON a (x, y)";
         execute(&db, &[first, second, third].join(";")).await;
         let one = schema(&*db).await;
 
         execute(&db, "DROP TABLE a; DROP TABLE b").await;
-        execute(&db, &[second, "CREATE TABLE a (x INTEGER UNIQUE, y INTEGER CHECK (y > 0))", third].join(";")).await;
+        execute(
+            &db,
+            &[second, "CREATE TABLE a (x INTEGER UNIQUE, y INTEGER CHECK (y > 0))", third]
+                .join(";"),
+        )
+        .await;
         execute(&db, "CREATE INDEX a_y ON a (y)").await;
 
         one.assert_same_as(&schema(&*db).await);
@@ -72,7 +78,10 @@ on_every_backend! {
         let todos = schema.table("todos").unwrap();
         assert_eq!((todos.columns().len(), todos.primary_key()), (4, &["id".to_owned()][..]));
         let done = todos.column("done").unwrap();
-        assert_eq!((&*done.data_type, done.nullable, done.default.as_deref()), ("boolean", false, Some("false")));
+        assert_eq!(
+            (&*done.data_type, done.nullable, done.default.as_deref()),
+            ("boolean", false, Some("false"))
+        );
         assert_eq!(done.to_string(), "done boolean not null default false");
         assert!(todos.constraints().iter().any(|constraint| {
             constraint.ends_with("foreign key (member_id) references members(id) on delete cascade")
@@ -92,7 +101,10 @@ on_every_backend! {
     async fn a_changed_column_shows_its_line_alone(db: TestDatabase) {
         execute(&db, TABLES).await;
         for (change, expected) in [
-            ("ALTER TABLE todos ADD COLUMN due DATE NOT NULL DEFAULT '2030-01-01'", "+ due date not null default '2030-01-01'"),
+            (
+                "ALTER TABLE todos ADD COLUMN due DATE NOT NULL DEFAULT '2030-01-01'",
+                "+ due date not null default '2030-01-01'",
+            ),
             ("ALTER TABLE todos DROP COLUMN done", "- done boolean not null default false"),
             ("ALTER TABLE todos RENAME COLUMN task TO title", "- task text\n+ title text"),
         ] {
@@ -115,12 +127,15 @@ on_every_backend! {
             "+ table labels\n+   name text not null"
         );
         execute(&db, "CREATE TABLE labels (name TEXT); CREATE TABLE moods (name TEXT)").await;
-        assert_eq!(difference(&db, "DROP TABLE labels; ALTER TABLE moods ADD COLUMN x INTEGER").await, "\
+        assert_eq!(
+            difference(&db, "DROP TABLE labels; ALTER TABLE moods ADD COLUMN x INTEGER").await,
+            "\
 - table labels
 -   name text
 
 table moods
-+ x integer");
++ x integer"
+        );
     }
 
     async fn a_changed_index_shows_its_line_alone(db: TestDatabase) {
@@ -131,7 +146,8 @@ table moods
             "(member_id, lower(task))",
             "(member_id DESC, lower(task)) WHERE NOT done",
         ] {
-            let change = format!("DROP INDEX todos_open; CREATE INDEX todos_open ON todos {change}");
+            let change =
+                format!("DROP INDEX todos_open; CREATE INDEX todos_open ON todos {change}");
             let printed = difference(&db, &change).await;
             let lines: Vec<_> = printed.lines().collect();
             assert!(
@@ -141,7 +157,9 @@ table moods
             );
         }
         let printed = difference(&db, "DROP INDEX todos_open").await;
-        assert!(printed.starts_with("table todos\n- index todos_open ") && printed.lines().count() == 2);
+        assert!(
+            printed.starts_with("table todos\n- index todos_open ") && printed.lines().count() == 2
+        );
     }
 
     async fn a_changed_view_shows_its_lines_alone(db: TestDatabase) {
@@ -153,10 +171,19 @@ table moods
     }
 
     async fn names_that_need_quotes_have_them(db: TestDatabase) {
-        execute(&db, r#"CREATE TABLE "Two Words" ("check" INTEGER UNIQUE, "a""b" TEXT, plain TEXT)"#).await;
+        execute(
+            &db,
+            r#"CREATE TABLE "Two Words" ("check" INTEGER UNIQUE, "a""b" TEXT, plain TEXT)"#,
+        )
+        .await;
         let schema = schema(&*db).await;
         let printed = schema.to_string();
-        assert!(printed.starts_with("table \"Two Words\"\n  \"check\" integer\n  \"a\"\"b\" text\n  plain text\n"), "{printed}");
+        assert!(
+            printed.starts_with(
+                "table \"Two Words\"\n  \"check\" integer\n  \"a\"\"b\" text\n  plain text\n"
+            ),
+            "{printed}"
+        );
         assert!(printed.ends_with("unique (\"check\")"), "{printed}");
         assert_eq!(schema.table("Two Words").unwrap().columns()[1].name, "a\"b");
     }

@@ -119,7 +119,10 @@ on_every_backend! {
 
         let error = db.apply(2).await.unwrap_err();
 
-        assert_eq!(error.to_string(), "this applies migration 2 alone, on a database at version 1; it is at version 0");
+        assert_eq!(
+            error.to_string(),
+            "this applies migration 2 alone, on a database at version 1; it is at version 0"
+        );
         assert_eq!(db.registry().status(&db).await.unwrap().version, 0);
     }
 
@@ -143,7 +146,10 @@ on_every_backend! {
 
             let text = format!("{error:?}");
             assert!(text.starts_with("migration m0000 failed"), "{text}");
-            assert!(text.contains("nowhere") && text.ends_with(&format!("\n  SQL: {sql}")), "{text}");
+            assert!(
+                text.contains("nowhere") && text.ends_with(&format!("\n  SQL: {sql}")),
+                "{text}"
+            );
             let ApplyError::Failed { error, .. } = error else { panic!("{text}") };
             assert!(matches!(error.failure(), Some(Failure::Migrate(_))), "{text}");
         }

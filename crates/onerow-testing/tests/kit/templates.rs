@@ -82,13 +82,18 @@ on_every_backend! {
     async fn migrations_of_other_tools_run_once_too_and_are_told_apart(backend: Backend) {
         let registries: [fn() -> Registry; 4] = [
             || script("CREATE TABLE luck AS SELECT random() AS number"),
-            || script("CREATE TABLE luck AS SELECT random() AS number; CREATE TABLE other (id INTEGER)"),
+            || {
+                script(
+                    "CREATE TABLE luck AS SELECT random() AS number; CREATE TABLE other (id INTEGER)",
+                )
+            },
             Registry::from_migrator::<former::Once>,
             Registry::from_migrator::<former::Other>,
         ];
         let mut numbers = BTreeSet::new();
         for registry in registries {
-            let (one, again) = (backend.database(registry()).await, backend.database(registry()).await);
+            let (one, again) =
+                (backend.database(registry()).await, backend.database(registry()).await);
             let number = one.rows("SELECT number FROM luck").await;
             assert_eq!(number, again.rows("SELECT number FROM luck").await);
             numbers.insert(number);
@@ -96,7 +101,9 @@ on_every_backend! {
         assert_eq!(numbers.len(), 4);
     }
 
-    #[should_panic(expected = "migration m0000 failed and was rolled back; the database is at version -1\n  caused by: ")]
+    #[should_panic(
+        expected = "migration m0000 failed and was rolled back; the database is at version -1\n  caused by: "
+    )]
     async fn a_migration_that_fails_fails_the_test_with_its_name(backend: Backend) {
         backend.database(Registry::new(vec![Box::new(Makes("one, two"))])).await;
     }

@@ -10,7 +10,6 @@ use crate::{
     running::{self, Running},
     scenario::{Pace, Round, Scenario},
     state,
-    subject::Subject,
 };
 
 pub fn scenarios() -> Vec<Box<dyn Scenario>> {
@@ -41,8 +40,7 @@ impl Scenario for Cancel {
     }
 
     async fn round(&mut self, round: &mut Round<'_>) {
-        let subject =
-            if round.number.is_multiple_of(2) { Subject::PLAIN } else { Subject::INDEXED };
+        let subject = round.subject();
         let whole = self.pace.of(round.world, self.kind, subject, subject.count).await;
         let place = round.place(self.kind).await;
         let mut version = -1;

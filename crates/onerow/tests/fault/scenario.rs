@@ -61,6 +61,11 @@ impl Round<'_> {
         self.world.place(kind).await
     }
 
+    /// In every second round, one of the migrations builds an index.
+    pub fn subject(&self) -> Subject {
+        if self.number.is_multiple_of(2) { Subject::PLAIN } else { Subject::INDEXED }
+    }
+
     /// Counts a fault, at the version that the database held after it.
     pub fn count(&mut self, was_hit: bool, version: i32) {
         self.tally.count(was_hit, version);

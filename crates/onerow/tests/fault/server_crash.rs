@@ -9,7 +9,6 @@ use crate::{
     running::{self, Running},
     scenario::{Pace, Round, Scenario},
     state,
-    subject::Subject,
 };
 
 pub fn scenarios() -> Vec<Box<dyn Scenario>> {
@@ -48,8 +47,7 @@ impl Scenario for ServerCrash {
     }
 
     async fn round(&mut self, round: &mut Round<'_>) {
-        let subject =
-            if round.number.is_multiple_of(2) { Subject::PLAIN } else { Subject::INDEXED };
+        let subject = round.subject();
         let whole = self.pace.of(round.world, Kind::Postgres, subject, subject.count).await;
         let (server, place) = (round.world.server().await, round.place(Kind::Postgres).await);
         loop {

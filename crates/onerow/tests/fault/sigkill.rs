@@ -7,7 +7,6 @@ use crate::{
     runner::Runner,
     scenario::{Pace, Round, Scenario},
     state,
-    subject::Subject,
 };
 
 pub fn scenarios() -> Vec<Box<dyn Scenario>> {
@@ -45,8 +44,7 @@ impl Scenario for Sigkill {
     }
 
     async fn round(&mut self, round: &mut Round<'_>) {
-        let subject =
-            if round.number.is_multiple_of(2) { Subject::PLAIN } else { Subject::INDEXED };
+        let subject = round.subject();
         let hop = match self.kind {
             Kind::Postgres => subject.count,
             Kind::Sqlite(_) => HOPS[round.rng.usize(..HOPS.len())],

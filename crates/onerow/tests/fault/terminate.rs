@@ -44,8 +44,7 @@ impl Scenario for AnySession {
     }
 
     async fn round(&mut self, round: &mut Round<'_>) {
-        let subject =
-            if round.number.is_multiple_of(2) { Subject::PLAIN } else { Subject::INDEXED };
+        let subject = round.subject();
         let whole = self.pace.of(round.world, Kind::Postgres, subject, subject.count).await;
         let (server, place) = (round.world.server().await, round.place(Kind::Postgres).await);
         let mut version = -1;

@@ -82,7 +82,8 @@ on_every_backend! {
     }
 
     async fn what_came_before_a_failure_stays(db: TestDatabase) {
-        let migrations = [base(), change(), Sql::new(["CREATE TABLE third (id INTEGER)", "SELECT nothing"])];
+        let migrations =
+            [base(), change(), Sql::new(["CREATE TABLE third (id INTEGER)", "SELECT nothing"])];
         let mut steps = Vec::new();
         let steps_seen = std::sync::Mutex::new(&mut steps);
         let registry = registry(migrations);
@@ -121,13 +122,21 @@ on_every_backend! {
         drop(kept);
     }
 
-    async fn an_error_says_what_happened_what_is_still_true_and_what_to_type_next(db: TestDatabase) {
+    async fn an_error_says_what_happened_what_is_still_true_and_what_to_type_next(
+        db: TestDatabase,
+    ) {
         let second = Sql::new(["INSERT INTO items VALUES (1, 'again')"]);
         let error = registry([base(), second]).up(&db).await.unwrap_err();
         let text = error.explain().to_string();
         let lines: Vec<_> = text.lines().collect();
-        assert_eq!(lines[0], "error: migration m0001 failed and was rolled back; the database is at version 0");
-        assert!(lines[1].starts_with("  caused by: ") && lines[1].to_lowercase().contains("unique"), "{text}");
+        assert_eq!(
+            lines[0],
+            "error: migration m0001 failed and was rolled back; the database is at version 0"
+        );
+        assert!(
+            lines[1].starts_with("  caused by: ") && lines[1].to_lowercase().contains("unique"),
+            "{text}"
+        );
         assert_eq!(lines.len(), 2, "{text}");
         assert_eq!(next_step(&error), "to retry after fixing it: cargo run -p migration -- up");
     }

@@ -98,7 +98,9 @@ on_every_backend! {
     async fn a_version_that_no_registry_can_have(db: TestDatabase) {
         logged(1).up(&db).await.unwrap();
         db.execute_unprepared("UPDATE schema_migration SET version = -2").await.unwrap();
-        for error in [logged(2).up(&db).await.unwrap_err(), logged(2).status(&db).await.unwrap_err()] {
+        for error in
+            [logged(2).up(&db).await.unwrap_err(), logged(2).status(&db).await.unwrap_err()]
+        {
             assert_eq!(error.kind(), ErrorKind::InvalidVersion, "{error:?}");
             assert!(error.to_string().contains(" holds -2,"), "{error}");
         }

@@ -31,7 +31,8 @@ async fn up(registry: &Registry, db: &Database) -> Result<Report, Error> {
 
 on_every_backend! {
     async fn a_migration_that_deletes_the_row_is_not_committed(db: TestDatabase) {
-        let registry = registry([base(), more().statement("DELETE FROM schema_migration".into()), more()]);
+        let registry =
+            registry([base(), more().statement("DELETE FROM schema_migration".into()), more()]);
         let error = up(&registry, &db).await.unwrap_err();
         assert_failed(&error, 1, 0);
         assert_eq!(version(&*db).await, 0);
@@ -57,9 +58,12 @@ on_every_backend! {
         assert!(has_table(&db, "items").await && !has_table(&db, "more").await);
     }
 
-    async fn a_migration_that_fails_while_it_keeps_a_transaction_lets_go_of_the_row(db: TestDatabase) {
+    async fn a_migration_that_fails_while_it_keeps_a_transaction_lets_go_of_the_row(
+        db: TestDatabase,
+    ) {
         let kept = Arc::default();
-        let registry = Registry::new(vec![Box::new(base()), Box::new(KeepsAndFails(Arc::clone(&kept)))]);
+        let registry =
+            Registry::new(vec![Box::new(base()), Box::new(KeepsAndFails(Arc::clone(&kept)))]);
         up(&registry, &db).await.unwrap_err();
         let write = db.execute_unprepared("UPDATE schema_migration SET version = version");
         timeout(Duration::from_secs(5), write).await.expect("the row is still held").unwrap();

@@ -88,10 +88,16 @@ async fn no_session_of_a_run_is_left_on_the_server() {
 
 on_every_backend! {
     async fn a_prepared_statement_of_the_app_survives_a_change_of_its_table(db: TestDatabase) {
-        let first = [Sql::new(["CREATE TABLE items (id INTEGER PRIMARY KEY)", "INSERT INTO items VALUES (1)"])];
+        let first = [Sql::new([
+            "CREATE TABLE items (id INTEGER PRIMARY KEY)",
+            "INSERT INTO items VALUES (1)",
+        ])];
         let second = Sql::new(["ALTER TABLE items ADD COLUMN task TEXT"]);
         registry(first.clone()).up(&db).await.unwrap();
-        registry(first.into_iter().chain([second, Sql::new(["UPDATE items SET task = 'done'"])])).up(&db).await.unwrap();
+        registry(first.into_iter().chain([second, Sql::new(["UPDATE items SET task = 'done'"])]))
+            .up(&db)
+            .await
+            .unwrap();
         assert_eq!(text(&*db, "SELECT task FROM items").await, "done");
     }
 

@@ -68,9 +68,8 @@ on_every_backend! {
     }
 
     async fn columns_may_be_expressions(db: TestDatabase) {
-        let lower = indexed(|db| {
-            create_index(db, "items_task", "items", "lower(task), deleted").unique()
-        });
+        let lower =
+            indexed(|db| create_index(db, "items_task", "items", "lower(task), deleted").unique());
         lower.up(&db).await.unwrap();
         insert(&db, "2, 'A', NULL").await.unwrap();
         insert(&db, "3, 'B', 1").await.unwrap();

@@ -45,7 +45,10 @@ on_every_backend! {
     }
 
     async fn what_is_left_out_of_a_folder_is_not_applied(db: TestDatabase) {
-        let registry = onerow::embed_migrations!("tests/embedded/refinery", except = ["later", "V9__first_member.sql",],);
+        let registry = onerow::embed_migrations!(
+            "tests/embedded/refinery",
+            except = ["later", "V9__first_member.sql",],
+        );
         assert_eq!(applied(&registry, &db).await, ["create members"]);
     }
 

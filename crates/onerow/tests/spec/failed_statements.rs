@@ -35,9 +35,13 @@ on_every_backend! {
         let complaint = complaint_of(&db, long_script()).await;
         let row = "301 | INSERT INTO t VALUES (301, 'it''s; \\',);";
         let caret = " ".repeat(row.find(");").unwrap() - "301 | ".len());
-        let place = format!("\n    in the script of 7_todos, line 301\n    {row}\n        | {caret}^");
+        let place =
+            format!("\n    in the script of 7_todos, line 301\n    {row}\n        | {caret}^");
         assert!(complaint.ends_with(&place), "{complaint}");
-        assert!(complaint.starts_with("  caused by: ") && complaint.contains("syntax error"), "{complaint}");
+        assert!(
+            complaint.starts_with("  caused by: ") && complaint.contains("syntax error"),
+            "{complaint}"
+        );
         assert!(!has_table(&db, "t").await);
     }
 
@@ -51,7 +55,9 @@ on_every_backend! {
 
     async fn of_a_long_line_the_part_around_the_error_is_shown(db: TestDatabase) {
         let rows = "(1, 'ééé'), ".repeat(200);
-        let sql = format!("CREATE TABLE t (a INTEGER, b TEXT); INSERT INTO t VALUES {rows}(1,,), {rows} (1, 'é');");
+        let sql = format!(
+            "CREATE TABLE t (a INTEGER, b TEXT); INSERT INTO t VALUES {rows}(1,,), {rows} (1, 'é');"
+        );
         let complaint = complaint_of(&db, sql).await;
         let lines: Vec<_> = complaint.lines().rev().collect();
         assert!(lines[1].chars().count() < 110 && lines[1].contains("(1,,)"), "{complaint}");
@@ -62,8 +68,14 @@ on_every_backend! {
 
     async fn what_a_script_of_one_statement_violates_is_told_with_that_statement(db: TestDatabase) {
         let made = Sql::new(["CREATE TABLE t (a INTEGER PRIMARY KEY)", "INSERT INTO t VALUES (1)"]);
-        let script = SqlMigration::new("7_todos", "todos", "-- more\nINSERT INTO t\nVALUES (1);\n", Mode::Transaction);
-        let error = Registry::new(vec![Box::new(made), Box::new(script)]).up(&db).await.unwrap_err();
+        let script = SqlMigration::new(
+            "7_todos",
+            "todos",
+            "-- more\nINSERT INTO t\nVALUES (1);\n",
+            Mode::Transaction,
+        );
+        let error =
+            Registry::new(vec![Box::new(made), Box::new(script)]).up(&db).await.unwrap_err();
         let complaint = error.explain().to_string();
         let place = "\n    in the script of 7_todos, in the statement that begins in line 2\n    \
                      2 | INSERT INTO t";
@@ -85,25 +97,40 @@ on_every_backend! {
         assert_eq!(crate::support::number(&*db, "SELECT sum(a) FROM log").await, 9);
     }
 
-    async fn an_error_in_code_is_told_by_the_number_of_its_statement_without_its_sql(db: TestDatabase) {
-        let secret = Sql::new(["CREATE TABLE t (a TEXT)", "INSERT INTO t VALUES ('a')", "INSERT INTO nowhere\nVALUES ('secret')"]);
+    async fn an_error_in_code_is_told_by_the_number_of_its_statement_without_its_sql(
+        db: TestDatabase,
+    ) {
+        let secret = Sql::new([
+            "CREATE TABLE t (a TEXT)",
+            "INSERT INTO t VALUES ('a')",
+            "INSERT INTO nowhere\nVALUES ('secret')",
+        ]);
         let error = registry([secret]).up(&db).await.unwrap_err();
         let text = error.explain().to_string();
-        let line = if db.get_database_backend() == DatabaseBackend::Postgres { ", line 1" } else { "" };
+        let line =
+            if db.get_database_backend() == DatabaseBackend::Postgres { ", line 1" } else { "" };
         let place = format!("; in statement 3 of the migration (INSERT){line}");
         assert!(text.ends_with(&place), "{text}");
         assert!(!format!("{text}{error:?}").contains("secret"), "{error:?}");
     }
 
-    async fn statements_that_seaorm_builds_count_and_those_of_other_migrations_do_not(db: TestDatabase) {
-        let registry = Registry::new(vec![Box::new(Sql::new(["CREATE TABLE one (a INTEGER)"; 1])), Box::new(Built)]);
+    async fn statements_that_seaorm_builds_count_and_those_of_other_migrations_do_not(
+        db: TestDatabase,
+    ) {
+        let registry = Registry::new(vec![
+            Box::new(Sql::new(["CREATE TABLE one (a INTEGER)"; 1])),
+            Box::new(Built),
+        ]);
         let error = registry.up(&db).await.unwrap_err();
         let text = error.explain().to_string();
         assert!(text.contains("; in statement 3 of the migration (SELECT)"), "{text}");
     }
 
     async fn a_validation_counts_anew(db: TestDatabase) {
-        let error = registry([Sql::new(["CREATE TABLE t (a INTEGER)"]).validate("SELECT 1 FROM nowhere")]).up(&db).await;
+        let error =
+            registry([Sql::new(["CREATE TABLE t (a INTEGER)"]).validate("SELECT 1 FROM nowhere")])
+                .up(&db)
+                .await;
         let text = error.unwrap_err().explain().to_string();
         assert!(text.contains("; in statement 1 of the migration (SELECT)"), "{text}");
     }
@@ -118,10 +145,17 @@ on_every_backend! {
     }
 
     async fn the_driver_s_error_stays_what_it_was(db: TestDatabase) {
-        let twice = Sql::new(["CREATE TABLE t (a INTEGER PRIMARY KEY)", "INSERT INTO t VALUES (1)", "INSERT INTO t VALUES (1)"]);
+        let twice = Sql::new([
+            "CREATE TABLE t (a INTEGER PRIMARY KEY)",
+            "INSERT INTO t VALUES (1)",
+            "INSERT INTO t VALUES (1)",
+        ]);
         let error = registry([twice]).up(&db).await.unwrap_err();
         let Some(Failure::Migrate(error)) = error.failure() else { panic!("{error:?}") };
-        assert!(matches!(error.sql_err(), Some(sea_orm::SqlErr::UniqueConstraintViolation(_))), "{error:?}");
+        assert!(
+            matches!(error.sql_err(), Some(sea_orm::SqlErr::UniqueConstraintViolation(_))),
+            "{error:?}"
+        );
     }
 }
 

@@ -60,7 +60,10 @@ on_every_backend! {
 
         let status = registry.status(&db).await.unwrap();
         let names: Vec<_> = status.migrations.iter().map(|one| one.description.as_str()).collect();
-        assert_eq!(names, ["m20240101_000001_todos", "m20240102_000001_tags", "m20240103_000001_compact"]);
+        assert_eq!(
+            names,
+            ["m20240101_000001_todos", "m20240102_000001_tags", "m20240103_000001_compact"]
+        );
         assert!(has_table(&db, "tags").await);
         assert!(!has_table(&db, "Former migrations").await);
     }

@@ -59,7 +59,9 @@ on_every_backend! {
         assert_eq!(named, db.get_database_backend() == DatabaseBackend::Postgres);
     }
 
-    async fn after_the_last_try_the_error_names_who_holds_the_lock_and_nothing_is_changed(db: TestDatabase) {
+    async fn after_the_last_try_the_error_names_who_holds_the_lock_and_nothing_is_changed(
+        db: TestDatabase,
+    ) {
         registry([items()]).up(&db).await.unwrap();
         let holder = hold(&db).await;
         let other = db.connect().await;
@@ -67,9 +69,15 @@ on_every_backend! {
         let error = registry.up(&other).lock_timeout(SHORT).max_tries(2).await.unwrap_err();
 
         assert_rolled_back(&error, 1, 0);
-        let Some(Failure::Blocked { tries: 2, blockers, .. }) = error.failure() else { panic!("{error:?}") };
+        let Some(Failure::Blocked { tries: 2, blockers, .. }) = error.failure() else {
+            panic!("{error:?}")
+        };
         if db.get_database_backend() == DatabaseBackend::Postgres {
-            assert!(error.explain().to_string().contains(&format!("pid {}", blockers[0].pid)), "{}", error.explain());
+            assert!(
+                error.explain().to_string().contains(&format!("pid {}", blockers[0].pid)),
+                "{}",
+                error.explain()
+            );
         }
         holder.rollback().await.unwrap();
         assert!(!has_table(&db, "before_the_lock").await);

@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 use onerow::{Applied, ErrorKind, Progress, prelude::*};
 use onerow_testing::{TestDatabase, on_every_backend};
 
-use crate::support::{Sql, all_succeed, has_table, logged, number, registry, runner, version};
+use crate::support::{
+    Sql, all_succeed, begun, first, has_table, logged, number, registry, runner, version,
+};
 
 on_every_backend! {
     async fn a_run_says_where_it_began_what_it_applied_and_where_it_ended(db: TestDatabase) {
@@ -44,7 +46,9 @@ on_every_backend! {
                 handles.push(db.connect().await);
             }
             let runs = handles.into_iter().map(|handle| {
-                tokio::spawn(async move { registry([]).up(&handle).await.map(|report| report.version) })
+                tokio::spawn(
+                    async move { registry([]).up(&handle).await.map(|report| report.version) },
+                )
             });
             for run in runs.collect::<Vec<_>>() {
                 assert_eq!(run.await.unwrap().unwrap(), -1);
@@ -54,19 +58,18 @@ on_every_backend! {
     }
 
     async fn a_second_runner_waits_says_so_and_then_finds_nothing_to_do(db: TestDatabase) {
-        let first = db.connect().await;
-        let (started, begun) = tokio::sync::oneshot::channel();
-        let started = std::sync::Mutex::new(Some(started));
+        let other = db.connect().await;
+        let (told, started) = first();
         let slow = tokio::spawn(async move {
             let registry = Registry::new(vec![Box::new(Slow)]);
             let tell = |step: &Progress| {
-                if let (Progress::Started { .. }, Some(started)) = (step, started.lock().unwrap().take()) {
-                    started.send(()).unwrap();
+                if let Progress::Started { .. } = step {
+                    told(());
                 }
             };
-            registry.up(&first).on_progress(tell).await.unwrap().applied.len()
+            registry.up(&other).on_progress(tell).await.unwrap().applied.len()
         });
-        begun.await.unwrap();
+        started.await.unwrap();
 
         let waited = std::sync::atomic::AtomicBool::new(false);
         let registry = Registry::new(vec![Box::new(Slow)]);
@@ -99,9 +102,7 @@ on_every_backend! {
 
     async fn who_waits_too_long_is_told_who_holds_the_row_and_changes_nothing(db: TestDatabase) {
         logged(1).up(&db).await.unwrap();
-        let other = db.connect().await;
-        let holder = other.begin().await.unwrap();
-        holder.execute_unprepared("UPDATE schema_migration SET version = version").await.unwrap();
+        let holder = begun(&db, "UPDATE schema_migration SET version = version").await;
 
         let registry = logged(2);
         let started = Instant::now();

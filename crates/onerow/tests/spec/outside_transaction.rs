@@ -7,7 +7,7 @@ use onerow_testing::{Backend, PostgresServer, TestDatabase, on_every_backend};
 
 use tokio::time::sleep;
 
-use crate::support::{Sql, assert_failed, number, only_on, registry, version};
+use crate::support::{Sql, assert_failed, begun, first, number, only_on, registry, version};
 
 fn items() -> Sql {
     Sql::new([
@@ -49,8 +49,11 @@ on_every_backend! {
         assert!(db.schema().has_table("after").await.unwrap());
     }
 
-    async fn the_version_stays_when_it_fails_and_the_error_says_that_work_may_be_half_done(db: TestDatabase) {
-        let broken = Sql::new(["CREATE TABLE half (id INTEGER)", "SELECT nothing"]).outside_transaction();
+    async fn the_version_stays_when_it_fails_and_the_error_says_that_work_may_be_half_done(
+        db: TestDatabase,
+    ) {
+        let broken =
+            Sql::new(["CREATE TABLE half (id INTEGER)", "SELECT nothing"]).outside_transaction();
         let error = registry([items(), broken]).up(&db).await.unwrap_err();
         assert_failed(&error, 1, 0);
         assert!(error.to_string().contains("half done"), "{error}");
@@ -58,8 +61,12 @@ on_every_backend! {
     }
 
     async fn the_version_stays_when_its_validation_fails(db: TestDatabase) {
-        let broken = Sql::new(["CREATE TABLE IF NOT EXISTS done (id INTEGER)"]).outside_transaction();
-        let error = registry([items(), broken.clone().validate("SELECT nothing")]).up(&db).await.unwrap_err();
+        let broken =
+            Sql::new(["CREATE TABLE IF NOT EXISTS done (id INTEGER)"]).outside_transaction();
+        let error = registry([items(), broken.clone().validate("SELECT nothing")])
+            .up(&db)
+            .await
+            .unwrap_err();
         assert_failed(&error, 1, 0);
         registry([items(), broken]).up(&db).await.unwrap();
         assert_eq!(version(&*db).await, 1);
@@ -70,9 +77,12 @@ on_every_backend! {
         let mut runs = Vec::new();
         for _ in 0..4 {
             let handle = db.connect().await;
-            let insert = Sql::new(["INSERT INTO items (id, task) SELECT max(id) + 1, 'more' FROM items"]);
+            let insert =
+                Sql::new(["INSERT INTO items (id, task) SELECT max(id) + 1, 'more' FROM items"]);
             let registry = registry([items(), insert.outside_transaction()]);
-            runs.push(tokio::spawn(async move { registry.up(&handle).await.map(|report| report.version) }));
+            runs.push(tokio::spawn(async move {
+                registry.up(&handle).await.map(|report| report.version)
+            }));
         }
         for run in runs {
             assert_eq!(run.await.unwrap().unwrap(), 1);
@@ -100,16 +110,11 @@ async fn an_invalid_index_that_a_cut_off_build_left_is_built_anew() {
 async fn while_an_index_waits_for_a_writer_its_phase_and_the_writer_are_told() {
     let Some(db) = only_on(Backend::Postgres).await else { return };
     registry([items()]).up(&db).await.unwrap();
-    let writer = db.connect().await;
-    let writing = writer.begin().await.unwrap();
-    writing.execute_unprepared("INSERT INTO items VALUES (2, 'b')").await.unwrap();
-    let (told, waits) = tokio::sync::oneshot::channel();
-    let told = std::sync::Mutex::new(Some(told));
+    let writing = begun(&db, "INSERT INTO items VALUES (2, 'b')").await;
+    let (told, waits) = first();
     let tell = |step: &Progress| {
-        if let Progress::Running { version: 1, blockers, phase: Some(phase), .. } = step
-            && let Some(told) = told.lock().unwrap().take()
-        {
-            told.send((blockers.clone(), phase.clone())).unwrap();
+        if let Progress::Running { version: 1, blockers, phase: Some(phase), .. } = step {
+            told((blockers.clone(), phase.clone()));
         }
     };
     let registry = with_index();
@@ -299,9 +304,7 @@ async fn an_index_waits_for_a_writer_longer_than_the_lock_timeout_of_the_role() 
     let Some(db) = only_on(Backend::Postgres).await else { return };
     registry([items()]).up(&db).await.unwrap();
     alter_database(&db, "lock_timeout", "200ms").await;
-    let writer = db.connect().await;
-    let writing = writer.begin().await.unwrap();
-    writing.execute_unprepared("INSERT INTO items VALUES (2, 'b')").await.unwrap();
+    let writing = begun(&db, "INSERT INTO items VALUES (2, 'b')").await;
     let app = db.connect().await;
     let registry = with_index();
     let retried = std::sync::atomic::AtomicBool::new(false);
@@ -325,17 +328,12 @@ async fn a_lock_that_is_not_to_be_had_is_tried_for_again() {
     let Some(db) = only_on(Backend::Postgres).await else { return };
     registry([items()]).up(&db).await.unwrap();
     alter_database(&db, "lock_timeout", "100ms").await;
-    let reader = db.connect().await;
-    let reading = reader.begin().await.unwrap();
-    reading.execute_unprepared("SELECT * FROM items").await.unwrap();
+    let reading = begun(&db, "SELECT * FROM items").await;
     let app = db.connect().await;
-    let (told, retried) = tokio::sync::oneshot::channel();
-    let told = std::sync::Mutex::new(Some(told));
+    let (told, retried) = first();
     let tell = |step: &Progress| {
-        if let Progress::Retrying { version: 1, .. } = step
-            && let Some(told) = told.lock().unwrap().take()
-        {
-            told.send(()).unwrap();
+        if let Progress::Retrying { version: 1, .. } = step {
+            told(());
         }
     };
     let column =

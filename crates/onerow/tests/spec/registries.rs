@@ -86,14 +86,23 @@ on_every_backend! {
 
     async fn a_migration_outside_a_transaction_holds_up_none_of_another_registry(backend: Backend) {
         let outside = registry([Sql::new(["VACUUM"]).outside_transaction()]);
-        one_goes_on_while_the_other_is_held(&backend.empty_database().await, Mode::Outside, outside).await;
+        one_goes_on_while_the_other_is_held(
+            &backend.empty_database().await,
+            Mode::Outside,
+            outside,
+        )
+        .await;
         let inside = registry([Sql::new(["CREATE TABLE todos (id INTEGER)"])]);
-        one_goes_on_while_the_other_is_held(&backend.empty_database().await, Mode::Outside, inside).await;
+        one_goes_on_while_the_other_is_held(&backend.empty_database().await, Mode::Outside, inside)
+            .await;
     }
 
     async fn a_table_may_have_any_name(db: TestDatabase) {
         for name in ["order", "Ünïcode und \"Zeichen\"; --", "x\\y'z"] {
-            let named = || registry([Sql::new(["SELECT 1"]), Sql::new(["VACUUM"]).outside_transaction()]).with_table(name);
+            let named = || {
+                registry([Sql::new(["SELECT 1"]), Sql::new(["VACUUM"]).outside_transaction()])
+                    .with_table(name)
+            };
             assert_eq!(named().up(&db).await.unwrap().applied.len(), 2, "{name}");
             assert_eq!(named().up(&db).await.unwrap().applied.len(), 0, "{name}");
         }
@@ -118,7 +127,8 @@ on_every_backend! {
     async fn the_kit_leaves_the_tables_of_all_registries_out(db: TestDatabase) {
         library().up(&db).await.unwrap();
         app().up(&db).await.unwrap();
-        let tables: Vec<_> = db.read_schema().await.tables().map(|table| table.name().to_owned()).collect();
+        let tables: Vec<_> =
+            db.read_schema().await.tables().map(|table| table.name().to_owned()).collect();
         assert_eq!(tables, ["sessions", "tags", "todos"]);
     }
 }
@@ -186,7 +196,10 @@ mod behind_a_base {
         async fn a_base_of_another_length_is_refused_and_nothing_is_changed(db: TestDatabase) {
             let error = onerow::registry![..library(), m0002].up(&db).await.unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Misnumbered, "{error:?}");
-            assert_eq!(error.to_string(), "the registry goes on with m0002 where m0001 is next; nothing was changed");
+            assert_eq!(
+                error.to_string(),
+                "the registry goes on with m0002 where m0001 is next; nothing was changed"
+            );
             assert!(!db.schema().has_table("sessions").await.unwrap());
         }
 

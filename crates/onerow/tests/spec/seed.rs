@@ -52,11 +52,22 @@ on_every_backend! {
     }
 
     async fn a_table_with_a_column_data_loaded_works_and_keeps_it(db: TestDatabase) {
-        let create = CREATE.replace("version INTEGER NOT NULL,", "version INTEGER NOT NULL, data_loaded BOOL NOT NULL,");
+        let create = CREATE.replace(
+            "version INTEGER NOT NULL,",
+            "version INTEGER NOT NULL, data_loaded BOOL NOT NULL,",
+        );
         db.execute_unprepared(&create).await.unwrap();
-        db.execute_unprepared("INSERT INTO schema_migration (version, data_loaded) VALUES (-1, TRUE)").await.unwrap();
+        db.execute_unprepared(
+            "INSERT INTO schema_migration (version, data_loaded) VALUES (-1, TRUE)",
+        )
+        .await
+        .unwrap();
         assert_eq!(logged(2).up(&db).await.unwrap().version, 1);
-        assert_eq!(number(&*db, "SELECT count(*) FROM schema_migration WHERE data_loaded AND version = 1").await, 1);
+        assert_eq!(
+            number(&*db, "SELECT count(*) FROM schema_migration WHERE data_loaded AND version = 1")
+                .await,
+            1
+        );
     }
 
     async fn a_table_without_a_row_gets_the_row(db: TestDatabase) {
@@ -66,7 +77,10 @@ on_every_backend! {
     }
 
     async fn a_table_without_a_row_that_takes_none_is_an_error(db: TestDatabase) {
-        let create = CREATE.replace("version INTEGER NOT NULL,", "version INTEGER NOT NULL, data_loaded BOOL NOT NULL,");
+        let create = CREATE.replace(
+            "version INTEGER NOT NULL,",
+            "version INTEGER NOT NULL, data_loaded BOOL NOT NULL,",
+        );
         db.execute_unprepared(&create).await.unwrap();
         let error = logged(1).up(&db).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::MissingRow, "{error:?}");

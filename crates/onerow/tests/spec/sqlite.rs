@@ -13,8 +13,8 @@ use onerow_testing::{Backend, TestDatabase};
 use sea_orm::{ConnectOptions, Statement, sqlx::sqlite::SqliteJournalMode};
 
 use crate::support::{
-    Sql, assert_failed, assert_rolled_back, has_table, logged, number, only_on, registry, text,
-    version,
+    Sql, assert_failed, assert_rolled_back, first, has_table, logged, number, only_on, registry,
+    text, version,
 };
 
 fn parents_and_children() -> Sql {
@@ -706,18 +706,15 @@ async fn a_migration_outside_a_transaction_that_a_reader_locks_out_is_tried_agai
     let outside =
         Sql::new(["INSERT OR IGNORE INTO parents VALUES (9, 'nine')"]).outside_transaction();
     let registry = registry([parents_and_children(), outside]);
-    let (told, retried) = tokio::sync::oneshot::channel();
-    let told = std::sync::Mutex::new(Some(told));
+    let (told, retried) = first();
     let tell = |step: &Progress| {
-        if let Progress::Retrying { version: 1, .. } = step
-            && let Some(told) = told.lock().unwrap().take()
-        {
-            assert!(!step.to_string().contains("rolled back"), "{step}");
-            told.send(()).unwrap();
+        if let Progress::Retrying { version: 1, .. } = step {
+            told(step.to_string());
         }
     };
     let release = async {
-        retried.await.unwrap();
+        let step = retried.await.unwrap();
+        assert!(!step.contains("rolled back"), "{step}");
         reader.rollback().await.unwrap();
     };
     let (run, ()) = tokio::join!(registry.up(&app).on_progress(tell).into_future(), release);

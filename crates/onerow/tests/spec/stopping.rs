@@ -46,11 +46,17 @@ const EXECUTING: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = c
      AND application_name LIKE 'onerow m%' AND state <> 'idle'";
 
 on_every_backend! {
-    async fn a_run_that_is_told_to_stop_ends_its_statement_and_says_where_the_database_is(db: TestDatabase) {
+    async fn a_run_that_is_told_to_stop_ends_its_statement_and_says_where_the_database_is(
+        db: TestDatabase,
+    ) {
         let started = Instant::now();
         let registry = with_a_long_one();
         registry.up(&db).to(0).await.unwrap();
-        let error = registry.up(&db).cancel_on(tokio::time::sleep(Duration::from_millis(500))).await.unwrap_err();
+        let error = registry
+            .up(&db)
+            .cancel_on(tokio::time::sleep(Duration::from_millis(500)))
+            .await
+            .unwrap_err();
 
         assert_eq!((error.kind(), error.version()), (ErrorKind::Cancelled, Some(0)), "{error:?}");
         assert!(started.elapsed() < Duration::from_secs(30), "it waited for the statement");
@@ -67,10 +73,14 @@ on_every_backend! {
         let registry = with_a_long_one();
         registry.up(&db).to(0).await.unwrap();
         let slow = Registry::new(vec![Box::new(Sql::default()), Box::new(Asleep)]);
-        let dropped = tokio::time::timeout(Duration::from_millis(300), slow.up(&db).into_future()).await;
+        let dropped =
+            tokio::time::timeout(Duration::from_millis(300), slow.up(&db).into_future()).await;
         assert!(dropped.is_err());
 
-        let next = crate::support::registry([Sql::default(), Sql::new(["CREATE TABLE next (id INTEGER)"])]);
+        let next = crate::support::registry([
+            Sql::default(),
+            Sql::new(["CREATE TABLE next (id INTEGER)"]),
+        ]);
         assert_eq!(next.up(&db).wait_timeout(Duration::from_secs(20)).await.unwrap().version, 1);
         assert!(!has_table(&db, "asleep").await);
     }

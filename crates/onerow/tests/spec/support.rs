@@ -2,12 +2,15 @@
 
 use std::{
     env,
+    fmt::Debug,
     process::{Child, Command, Stdio},
+    sync::Mutex,
 };
 
 use onerow::{Error, ErrorKind, prelude::*};
 use onerow_testing::{Backend, TestDatabase};
-use sea_orm::Statement;
+use sea_orm::DatabaseTransaction;
+use tokio::sync::oneshot;
 
 /// A migration of plain SQL.
 #[derive(Clone, Default)]
@@ -107,6 +110,25 @@ pub fn assert_rolled_back(error: &Error, migration: i32, version: i32) {
 /// A new database of this backend, if the tests are to run on it.
 pub async fn only_on(backend: Backend) -> Option<TestDatabase> {
     if backend.is_wanted() { Some(backend.empty_database().await) } else { None }
+}
+
+/// A transaction on a connection of its own, in which this has run.
+pub async fn begun(db: &TestDatabase, sql: &str) -> DatabaseTransaction {
+    let transaction = db.connect().await.begin().await.unwrap();
+    transaction.execute_unprepared(sql).await.unwrap();
+    transaction
+}
+
+/// Something to call when it happens, of which the first call is told.
+pub fn first<T: Debug>() -> (impl Fn(T), oneshot::Receiver<T>) {
+    let (told, first) = oneshot::channel();
+    let told = Mutex::new(Some(told));
+    let tell = move |value| {
+        if let Some(told) = told.lock().unwrap().take() {
+            told.send(value).unwrap();
+        }
+    };
+    (tell, first)
 }
 
 /// The first column of the first row.

@@ -10,7 +10,9 @@ use tokio::time::sleep;
 use crate::support::{contents, migrated};
 
 on_every_backend! {
-    async fn what_a_tool_began_onerow_ends_with_the_schema_and_rows_of_the_tool_alone(backend: Backend) {
+    async fn what_a_tool_began_onerow_ends_with_the_schema_and_rows_of_the_tool_alone(
+        backend: Backend,
+    ) {
         for tool in Tool::wanted() {
             let alone = migrated(backend, tool, MIGRATIONS).await;
             for count in [1, 3, MIGRATIONS] {
@@ -42,7 +44,11 @@ on_every_backend! {
         for tool in Tool::RUST {
             let db = migrated(backend, tool, 2).await;
             let error = registry(tool).up(&db).await.unwrap_err();
-            assert_eq!((error.kind(), error.version()), (ErrorKind::Unadopted, Some(-1)), "{error:?}");
+            assert_eq!(
+                (error.kind(), error.version()),
+                (ErrorKind::Unadopted, Some(-1)),
+                "{error:?}"
+            );
         }
     }
 
@@ -52,7 +58,11 @@ on_every_backend! {
             registry(tool).adopt(&db).await.unwrap();
             tool.migrate(db.url(), 3).await;
             let error = registry(tool).up(&db).await.unwrap_err();
-            assert_eq!((error.kind(), error.version()), (ErrorKind::Unadopted, Some(1)), "{error:?}");
+            assert_eq!(
+                (error.kind(), error.version()),
+                (ErrorKind::Unadopted, Some(1)),
+                "{error:?}"
+            );
             assert_eq!(registry(tool).adopt(&db).await.unwrap().version, 2);
             assert_eq!(registry(tool).up(&db).await.unwrap().version, 4);
         }
@@ -66,7 +76,10 @@ on_every_backend! {
         let db = migrated(backend, Tool::Refinery, MIGRATIONS).await;
         db.sql("UPDATE refinery_schema_history SET checksum = '1' WHERE version = 2").await;
         let warnings = registry(Tool::Refinery).adopt(&db).await.unwrap().warnings;
-        assert!(matches!(&warnings[..], [AdoptionWarning::Edited { migration: 1, .. }]), "{warnings:?}");
+        assert!(
+            matches!(&warnings[..], [AdoptionWarning::Edited { migration: 1, .. }]),
+            "{warnings:?}"
+        );
     }
 
     async fn a_gap_is_named(backend: Backend) {
@@ -74,7 +87,10 @@ on_every_backend! {
             let db = backend.empty_database().await;
             tool.migrate_with_a_gap(db.url()).await;
             let problems = problems(registry(tool), &db).await;
-            assert!(matches!(&problems[..], [HistoryProblem::Missing { migration: 2, .. }]), "{tool:?} {problems:?}");
+            assert!(
+                matches!(&problems[..], [HistoryProblem::Missing { migration: 2, .. }]),
+                "{tool:?} {problems:?}"
+            );
         }
     }
 
@@ -87,7 +103,10 @@ on_every_backend! {
             sleep(Duration::from_millis(1100)).await;
             tool.migrate(db.url(), MIGRATIONS).await;
             let problems = problems(registry(tool), &db).await;
-            assert!(matches!(&problems[..], [HistoryProblem::OutOfOrder { name, .. }] if name.contains("add_nick")), "{problems:?}");
+            assert!(
+                matches!(&problems[..], [HistoryProblem::OutOfOrder { name, .. }] if name.contains("add_nick")),
+                "{problems:?}"
+            );
             assert_eq!(registry(tool).adopt(&db).out_of_order().await.unwrap().version, 4);
         }
     }
@@ -105,7 +124,10 @@ on_every_backend! {
         let db = migrated(backend, Tool::Sqlx, 2).await;
         db.sql("UPDATE _sqlx_migrations SET success = FALSE WHERE version = 20240102000000").await;
         let problems = problems(registry(Tool::Sqlx), &db).await;
-        assert_eq!(problems, [HistoryProblem::Failed { name: "20240102000000 create posts".into() }]);
+        assert_eq!(
+            problems,
+            [HistoryProblem::Failed { name: "20240102000000 create posts".into() }]
+        );
     }
 }
 

@@ -37,7 +37,10 @@ on_every_backend! {
         }
         db.sql("CREATE TABLE _sqlx_migrations_of_ours (id INTEGER)").await;
         let schema = schema(&db).await;
-        assert_eq!(schema.tables().map(Table::name).collect::<Vec<_>>(), ["_sqlx_migrations_of_ours"]);
+        assert_eq!(
+            schema.tables().map(Table::name).collect::<Vec<_>>(),
+            ["_sqlx_migrations_of_ours"]
+        );
     }
 
     async fn the_third_migration_changes_data(backend: Backend) {

@@ -20,9 +20,12 @@ const HALF: &str = "CREATE TABLE half (id INTEGER); CREATE TABLE half (id INTEGE
 
 on_every_backend! {
     /// PostgreSQL makes a transaction of statements that are sent together.
-    async fn half_of_an_sqlx_migration_outside_a_transaction_stays_on_sqlite_and_no_row_tells(backend: Backend) {
+    async fn half_of_an_sqlx_migration_outside_a_transaction_stays_on_sqlite_and_no_row_tells(
+        backend: Backend,
+    ) {
         let db = backend.empty_database().await;
-        let half = Migration::new(1, "half".into(), MigrationType::Simple, HALF.into_sql_str(), true);
+        let half =
+            Migration::new(1, "half".into(), MigrationType::Simple, HALF.into_sql_str(), true);
         let error = sqlx::run(db.url(), &Migrator::with_migrations(vec![half])).await.unwrap_err();
         assert!(matches!(error, MigrateError::ExecuteMigration(_, 1)), "{error:?}");
         assert_eq!(db.schema().has_table("half").await.unwrap(), backend == Backend::Sqlite);
@@ -33,7 +36,10 @@ on_every_backend! {
         let db = migrated(backend, Tool::Sqlx, 2).await;
         db.sql("UPDATE _sqlx_migrations SET success = FALSE WHERE version = 20240102000000").await;
         let error = Tool::Sqlx.try_migrate(db.url(), MIGRATIONS).await.unwrap_err();
-        assert!(error.to_string().starts_with("migration 20240102000000 is partially applied"), "{error}");
+        assert!(
+            error.to_string().starts_with("migration 20240102000000 is partially applied"),
+            "{error}"
+        );
     }
 
     /// Unless a migration asks for a transaction.
@@ -61,7 +67,8 @@ on_every_backend! {
         if quart_db::is_wanted() {
             let db = migrated(backend, Tool::QuartDb("0.10.1"), 3).await;
             for version in ["0.11.1", "0.12.0"] {
-                let error = Tool::QuartDb(version).try_migrate(db.url(), MIGRATIONS).await.unwrap_err();
+                let error =
+                    Tool::QuartDb(version).try_migrate(db.url(), MIGRATIONS).await.unwrap_err();
                 assert!(error.to_string().contains("Error during startup"), "{error}");
                 let row = "SELECT background, data_loaded, foreground FROM schema_migration";
                 assert_eq!(db.rows(row).await, ["2|false|2"]);

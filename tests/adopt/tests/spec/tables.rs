@@ -22,13 +22,20 @@ on_every_backend! {
     }
 
     async fn sqlx_keeps_a_number_a_description_and_a_checksum_of_the_sql(backend: Backend) {
-        is_in_the_repository(backend, Tool::Sqlx, "sqlx", &["installed_on", "execution_time"]).await;
+        is_in_the_repository(backend, Tool::Sqlx, "sqlx", &["installed_on", "execution_time"])
+            .await;
     }
 
     async fn quart_db_keeps_one_row(backend: Backend) {
         if quart_db::is_wanted() {
             for version in VERSIONS {
-                is_in_the_repository(backend, Tool::QuartDb(version), &format!("quart_db_{version}"), &[]).await;
+                is_in_the_repository(
+                    backend,
+                    Tool::QuartDb(version),
+                    &format!("quart_db_{version}"),
+                    &[],
+                )
+                .await;
             }
         }
     }

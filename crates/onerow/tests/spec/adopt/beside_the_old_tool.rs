@@ -11,18 +11,14 @@ use tokio::{
 };
 
 use super::{APPLIES_2, makes_and_multiplies, sqlx, three};
-use crate::support::{has_table, number, only_on};
+use crate::support::{begun, has_table, number, only_on};
 
 #[tokio::test]
 async fn on_postgres_the_old_tool_is_let_to_end_what_it_is_at() {
     let Some(db) = only_on(Backend::Postgres).await else { return };
     sqlx(&db, &[1]).await;
-    let old_tool = db.connect().await;
-    let transaction = old_tool.begin().await.unwrap();
-    transaction
-        .execute_unprepared("INSERT INTO _sqlx_migrations VALUES (2, 'b', '2026-01-02', TRUE)")
-        .await
-        .unwrap();
+    let transaction =
+        begun(&db, "INSERT INTO _sqlx_migrations VALUES (2, 'b', '2026-01-02', TRUE)").await;
     let commit = async {
         sleep(Duration::from_millis(500)).await;
         transaction.commit().await.unwrap();
@@ -38,9 +34,7 @@ async fn on_postgres_the_old_tool_is_let_to_end_what_it_is_at() {
 async fn on_postgres_an_old_tool_that_does_not_end_is_not_waited_for_longer_than_told() {
     let Some(db) = only_on(Backend::Postgres).await else { return };
     sqlx(&db, &[1]).await;
-    let old_tool = db.connect().await;
-    let transaction = old_tool.begin().await.unwrap();
-    transaction.execute_unprepared("DELETE FROM _sqlx_migrations").await.unwrap();
+    let _old_tool = begun(&db, "DELETE FROM _sqlx_migrations").await;
 
     let error = three().adopt(&db).wait_timeout(Duration::from_millis(300)).await.unwrap_err();
 
@@ -53,10 +47,8 @@ async fn on_postgres_a_migration_that_the_old_tool_has_begun_is_not_run_again() 
     let Some(db) = only_on(Backend::Postgres).await else { return };
     sqlx(&db, &[1]).await;
     db.sql("INSERT INTO a VALUES (1)").await;
-    let old_tool = db.connect().await;
     // As sqlx does: the migration, and the row of its table behind that.
-    let transaction = old_tool.begin().await.unwrap();
-    transaction.execute_unprepared("UPDATE a SET id = id * 100").await.unwrap();
+    let transaction = begun(&db, "UPDATE a SET id = id * 100").await;
 
     let adoption = makes_and_multiplies().adopt(&db).wait_timeout(Duration::from_millis(300)).await;
     transaction.execute_unprepared(APPLIES_2).await.unwrap();
@@ -70,12 +62,7 @@ async fn on_postgres_a_migration_that_the_old_tool_has_begun_is_not_run_again() 
 async fn on_postgres_an_old_table_that_may_not_be_read_at_the_moment_is_waited_for() {
     let Some(db) = only_on(Backend::Postgres).await else { return };
     sqlx(&db, &[1]).await;
-    let other = db.connect().await;
-    let transaction = other.begin().await.unwrap();
-    transaction
-        .execute_unprepared("LOCK TABLE _sqlx_migrations IN ACCESS EXCLUSIVE MODE")
-        .await
-        .unwrap();
+    let transaction = begun(&db, "LOCK TABLE _sqlx_migrations IN ACCESS EXCLUSIVE MODE").await;
     let release = async {
         sleep(Duration::from_secs(3)).await;
         transaction.commit().await.unwrap();
@@ -89,12 +76,7 @@ async fn on_postgres_an_old_table_that_may_not_be_read_at_the_moment_is_waited_f
 async fn on_postgres_a_dry_run_does_not_block() {
     let Some(db) = only_on(Backend::Postgres).await else { return };
     sqlx(&db, &[1]).await;
-    let other = db.connect().await;
-    let transaction = other.begin().await.unwrap();
-    transaction
-        .execute_unprepared("LOCK TABLE _sqlx_migrations IN ACCESS EXCLUSIVE MODE")
-        .await
-        .unwrap();
+    let transaction = begun(&db, "LOCK TABLE _sqlx_migrations IN ACCESS EXCLUSIVE MODE").await;
     let registry = three();
     let dry_run =
         registry.adopt(&db).dry_run().wait_timeout(Duration::from_millis(300)).into_future();
@@ -107,9 +89,7 @@ async fn on_postgres_a_dry_run_does_not_block() {
 async fn on_postgres_a_wait_for_the_old_tool_is_called_so() {
     let Some(db) = only_on(Backend::Postgres).await else { return };
     sqlx(&db, &[1]).await;
-    let old_tool = db.connect().await;
-    let transaction = old_tool.begin().await.unwrap();
-    transaction.execute_unprepared(APPLIES_2).await.unwrap();
+    let transaction = begun(&db, APPLIES_2).await;
     let error = three().adopt(&db).wait_timeout(Duration::from_millis(300)).await.unwrap_err();
     transaction.rollback().await.unwrap();
     assert!(error.to_string().contains("_sqlx_migrations"), "{error}");

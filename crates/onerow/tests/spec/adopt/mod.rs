@@ -99,7 +99,11 @@ on_every_backend! {
 
         assert_eq!((adoption.initial, adoption.version), (-1, 1));
         assert_eq!(adoption.tool, Some((Tool::Sqlx, "_sqlx_migrations".into())));
-        let adopted: Vec<_> = adoption.adopted.iter().map(|adopted| (adopted.name(), adopted.replaces[0].as_str())).collect();
+        let adopted: Vec<_> = adoption
+            .adopted
+            .iter()
+            .map(|adopted| (adopted.name(), adopted.replaces[0].as_str()))
+            .collect();
         assert_eq!(adopted, [("m0000".into(), "1_a.sql"), ("m0001".into(), "2_b.up.sql")]);
         let report = three().up(&db).await.unwrap();
         assert_eq!((report.initial, report.version), (1, 2));
@@ -158,7 +162,10 @@ on_every_backend! {
     async fn what_is_missing_is_named_and_nothing_is_changed(db: TestDatabase) {
         sqlx(&db, &[2]).await;
         let error = three().adopt(&db).await.unwrap_err();
-        assert_problems(&error, &[HistoryProblem::Missing { name: "1_a.sql".into(), migration: 0 }]);
+        assert_problems(
+            &error,
+            &[HistoryProblem::Missing { name: "1_a.sql".into(), migration: 0 }],
+        );
         assert_eq!(
             error.explain().to_string(),
             "error: what sqlx has applied, by its table _sqlx_migrations, is not what the registry begins with; nothing was changed\n  \
@@ -194,7 +201,10 @@ on_every_backend! {
         let error = registry(vec![Makes("a", &[])]).adopt(&db).await.unwrap_err();
         assert_problems(&error, &[HistoryProblem::Extra { name: "1 a".into() }]);
         let late = registry(vec![Makes("z", &[]), Makes("a", &["1"])]);
-        assert_problems(&late.adopt(&db).await.unwrap_err(), &[HistoryProblem::Unnamed { migration: 0 }]);
+        assert_problems(
+            &late.adopt(&db).await.unwrap_err(),
+            &[HistoryProblem::Unnamed { migration: 0 }],
+        );
     }
 
     async fn a_database_without_a_history_is_refused_with_the_tables_looked_for(db: TestDatabase) {
@@ -233,7 +243,9 @@ on_every_backend! {
         assert_eq!(three().adopt(&db).from(Tool::Sqlx).from_table("old").await.unwrap().version, 0);
     }
 
-    async fn what_the_old_tool_has_applied_since_is_adopted_too_and_never_run_again(db: TestDatabase) {
+    async fn what_the_old_tool_has_applied_since_is_adopted_too_and_never_run_again(
+        db: TestDatabase,
+    ) {
         sqlx(&db, &[1]).await;
         makes_and_multiplies().adopt(&db).await.unwrap();
         db.sql("INSERT INTO a VALUES (100)").await;
@@ -300,7 +312,8 @@ on_every_backend! {
 
     async fn a_migration_of_refinery_may_be_a_file_of_rust(db: TestDatabase) {
         db.sql("CREATE TABLE refinery_schema_history (version INT PRIMARY KEY, name VARCHAR(255), applied_on VARCHAR(255), checksum VARCHAR(255))").await;
-        db.sql("INSERT INTO refinery_schema_history VALUES (1, 'a', '2026-01-01T00:00:00Z', '1')").await;
+        db.sql("INSERT INTO refinery_schema_history VALUES (1, 'a', '2026-01-01T00:00:00Z', '1')")
+            .await;
         assert_eq!(registry(vec![Makes("a", &["V1__a.rs"])]).adopt(&db).await.unwrap().version, 0);
     }
 
@@ -345,7 +358,10 @@ on_every_backend! {
     async fn the_tool_of_a_table_is_known_by_its_columns(db: TestDatabase) {
         sqlx(&db, &[1]).await;
         db.sql("ALTER TABLE _sqlx_migrations RENAME TO old").await;
-        assert_eq!(three().adopt(&db).from_table("old").dry_run().await.unwrap().tool.unwrap().0, Tool::Sqlx);
+        assert_eq!(
+            three().adopt(&db).from_table("old").dry_run().await.unwrap().tool.unwrap().0,
+            Tool::Sqlx
+        );
         for (table, kind) in [("elsewhere", ErrorKind::NoHistory), ("a", ErrorKind::NoTool)] {
             assert_eq!(three().adopt(&db).from_table(table).await.unwrap_err().kind(), kind);
         }
@@ -390,7 +406,11 @@ on_every_backend! {
         three().baseline(&db, 1).beside_other_tools().await.unwrap();
         assert_eq!(three().baseline(&db, 1).await.unwrap().adopted.len(), 0);
         let error = three().baseline(&db, 2).await.unwrap_err();
-        assert_eq!((error.kind(), error.version()), (ErrorKind::AlreadyVersioned, Some(1)), "{error:?}");
+        assert_eq!(
+            (error.kind(), error.version()),
+            (ErrorKind::AlreadyVersioned, Some(1)),
+            "{error:?}"
+        );
     }
 
     async fn the_row_of_another_registry_is_no_history(db: TestDatabase) {

@@ -60,19 +60,29 @@ on_every_backend! {
         quart_db(&db, OLDER, "0, TRUE, 1").await;
         let registry = registry(vec![Makes("a", &[]), Makes("b", &[])]).with_table("app_migration");
         let error = registry.adopt(&db).await.unwrap_err();
-        assert_problems(&error, &[HistoryProblem::BackgroundPending { foreground: 1, background: 0 }]);
+        assert_problems(
+            &error,
+            &[HistoryProblem::BackgroundPending { foreground: 1, background: 0 }],
+        );
     }
 
     async fn quart_db_may_be_ahead_of_the_registry(db: TestDatabase) {
-        quart_db(&db, "data_loaded BOOL NOT NULL, version INTEGER NOT NULL", "FALSE, 2000000000").await;
+        quart_db(&db, "data_loaded BOOL NOT NULL, version INTEGER NOT NULL", "FALSE, 2000000000")
+            .await;
         let registry = registry(vec![Makes("a", &[])]).with_table("app_migration");
-        assert_problems(&registry.adopt(&db).await.unwrap_err(), &[HistoryProblem::Extra { name: "2000000000.py".into() }]);
+        assert_problems(
+            &registry.adopt(&db).await.unwrap_err(),
+            &[HistoryProblem::Extra { name: "2000000000.py".into() }],
+        );
     }
 
-    async fn up_refuses_an_older_layout_of_quart_db_that_is_told_of_and_was_not_adopted(db: TestDatabase) {
+    async fn up_refuses_an_older_layout_of_quart_db_that_is_told_of_and_was_not_adopted(
+        db: TestDatabase,
+    ) {
         quart_db(&db, OLDER, "1, TRUE, 1").await;
         let registry = registry(vec![Makes("a", &[]), Makes("b", &[])]);
-        let registry = registry.with_table("app_migration").adopting_from(Tool::QuartDb, "schema_migration");
+        let registry =
+            registry.with_table("app_migration").adopting_from(Tool::QuartDb, "schema_migration");
         let error = registry.up(&db).await.unwrap_err();
         assert_unadopted(&error, Tool::QuartDb, -1);
         assert_eq!(registry.adopt(&db).await.unwrap().version, 1);
@@ -84,12 +94,22 @@ on_every_backend! {
         let error = registry.adopt(&db).await.unwrap_err();
         assert_problems(&error, &[HistoryProblem::OtherNumber { theirs: 1, ours: 0 }]);
         assert!(next_step(&error).contains("Registry::with_table"), "{}", next_step(&error));
-        assert_eq!(registry.with_table("app_migration").adopt(&db).from(Tool::QuartDb).await.unwrap().version, 0);
+        assert_eq!(
+            registry
+                .with_table("app_migration")
+                .adopt(&db)
+                .from(Tool::QuartDb)
+                .await
+                .unwrap()
+                .version,
+            0
+        );
     }
 
     async fn a_registry_may_sum_up_what_quart_db_applied(db: TestDatabase) {
         quart_db(&db, OLDER, "1, TRUE, 1").await;
-        let registry = registry(vec![Makes("a", &["0.py", "1.py"]), Makes("new", &[])]).with_table("app_migration");
+        let registry = registry(vec![Makes("a", &["0.py", "1.py"]), Makes("new", &[])])
+            .with_table("app_migration");
         assert_eq!(registry.adopt(&db).await.unwrap().version, 0);
     }
 }

@@ -56,14 +56,20 @@ on_every_backend! {
 
         let adoption = edited.adopt(&db).await.unwrap();
 
-        let named = AdoptionWarning::Edited { migration: 1, name: "2_b.sql".into(), tool: Tool::Sqlx };
+        let named =
+            AdoptionWarning::Edited { migration: 1, name: "2_b.sql".into(), tool: Tool::Sqlx };
         assert_eq!((adoption.version, adoption.warnings), (1, vec![named.clone()]));
-        assert!(named.to_string().contains("2_b.sql was edited after sqlx had applied it"), "{named}");
+        assert!(
+            named.to_string().contains("2_b.sql was edited after sqlx had applied it"),
+            "{named}"
+        );
         // Told once: a deployment adopts each time.
         assert_eq!(edited.adopt(&db).await.unwrap().warnings, []);
     }
 
-    async fn a_script_that_is_the_same_is_not_named_nor_is_one_that_differs_in_its_line_ends(db: TestDatabase) {
+    async fn a_script_that_is_the_same_is_not_named_nor_is_one_that_differs_in_its_line_ends(
+        db: TestDatabase,
+    ) {
         applied(&db).await;
         let same = scripts(A, "CREATE TABLE b (id INTEGER);\r\n");
         assert_eq!(same.adopt(&db).dry_run().await.unwrap().warnings, []);
@@ -75,7 +81,9 @@ on_every_backend! {
         assert_eq!(scripts("other", "scripts").adopt(&db).await.unwrap().warnings, []);
     }
 
-    async fn on_a_new_database_a_script_that_needs_the_old_tools_table_is_told_whose_that_is(db: TestDatabase) {
+    async fn on_a_new_database_a_script_that_needs_the_old_tools_table_is_told_whose_that_is(
+        db: TestDatabase,
+    ) {
         for (table, tool) in [
             ("_sqlx_migrations", "sqlx"),
             ("seaql_migrations", "sea-orm-migration"),
@@ -86,7 +94,12 @@ on_every_backend! {
             assert_failed(&error, 0, -1);
             assert!(matches!(error.failure(), Some(Failure::OldTable { .. })), "{error:?}");
             let text = error.explain().to_string();
-            assert!(text.contains(&format!("it needs the table {table} of {tool}, which only a database has")), "{text}");
+            assert!(
+                text.contains(&format!(
+                    "it needs the table {table} of {tool}, which only a database has"
+                )),
+                "{text}"
+            );
             let next_step = next_step(&error);
             assert!(next_step.starts_with("take the statement out of the script"), "{next_step}");
             assert!(next_step.contains(&format!("to_regclass('{table}')")), "{next_step}");
@@ -95,8 +108,16 @@ on_every_backend! {
     }
 
     async fn an_old_table_of_another_name_is_known_by_the_registry(db: TestDatabase) {
-        let error = naming("our_history").adopting_from(Tool::Sqlx, "our_history").up(&db).await.unwrap_err();
-        assert!(error.explain().to_string().contains("the table our_history of sqlx"), "{}", error.explain());
+        let error = naming("our_history")
+            .adopting_from(Tool::Sqlx, "our_history")
+            .up(&db)
+            .await
+            .unwrap_err();
+        assert!(
+            error.explain().to_string().contains("the table our_history of sqlx"),
+            "{}",
+            error.explain()
+        );
         let error = naming("somebody_elses").up(&db).await.unwrap_err();
         assert!(matches!(error.failure(), Some(Failure::Migrate(_))), "{error:?}");
     }
