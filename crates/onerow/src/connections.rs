@@ -102,7 +102,7 @@ impl<'a> Connections<'a> {
     /// Reads the version, once nobody shuts readers out.
     pub(crate) async fn read(&self) -> Result<Found, Error> {
         let refused = |silence| self.refusal("read the version", None, silence);
-        poll(Wait::new(&self.options, None), async || {
+        poll(Wait::new(&self.options, None), || async {
             let reading = async { Ok(version::read(self.session.pool(), &self.called).await) };
             let found = answered(reading).await.map_err(refused)??.found();
             Ok((found != Found::Held).then_some(found))
@@ -191,11 +191,13 @@ impl<'a> Connections<'a> {
             Ok(None) => return Ok(None),
             Err(error) => return Err(self.refused("open the lock file", custom(&error)).await),
         };
-        poll(Wait::new(&self.options, version), async || match file.try_lock() {
-            Ok(()) => Ok(Some(())),
-            Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(error)) => {
-                Err(self.refused("lock the lock file", custom(&error)).await)
+        poll(Wait::new(&self.options, version), || async {
+            match file.try_lock() {
+                Ok(()) => Ok(Some(())),
+                Err(TryLockError::WouldBlock) => Ok(None),
+                Err(TryLockError::Error(error)) => {
+                    Err(self.refused("lock the lock file", custom(&error)).await)
+                }
             }
         })
         .await?;

@@ -132,9 +132,9 @@ fn timed_out(waited: Duration, version: Option<i32>, holder: Option<&ServerSessi
 }
 
 /// Tries until an attempt succeeds, and sleeps between two of them.
-pub(crate) async fn poll<T>(
+pub(crate) async fn poll<T, F: Future<Output = Result<Option<T>, Error>>>(
     mut wait: Wait<'_>,
-    mut attempt: impl AsyncFnMut() -> Result<Option<T>, Error>,
+    attempt: impl Fn() -> F,
 ) -> Result<T, Error> {
     loop {
         match attempt().await? {
