@@ -15,9 +15,9 @@ use crate::{
     error::{Error, ErrorKind},
     monitor::Monitor,
     options::Options,
-    table::Table,
+    table::TableName,
     version::{self, Found},
-    waiting::{POLL, Wait, answered, once_let_in, pauses},
+    waiting::{POLL, Wait, answered, once_let_in, pauses, poll},
 };
 
 /// How long a server may take to say where a failure leaves it.
@@ -28,9 +28,9 @@ pub(crate) struct Connections<'a> {
     pub(crate) options: Options<'a>,
     pub(crate) pool: &'a DatabaseConnection,
     /// The registry's table as the registry calls it, for messages and labels.
-    pub(crate) called: Table,
+    pub(crate) called: TableName,
     /// The same with the schema that it is in, for statements.
-    pub(crate) table: Table,
+    pub(crate) table: TableName,
     pub(crate) session: Arc<dyn Session>,
     pub(crate) monitor: Monitor<'a>,
     interrupt: Arc<AtomicBool>,
@@ -41,7 +41,7 @@ pub(crate) struct Connections<'a> {
 impl<'a> Connections<'a> {
     pub(crate) async fn open(
         pool: &'a DatabaseConnection,
-        called: Table,
+        called: TableName,
         options: Options<'a>,
     ) -> Result<Self, Error> {
         let id = id(&called.label());
@@ -101,16 +101,13 @@ impl<'a> Connections<'a> {
 
     /// Reads the version, once nobody shuts readers out.
     pub(crate) async fn read(&self) -> Result<Found, Error> {
-        let mut wait = Wait::new(&self.options, None);
-        loop {
-            let reading =
-                answered(async { Ok(version::read(self.session.pool(), &self.called).await) });
-            let refused = |silence| self.refusal("read the version", None, silence);
-            match reading.await.map_err(refused)??.found() {
-                Found::Held => wait.turn().await?,
-                found => return Ok(found),
-            }
-        }
+        let refused = |silence| self.refusal("read the version", None, silence);
+        poll(Wait::new(&self.options, None), || async {
+            let reading = async { Ok(version::read(self.session.pool(), &self.called).await) };
+            let found = answered(reading).await.map_err(refused)??.found();
+            Ok((found != Found::Held).then_some(found))
+        })
+        .await
     }
 
     /// Makes the table and the row if they are missing, and gives the version that is there then. With
@@ -194,16 +191,17 @@ impl<'a> Connections<'a> {
             Ok(None) => return Ok(None),
             Err(error) => return Err(self.refused("open the lock file", custom(&error)).await),
         };
-        let mut wait = Wait::new(&self.options, version);
-        loop {
+        poll(Wait::new(&self.options, version), || async {
             match file.try_lock() {
-                Ok(()) => return Ok(Some(file)),
-                Err(TryLockError::WouldBlock) => wait.turn().await?,
+                Ok(()) => Ok(Some(())),
+                Err(TryLockError::WouldBlock) => Ok(None),
                 Err(TryLockError::Error(error)) => {
-                    return Err(self.refused("lock the lock file", custom(&error)).await);
+                    Err(self.refused("lock the lock file", custom(&error)).await)
                 }
             }
-        }
+        })
+        .await?;
+        Ok(Some(file))
     }
 
     /// Waits for the sessions in which other runs are at this migration: one that has lost the row may not

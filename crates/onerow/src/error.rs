@@ -4,7 +4,7 @@ use std::{error::Error as StdError, fmt};
 
 use sea_orm::DbErr;
 
-use crate::{driver, failure::Failure};
+use crate::driver;
 
 /// Why connecting, or a run of migrations, did not succeed.
 ///
@@ -22,7 +22,6 @@ use crate::{driver, failure::Failure};
 /// ```
 pub struct Error(Box<Parts>);
 
-#[derive(Debug)]
 struct Parts {
     kind: ErrorKind,
     message: String,
@@ -133,7 +132,7 @@ kinds! {
     TargetBeyondLatest = "target_beyond_latest",
     /// [`to`](crate::Up::to) names a version below the database's.
     TargetBelowVersion = "target_below_version",
-    /// A migration failed: [`failure`](Error::failure) says how. All that came before it is applied.
+    /// A migration failed: [`failure`](crate::Error::failure) says how. All that came before it is applied.
     MigrationFailed = "migration_failed",
     /// Another runner held the version row for all of the [`wait_timeout`](crate::Up::wait_timeout).
     WaitTimeout = "wait_timeout",
@@ -230,28 +229,13 @@ impl Error {
         self.0.table.as_deref()
     }
 
-    /// How the migration failed, for [`ErrorKind::MigrationFailed`].
-    #[must_use]
-    pub fn failure(&self) -> Option<&Failure> {
-        self.source()?.downcast_ref()
-    }
-
     /// The causes, outermost first, down to the words of the server.
     #[must_use]
     pub fn causes(&self) -> Vec<String> {
         if !self.0.causes.is_empty() {
             return self.0.causes.clone();
         }
-        let mut causes = Vec::new();
-        for cause in std::iter::successors(self.source(), |&cause| cause.source()) {
-            let migrate = cause.downcast_ref().and_then(Failure::of_migrate);
-            if let Some(error) = migrate.or_else(|| cause.downcast_ref()) {
-                causes.push(driver::words_and_place(error));
-                break;
-            }
-            causes.push(cause.to_string());
-        }
-        causes
+        self.source().map(driver::causes).unwrap_or_default()
     }
 
     /// The error and its causes, one to a line, as the command line prints them.
@@ -272,7 +256,11 @@ impl fmt::Display for Error {
 
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.0, f)
+        let Parts { kind, message, version, migration, source, .. } = &*self.0;
+        let mut parts = f.debug_struct("Error");
+        parts.field("kind", kind).field("message", message);
+        parts.field("version", version).field("migration", migration);
+        parts.field("source", source).finish_non_exhaustive()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use sea_orm::DbErr;
 
-use crate::{progress::ServerSession, tool::Tool};
+use crate::{driver, error::Error, progress::ServerSession, tool::Tool};
 
 /// How a migration failed: the source of an [`Error`](crate::Error) of the kind
 /// [`MigrationFailed`](crate::ErrorKind::MigrationFailed).
@@ -77,12 +77,20 @@ impl Failure {
         }
     }
 
-    /// The error of `migrate`, which stands for the whole failure.
-    pub(crate) fn of_migrate(&self) -> Option<&DbErr> {
+    /// The causes as an error tells them. The error of `migrate` stands for the whole failure.
+    pub(crate) fn causes(&self) -> Vec<String> {
         match self {
-            Self::Migrate(error) => Some(error),
-            _ => None,
+            Self::Migrate(error) => driver::causes(error),
+            failure => driver::causes(failure),
         }
+    }
+}
+
+impl Error {
+    /// How the migration failed, for [`ErrorKind::MigrationFailed`](crate::ErrorKind::MigrationFailed).
+    #[must_use]
+    pub fn failure(&self) -> Option<&Failure> {
+        std::error::Error::source(self)?.downcast_ref()
     }
 }
 

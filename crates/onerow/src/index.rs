@@ -4,7 +4,11 @@ use std::{fmt, pin::Pin};
 
 use sea_orm::DbErr;
 
-use crate::{backend, database::Database, error::Error};
+use crate::{
+    backend::{self, Index},
+    database::Database,
+    error::Error,
+};
 
 /// Creates an index without locking out writers, and heals what an interrupted build has left.
 ///
@@ -43,50 +47,34 @@ pub fn create_index<'a>(
     table: &'a str,
     columns: &'a str,
 ) -> CreateIndex<'a> {
-    CreateIndex { db, name, table, columns, unique: false, method: None, filter: None }
+    let index = Index { name, table, columns, unique: false, method: None, filter: None };
+    CreateIndex { db, index }
 }
 
 /// An index to be created when it is awaited; made by [`create_index`].
 #[must_use = "nothing is created until it is awaited"]
 pub struct CreateIndex<'a> {
     db: &'a Database,
-    pub(crate) name: &'a str,
-    pub(crate) table: &'a str,
-    columns: &'a str,
-    unique: bool,
-    method: Option<&'a str>,
-    filter: Option<&'a str>,
+    index: Index<'a>,
 }
 
 impl<'a> CreateIndex<'a> {
     /// Allows no two rows of the same values. If there are such rows, the build fails.
     pub fn unique(mut self) -> Self {
-        self.unique = true;
+        self.index.unique = true;
         self
     }
 
     /// The access method of PostgreSQL: `"gin"`. SQLite has one alone, and passes this over.
     pub fn using(mut self, method: &'a str) -> Self {
-        self.method = Some(method);
+        self.index.method = Some(method);
         self
     }
 
     /// Indexes only the rows that meet this condition, what SQL has after `WHERE`.
     pub fn filter(mut self, condition: &'a str) -> Self {
-        self.filter = Some(condition);
+        self.index.filter = Some(condition);
         self
-    }
-
-    /// What stands between `CREATE` and the name.
-    pub(crate) fn kind(&self) -> &'static str {
-        if self.unique { "UNIQUE INDEX" } else { "INDEX" }
-    }
-
-    /// What stands after the table.
-    pub(crate) fn definition(&self, with_method: bool) -> String {
-        let method = self.method.filter(|_| with_method).map(|method| format!("USING {method} "));
-        let filter = self.filter.map(|condition| format!(" WHERE {condition}"));
-        format!("{}({}){}", method.unwrap_or_default(), self.columns, filter.unwrap_or_default())
     }
 
     async fn create(&self) -> Result<(), DbErr> {
@@ -94,7 +82,7 @@ impl<'a> CreateIndex<'a> {
             DbErr::Migration(format!("an index is created outside a transaction: {error}"))
         };
         let pool = self.db.connection().map_err(outside)?;
-        backend::of(pool).map_err(outside)?.create_index(pool, self).await
+        backend::of(pool).map_err(outside)?.create_index(pool, &self.index).await
     }
 }
 
@@ -109,7 +97,6 @@ impl<'a> IntoFuture for CreateIndex<'a> {
 
 impl fmt::Debug for CreateIndex<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let definition = self.definition(true);
-        write!(f, "CREATE {} {} ON {} {definition}", self.kind(), self.name, self.table)
+        f.debug_struct("CreateIndex").field("index", &self.index).finish_non_exhaustive()
     }
 }

@@ -63,7 +63,7 @@ pub mod prelude;
 mod progress;
 mod registry;
 mod run;
-mod sql;
+mod script;
 mod status;
 mod table;
 mod tool;
@@ -83,7 +83,7 @@ pub use migration::{MigrationTrait, Mode, module_name};
 pub use progress::{Applied, Progress, ServerSession};
 pub use registry::Registry;
 pub use run::{Report, Up};
-pub use sql::SqlMigration;
+pub use script::SqlMigration;
 pub use status::{MigrationStatus, Status};
 pub use table::is_version_table;
 pub use tool::Tool;
@@ -93,6 +93,6 @@ pub use tool::Tool;
 pub mod __private {
     pub use crate::migration::identity;
     pub use crate::registry::{check_names, continued};
-    pub use crate::sql::{Script, embedded};
+    pub use crate::script::{Script, embedded};
     pub use onerow_macros::embed_migrations;
 }

@@ -6,7 +6,7 @@ use crate::{
     database::Database,
     error::{Error, ErrorKind},
     migration::{MigrationTrait, module_name},
-    table::Table,
+    table::TableName,
     tool::Tool,
 };
 
@@ -16,18 +16,18 @@ use crate::{
 /// written for another tool, by [`from_migrator`](Self::from_migrator) and [`embed_migrations!`](crate::embed_migrations!).
 pub struct Registry {
     migrations: Vec<Box<dyn MigrationTrait>>,
-    table: Table,
+    table: TableName,
     /// The number of the first module behind a base, and the one that is next there, where they differ.
     misnumbered: Option<(i32, i32)>,
     /// Where another tool has kept what it applied of these, if that is not where it does by default.
-    history: Option<(Tool, Table)>,
+    history: Option<(Tool, TableName)>,
 }
 
 impl Registry {
     /// A registry of these migrations; the first is version 0.
     #[must_use]
     pub fn new(migrations: Vec<Box<dyn MigrationTrait>>) -> Self {
-        Self { migrations, table: Table::default(), misnumbered: None, history: None }
+        Self { migrations, table: TableName::default(), misnumbered: None, history: None }
     }
 
     /// Keeps the version in a table of this name, instead of `schema_migration`.
@@ -83,7 +83,7 @@ impl Registry {
     /// numbers and no names, `up` knows only where this says so.
     #[must_use]
     pub fn adopting_from(self, tool: Tool, table: &str) -> Self {
-        Self { history: Some((tool, Table::parse(table))), ..self }
+        Self { history: Some((tool, TableName::parse(table))), ..self }
     }
 
     /// The migrations of a base, and behind them these, whose first is of this number.
@@ -103,7 +103,7 @@ impl Registry {
     pub(crate) fn on<'a>(
         &self,
         db: &'a Database,
-    ) -> Result<(&'a DatabaseConnection, Table), Error> {
+    ) -> Result<(&'a DatabaseConnection, TableName), Error> {
         let pool = db.connection()?;
         if let Some((found, expected)) = self.misnumbered {
             let message = format!(
@@ -119,11 +119,11 @@ impl Registry {
 
     /// The same of sea-orm-migration, which quotes the name, dots and all.
     pub(crate) fn kept_by_sea_orm_migration(self, table: String) -> Self {
-        Self { history: Some((Tool::SeaOrmMigration, Table::default().named(table))), ..self }
+        Self { history: Some((Tool::SeaOrmMigration, TableName::default().named(table))), ..self }
     }
 
     /// Where this tool has kept what it applied.
-    pub(crate) fn history_of(&self, tool: Tool) -> Table {
+    pub(crate) fn history_of(&self, tool: Tool) -> TableName {
         let told = self.history.clone().filter(|(told, _)| *told == tool);
         told.map_or_else(|| tool.table(), |(_, table)| table)
     }
@@ -134,7 +134,7 @@ impl Registry {
     }
 
     /// The old tool's table, by default or as it was said, that this text names.
-    pub(crate) fn old_table_in(&self, text: &str) -> Option<(Tool, Table)> {
+    pub(crate) fn old_table_in(&self, text: &str) -> Option<(Tool, TableName)> {
         let by_default = Tool::ALL.into_iter().filter(|tool| *tool != Tool::QuartDb);
         let by_default = by_default.map(|tool| (tool, tool.table()));
         by_default.chain(self.history.clone()).find(|(_, table)| text.contains(table.name()))

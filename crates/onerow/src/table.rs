@@ -18,14 +18,14 @@ const LONGEST_LABEL: usize = 32;
 
 /// The table of a registry, and its schema on PostgreSQL.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Table {
+pub(crate) struct TableName {
     /// `None` for the seed's.
     name: Option<String>,
     /// `None` for the first of the search path.
     schema: Option<String>,
 }
 
-impl Table {
+impl TableName {
     pub(crate) fn named(self, name: String) -> Self {
         Self { name: Some(name).filter(|name| name != NAME), ..self }
     }
@@ -111,7 +111,7 @@ impl Table {
 }
 
 /// As messages show it.
-impl fmt::Display for Table {
+impl fmt::Display for TableName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.schema.iter().try_for_each(|schema| write!(f, "{schema}."))?;
         f.write_str(self.name())
@@ -138,19 +138,20 @@ fn hash(text: &str) -> u32 {
 mod tests {
     use super::*;
 
-    fn table(name: &str) -> Table {
-        Table::parse(name)
+    fn table(name: &str) -> TableName {
+        TableName::parse(name)
     }
 
     #[test]
     fn the_seeds_table_is_written_as_the_seed_writes_it() {
-        assert_eq!(Table::default().sql(), "schema_migration");
-        assert_eq!(Table::default().named("schema_migration".into()), Table::default());
+        assert_eq!(TableName::default().sql(), "schema_migration");
+        assert_eq!(TableName::default().named("schema_migration".into()), TableName::default());
     }
 
     #[test]
     fn any_name_is_one_identifier() {
-        let odd = Table::default().named("order\"; DROP TABLE x".into()).in_schema("a.b".into());
+        let odd =
+            TableName::default().named("order\"; DROP TABLE x".into()).in_schema("a.b".into());
         assert_eq!(odd.sql(), "\"a.b\".\"order\"\"; DROP TABLE x\"");
     }
 
@@ -180,7 +181,7 @@ mod tests {
             (on("a.m"), on("b.m"), on("m")),
             ("\"a.m\"".into(), "\"b.m\"".into(), "\"m\"".into())
         );
-        let default = Table::default().in_schema("a".into()).on(DatabaseBackend::Sqlite);
+        let default = TableName::default().in_schema("a".into()).on(DatabaseBackend::Sqlite);
         assert_eq!(default.name(), "a.schema_migration");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::table::Table;
+use crate::table::TableName;
 
 /// A migrator whose databases [`adopt`](crate::Registry::adopt) takes over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -38,8 +38,8 @@ impl Tool {
     }
 
     /// Where it keeps what it has applied, unless it is told otherwise.
-    pub(crate) fn table(self) -> Table {
-        Table::parse(match self {
+    pub(crate) fn table(self) -> TableName {
+        TableName::parse(match self {
             Self::SeaOrmMigration => "seaql_migrations",
             Self::Sqlx => "_sqlx_migrations",
             Self::Refinery => "refinery_schema_history",

@@ -9,7 +9,7 @@ use crate::{
         permission_denied,
     },
     error::{Error, ErrorKind, still_at},
-    table::Table,
+    table::TableName,
 };
 
 /// What a read of the version finds.
@@ -53,7 +53,7 @@ impl Reading {
 }
 
 /// Reads the version in one statement, on the pool that it is given.
-pub(crate) async fn read(pool: &DatabaseConnection, table: &Table) -> Result<Reading, Error> {
+pub(crate) async fn read(pool: &DatabaseConnection, table: &TableName) -> Result<Reading, Error> {
     let backend = backend::of(pool)?;
     let row = match backend.read_row(pool, table).await? {
         Ok(row) => row,
@@ -79,7 +79,7 @@ pub(crate) async fn read(pool: &DatabaseConnection, table: &Table) -> Result<Rea
 
 /// The table with the schema in which it is, or would be made, for who is going to write to it: the code of its triggers and
 /// rules is run by that.
-pub(crate) async fn examine(session: &dyn Session, called: &Table) -> Result<Table, Error> {
+pub(crate) async fn examine(session: &dyn Session, called: &TableName) -> Result<TableName, Error> {
     let examined = session.examine(called).await;
     let (schema, mistrust) = examined.map_err(|source| {
         refusal(session.fault(&source), "look at the version table", None, called, source)
@@ -87,14 +87,14 @@ pub(crate) async fn examine(session: &dyn Session, called: &Table) -> Result<Tab
     let home = || {
         called.schema().map(str::to_owned).or_else(|| session.default_schema().map(str::to_owned))
     };
-    let table = schema.or_else(home).into_iter().fold(called.clone(), Table::in_schema);
+    let table = schema.or_else(home).into_iter().fold(called.clone(), TableName::in_schema);
     match mistrust {
         Some(mistrust) => Err(mistrusted(&table, mistrust)),
         None => Ok(table),
     }
 }
 
-fn mistrusted(table: &Table, mistrust: Mistrust) -> Error {
+fn mistrusted(table: &TableName, mistrust: Mistrust) -> Error {
     let Mistrust::Foreign { owner, has, .. } = mistrust else { return hidden(table) };
     let has = has.as_deref().unwrap_or("belongs neither to this user nor to the database's owner");
     let message = format!(
@@ -103,26 +103,26 @@ fn mistrusted(table: &Table, mistrust: Mistrust) -> Error {
     Error::new(ErrorKind::UntrustedTable, message).of_table(table)
 }
 
-pub(crate) fn hidden(table: &Table) -> Error {
+pub(crate) fn hidden(table: &TableName) -> Error {
     let message = format!(
         "row-level security hides the version row of {table} from this user; nothing was changed"
     );
     Error::new(ErrorKind::RowHidden, message).of_table(table)
 }
 
-fn foreign(table: &Table, source: DbErr) -> Error {
+fn foreign(table: &TableName, source: DbErr) -> Error {
     let message = format!(
         "the table {table} is not onerow's: it has no column \"version\"; nothing was changed"
     );
     Error::new(ErrorKind::ForeignTable, message).of_table(table).because(source)
 }
 
-pub(crate) fn several_rows(table: &Table, rows: usize) -> Error {
+pub(crate) fn several_rows(table: &TableName, rows: usize) -> Error {
     let message = format!("{table} holds {rows} rows instead of one; nothing was changed");
     Error::new(ErrorKind::SeveralRows, message).of_table(table)
 }
 
-pub(crate) fn not_a_version(table: &Table, found: &str) -> Error {
+pub(crate) fn not_a_version(table: &TableName, found: &str) -> Error {
     let message = format!("{table} holds {found}, which is not a version; nothing was changed");
     Error::new(ErrorKind::InvalidVersion, message).of_table(table)
 }
@@ -132,7 +132,7 @@ pub(crate) fn being_written() -> Error {
     Error::cannot("read the version", None, source)
 }
 
-fn parse(rows: &[Option<String>], table: &Table) -> Result<Found, Error> {
+fn parse(rows: &[Option<String>], table: &TableName) -> Result<Found, Error> {
     let [row] = rows else {
         return if rows.is_empty() {
             Ok(Found::NoRow)
@@ -153,7 +153,7 @@ fn parse(rows: &[Option<String>], table: &Table) -> Result<Found, Error> {
 /// that starts at the same time would block on the table's name for as long as that migration takes.
 pub(crate) async fn create(
     session: &dyn Session,
-    table: &Table,
+    table: &TableName,
     found: Found,
     next: Option<&Settings>,
 ) -> Result<Option<Claim>, DbErr> {
@@ -163,13 +163,13 @@ pub(crate) async fn create(
 /// Makes the row as [`create`] does, and holds it, in a transaction that is not committed.
 pub(crate) async fn create_and_hold(
     session: &dyn Session,
-    table: &Table,
+    table: &TableName,
     found: Found,
 ) -> Result<Claim, DbErr> {
     session.create_and_hold(table, &creation(session, table, found)).await
 }
 
-fn creation(session: &dyn Session, table: &Table, found: Found) -> String {
+fn creation(session: &dyn Session, table: &TableName, found: Found) -> String {
     match found {
         Found::NoTable => {
             format!(
@@ -188,7 +188,7 @@ pub(crate) fn refusal(
     fault: Fault,
     operation: &str,
     version: Option<i32>,
-    table: &Table,
+    table: &TableName,
     source: DbErr,
 ) -> Error {
     match fault {
@@ -209,7 +209,11 @@ pub(crate) fn refusal(
 }
 
 /// Why a row that holds this version cannot be held at this version.
-pub(crate) async fn unmovable(pool: &DatabaseConnection, called: &Table, version: i32) -> Error {
+pub(crate) async fn unmovable(
+    pool: &DatabaseConnection,
+    called: &TableName,
+    version: i32,
+) -> Error {
     // It may be read, and not be locked.
     let hides = async { Some(backend::of(pool).ok()?.hides_rows(pool, called).await) };
     if hides.await.unwrap_or(false) {

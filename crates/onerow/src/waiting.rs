@@ -131,6 +131,19 @@ fn timed_out(waited: Duration, version: Option<i32>, holder: Option<&ServerSessi
     Error::new(ErrorKind::WaitTimeout, message).at(version)
 }
 
+/// Tries until an attempt succeeds, and sleeps between two of them.
+pub(crate) async fn poll<T, F: Future<Output = Result<Option<T>, Error>>>(
+    mut wait: Wait<'_>,
+    attempt: impl Fn() -> F,
+) -> Result<T, Error> {
+    loop {
+        match attempt().await? {
+            Some(done) => return Ok(done),
+            None => wait.turn().await?,
+        }
+    }
+}
+
 /// Does what needs a connection, once the server has one to give.
 pub(crate) async fn once_let_in<T, F: Future<Output = Result<T, Error>>>(
     options: &Options<'_>,

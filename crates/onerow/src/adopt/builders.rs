@@ -10,7 +10,7 @@ use crate::{
     options::{BoxFuture, Options, shared_setters},
     registry::Registry,
     run::errors::target_beyond_latest,
-    table::Table,
+    table::TableName,
     tool::Tool,
 };
 
@@ -46,7 +46,7 @@ pub struct Adopt<'a> {
     db: &'a Database,
     options: Options<'a>,
     tool: Option<Tool>,
-    table: Option<Table>,
+    table: Option<TableName>,
     accept_out_of_order: bool,
     if_any: bool,
     dry_run: bool,
@@ -74,7 +74,7 @@ impl<'a> Adopt<'a> {
 
     /// The old tool's table, `name` or `schema.name`, where that is not the tool's default.
     pub fn from_table(mut self, table: &str) -> Self {
-        self.table = Some(Table::parse(table));
+        self.table = Some(TableName::parse(table));
         self
     }
 

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use super::prefix::{HistoryProblem, HistoryProblems};
+use super::problem::{HistoryProblem, HistoryProblems};
 use crate::{
     error::{Error, ErrorKind, still_at},
-    table::Table,
+    table::TableName,
     tool::Tool,
 };
 
-fn of_tool(kind: ErrorKind, tool: Tool, table: &Table, message: String) -> Error {
+fn of_tool(kind: ErrorKind, tool: Tool, table: &TableName, message: String) -> Error {
     Error::new(kind, message).of_tool(tool.name()).of_table(table)
 }
 
@@ -20,7 +20,7 @@ pub(super) fn no_history(looked_for: &[String]) -> Error {
     Error::new(ErrorKind::NoHistory, message)
 }
 
-pub(super) fn several_histories<'a>(tables: impl Iterator<Item = (Tool, &'a Table)>) -> Error {
+pub(super) fn several_histories<'a>(tables: impl Iterator<Item = (Tool, &'a TableName)>) -> Error {
     let tables: Vec<_> = tables.map(|(tool, table)| format!("{table} of {tool}")).collect();
     let message = format!(
         "there are histories of several migrators: {}; nothing was changed",
@@ -29,14 +29,14 @@ pub(super) fn several_histories<'a>(tables: impl Iterator<Item = (Tool, &'a Tabl
     Error::new(ErrorKind::SeveralHistories, message)
 }
 
-pub(super) fn foreign_history(tool: Tool, table: &Table, column: &str) -> Error {
+pub(super) fn foreign_history(tool: Tool, table: &TableName, column: &str) -> Error {
     let message = format!(
         "the table {table} is not that of {tool}: it has no column \"{column}\"; nothing was changed"
     );
     of_tool(ErrorKind::ForeignHistory, tool, table, message)
 }
 
-pub(super) fn history_elsewhere(tool: Tool, table: &Table, schema: &str) -> Error {
+pub(super) fn history_elsewhere(tool: Tool, table: &TableName, schema: &str) -> Error {
     let message = format!(
         "the table {table} of {tool} is not in the schema {schema}, as the registry's is; nothing was \
          changed"
@@ -44,7 +44,7 @@ pub(super) fn history_elsewhere(tool: Tool, table: &Table, schema: &str) -> Erro
     of_tool(ErrorKind::HistoryElsewhere, tool, table, message)
 }
 
-pub(super) fn unsafe_history(tool: Tool, table: &Table, reason: &str) -> Error {
+pub(super) fn unsafe_history(tool: Tool, table: &TableName, reason: &str) -> Error {
     let message = format!(
         "the table {table} of {tool} is not read, as that could run its owner's code: {reason}; nothing \
          was changed"
@@ -52,14 +52,18 @@ pub(super) fn unsafe_history(tool: Tool, table: &Table, reason: &str) -> Error {
     of_tool(ErrorKind::UnsafeHistory, tool, table, message)
 }
 
-pub(super) fn no_tool(table: &Table) -> Error {
+pub(super) fn no_tool(table: &TableName) -> Error {
     let message = format!(
         "the table {table} is not that of a migrator that onerow knows; nothing was changed"
     );
     Error::new(ErrorKind::NoTool, message).of_table(table)
 }
 
-pub(super) fn history_mismatch(tool: Tool, table: &Table, problems: Vec<HistoryProblem>) -> Error {
+pub(super) fn history_mismatch(
+    tool: Tool,
+    table: &TableName,
+    problems: Vec<HistoryProblem>,
+) -> Error {
     let message = format!(
         "what {tool} has applied, by its table {table}, is not what the registry begins with; nothing \
          was changed"
@@ -69,13 +73,13 @@ pub(super) fn history_mismatch(tool: Tool, table: &Table, problems: Vec<HistoryP
     error.with_causes(causes).because(HistoryProblems(problems))
 }
 
-pub(crate) fn history_busy(table: &Table, waited: Duration) -> Error {
+pub(crate) fn history_busy(table: &TableName, waited: Duration) -> Error {
     let message =
         format!("waited {waited:.0?} for who has the table {table} locked; nothing was changed");
     Error::new(ErrorKind::HistoryBusy, message).of_table(table)
 }
 
-pub(super) fn unadopted(tool: Tool, table: &Table, version: i32) -> Error {
+pub(super) fn unadopted(tool: Tool, table: &TableName, version: i32) -> Error {
     let message = format!(
         "{tool} has applied migrations that are pending here, by its table {table}; nothing was changed{}",
         still_at(Some(version))
@@ -83,7 +87,7 @@ pub(super) fn unadopted(tool: Tool, table: &Table, version: i32) -> Error {
     of_tool(ErrorKind::Unadopted, tool, table, message).at(version)
 }
 
-pub(super) fn beside_history(tool: Tool, table: &Table, applied: usize) -> Error {
+pub(super) fn beside_history(tool: Tool, table: &TableName, applied: usize) -> Error {
     let message = format!(
         "{tool} has applied {applied} migration(s) to this database, by its table {table}; nothing was \
          changed"

@@ -13,7 +13,7 @@ use crate::{
     Registry,
     backend::{Fault, Session},
     error::{Error, ErrorKind},
-    table::Table,
+    table::TableName,
     tool::{Column, Tool},
     version,
 };
@@ -21,7 +21,7 @@ use crate::{
 /// What a tool has applied to a database.
 pub(super) struct History {
     pub(super) tool: Tool,
-    pub(super) table: Table,
+    pub(super) table: TableName,
     /// In the order in which they were applied.
     pub(super) entries: Vec<Entry>,
     /// Of the table itself.
@@ -45,7 +45,7 @@ pub(super) struct Entry {
 /// Why a table was not read.
 pub(crate) enum Refusal {
     /// Somebody holds a lock on this table that keeps others out.
-    Held(Table),
+    Held(TableName),
     Error(Error),
 }
 
@@ -61,7 +61,7 @@ pub(crate) struct Reader<'a> {
     pub(crate) transaction: &'a DatabaseTransaction,
     pub(crate) registry: &'a Registry,
     /// The registry's own table, as it is called on this database.
-    pub(crate) own: &'a Table,
+    pub(crate) own: &'a TableName,
 }
 
 impl Reader<'_> {
@@ -103,7 +103,7 @@ impl Reader<'_> {
         Ok(found)
     }
 
-    fn candidates(&self) -> impl Iterator<Item = (Tool, Table)> {
+    fn candidates(&self) -> impl Iterator<Item = (Tool, TableName)> {
         Tool::ALL.into_iter().map(|tool| (tool, self.registry.history_of(tool)))
     }
 
@@ -114,14 +114,18 @@ impl Reader<'_> {
     }
 
     /// The history of this tool, in this table or where it has it by default.
-    pub(super) async fn read(&self, tool: Tool, table: Option<&Table>) -> Result<History, Refusal> {
+    pub(super) async fn read(
+        &self,
+        tool: Tool,
+        table: Option<&TableName>,
+    ) -> Result<History, Refusal> {
         let table = table.cloned().unwrap_or_else(|| self.registry.history_of(tool));
         let (table, columns) = self.existing(table).await?;
         self.read_with(tool, table, &columns).await
     }
 
     /// The history in this table, of the tool whose columns it has.
-    pub(super) async fn read_any(&self, table: &Table) -> Result<History, Refusal> {
+    pub(super) async fn read_any(&self, table: &TableName) -> Result<History, Refusal> {
         let (table, columns) = self.existing(table.clone()).await?;
         let fits = |tool: &Tool| tool.missing(&columns).is_none();
         match Tool::ALL.into_iter().find(fits) {
@@ -131,7 +135,7 @@ impl Reader<'_> {
     }
 
     /// The table and its columns. Most tools write its name without quotes, so that PostgreSQL folds it.
-    async fn existing(&self, table: Table) -> Result<(Table, Vec<String>), Refusal> {
+    async fn existing(&self, table: TableName) -> Result<(TableName, Vec<String>), Refusal> {
         for table in [table.clone(), table.folded()] {
             let columns = self.columns(&table).await?;
             if !columns.is_empty() {
@@ -141,7 +145,7 @@ impl Reader<'_> {
         Err(no_history(&[table.to_string()]).into())
     }
 
-    async fn columns(&self, table: &Table) -> Result<Vec<String>, Refusal> {
+    async fn columns(&self, table: &TableName) -> Result<Vec<String>, Refusal> {
         let columns = self.session.columns(self.transaction, table).await;
         columns.map_err(|error| self.refused("look for the table", table, error))
     }
@@ -150,7 +154,7 @@ impl Reader<'_> {
     async fn read_apart(
         &self,
         tool: Tool,
-        table: Table,
+        table: TableName,
         columns: &[String],
     ) -> Result<History, Refusal> {
         let savepoint =
@@ -164,7 +168,7 @@ impl Reader<'_> {
     async fn read_with(
         &self,
         tool: Tool,
-        table: Table,
+        table: TableName,
         columns: &[String],
     ) -> Result<History, Refusal> {
         if let Some(column) = tool.missing(columns) {
@@ -189,7 +193,11 @@ impl Reader<'_> {
     }
 
     /// One row with a number: `version`, or in releases 0.8 to 0.10 `foreground` and `background`.
-    async fn read_quart_db(&self, table: Table, columns: &[String]) -> Result<History, Refusal> {
+    async fn read_quart_db(
+        &self,
+        table: TableName,
+        columns: &[String],
+    ) -> Result<History, Refusal> {
         let select = if has(columns, "version") {
             "CAST(version AS pg_catalog.text), CAST(version AS pg_catalog.text)"
         } else {
@@ -216,11 +224,11 @@ impl Reader<'_> {
     }
 
     /// A search path may lead to the history of another tenant.
-    async fn check_schema(&self, tool: Tool, table: &Table) -> Result<(), Refusal> {
+    async fn check_schema(&self, tool: Tool, table: &TableName) -> Result<(), Refusal> {
         if table.schema().is_some() {
             return Ok(());
         }
-        let schema = async |of: &Table| self.session.schema_of(self.transaction, of).await;
+        let schema = async |of: &TableName| self.session.schema_of(self.transaction, of).await;
         let schemas = async { Ok::<_, DbErr>((schema(table).await?, schema(self.own).await?)) };
         let (there, here) =
             schemas.await.map_err(|error| self.refused("look for the schema of", table, error))?;
@@ -233,7 +241,7 @@ impl Reader<'_> {
     }
 
     /// Whoever may create tables may have put one where that of a tool would be.
-    async fn check_safety(&self, tool: Tool, table: &Table) -> Result<(), Refusal> {
+    async fn check_safety(&self, tool: Tool, table: &TableName) -> Result<(), Refusal> {
         let danger = self.session.danger(self.transaction, table).await;
         match danger.map_err(|error| self.refused("look at the table", table, error))? {
             Some(reason) => Err(unsafe_history(tool, table, &reason).into()),
@@ -255,7 +263,7 @@ impl Reader<'_> {
         Ok((!columns.is_empty()).then_some(AdoptionWarning::SerialKeys { columns }))
     }
 
-    async fn select(&self, table: &Table, sql: &str) -> Result<Vec<Vec<String>>, Refusal> {
+    async fn select(&self, table: &TableName, sql: &str) -> Result<Vec<Vec<String>>, Refusal> {
         let backend = self.transaction.get_database_backend();
         let statement = Statement::from_string(backend, self.session.dialect(sql));
         let texts = async {
@@ -278,7 +286,7 @@ impl Reader<'_> {
         locked.map_err(|error| self.refused(operation, &history.table, error))
     }
 
-    fn refused(&self, operation: &str, table: &Table, error: DbErr) -> Refusal {
+    fn refused(&self, operation: &str, table: &TableName, error: DbErr) -> Refusal {
         match self.session.fault(&error) {
             Fault::Held => Refusal::Held(table.clone()),
             fault => {

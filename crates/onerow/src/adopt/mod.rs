@@ -15,6 +15,7 @@ mod builders;
 mod error;
 mod history;
 mod prefix;
+mod problem;
 mod sea_orm_migration;
 mod source;
 mod taking_over;
@@ -23,7 +24,7 @@ mod warning;
 pub(crate) use self::taking_over::refuse_unadopted;
 pub use self::{
     builders::{Adopt, Baseline},
-    prefix::{HistoryProblem, HistoryProblems},
+    problem::{HistoryProblem, HistoryProblems},
     sea_orm_migration::SeaOrmMigration,
     warning::AdoptionWarning,
 };

@@ -8,15 +8,23 @@ use super::{
 };
 use crate::{
     error::{Error, ErrorKind},
-    table::Table,
+    table::TableName,
     tool::Tool,
     version::NONE,
 };
 
 /// Where the version comes from.
 pub(crate) enum Source {
-    History { tool: Option<Tool>, table: Option<Table>, accept_out_of_order: bool, if_any: bool },
-    Baseline { version: i32, beside_other_tools: bool },
+    History {
+        tool: Option<Tool>,
+        table: Option<TableName>,
+        accept_out_of_order: bool,
+        if_any: bool,
+    },
+    Baseline {
+        version: i32,
+        beside_other_tools: bool,
+    },
 }
 
 /// What a source comes to.
@@ -91,7 +99,11 @@ impl Source {
 }
 
 /// In the registry's own table, quart-db's number is taken for the registry's.
-fn counted_alike(version: i32, history: &History, own: &Table) -> Result<i32, Vec<HistoryProblem>> {
+fn counted_alike(
+    version: i32,
+    history: &History,
+    own: &TableName,
+) -> Result<i32, Vec<HistoryProblem>> {
     let theirs = i32::try_from(history.entries.len()).unwrap_or(i32::MAX) - 1;
     if history.table != *own || version == theirs {
         return Ok(version);

@@ -13,7 +13,7 @@ use crate::{
     error::{Error, ErrorKind},
     failure::Failure,
     registry::Registry,
-    table::Table,
+    table::TableName,
     version::{self, Found},
     waiting::Wait,
 };
@@ -155,15 +155,14 @@ impl TakeOver<'_> {
             session.stage(&claim, &moved).await?;
             session.commit(claim, &moved, None).await
         };
-        let failure = match committed.await {
-            Ok(_) => return Ok(Some(plan)),
-            Err(failure) => failure,
-        };
-        match failure {
-            Failure::Commit(error) if session.fault(&error) == Fault::Held => Ok(None),
-            Failure::Commit(error) => Err(self.refusal("set the version", error).into()),
-            failure => {
-                let error = DbErr::Custom(failure.to_string());
+        match committed.await {
+            Ok(_) => Ok(Some(plan)),
+            // The row was there already, at another version.
+            Err(Failure::EndedTransaction) => Ok(None),
+            Err(Failure::Commit(error)) if session.fault(&error) == Fault::Held => Ok(None),
+            Err(failure) => {
+                let words = || DbErr::Custom(failure.to_string());
+                let error = failure.refusal().cloned().unwrap_or_else(words);
                 Err(self.refusal("set the version", error).into())
             }
         }
@@ -178,7 +177,7 @@ impl TakeOver<'_> {
     }
 }
 
-async fn turn_for_table(wait: &mut Wait<'_>, table: &Table) -> Result<(), Error> {
+async fn turn_for_table(wait: &mut Wait<'_>, table: &TableName) -> Result<(), Error> {
     wait.turn().await.map_err(|error| match error.kind() {
         ErrorKind::WaitTimeout => history_busy(table, wait.waited()),
         _ => error,

@@ -8,8 +8,10 @@ use std::{
 use async_trait::async_trait;
 use sea_orm::{ConnectOptions, DatabaseConnection, DbErr};
 
-use super::{databases::Databases, fault::Fault, session::Session, version_row::ReadRow};
-use crate::{database::listener::Listener, error::Error, index::CreateIndex};
+use super::{
+    databases::Databases, fault::Fault, index::Index, session::Session, version_row::ReadRow,
+};
+use crate::{database::listener::Listener, error::Error};
 
 /// A kind of database, with what is done on the app's own pool.
 pub(crate) trait Backend: Connect + ReadRow + Databases {}
@@ -41,11 +43,8 @@ pub(crate) trait Connect: Sync {
     async fn release_idle(&self, _: &DatabaseConnection) {}
 
     /// See [`create_index`](crate::create_index).
-    async fn create_index(
-        &self,
-        pool: &DatabaseConnection,
-        index: &CreateIndex<'_>,
-    ) -> Result<(), DbErr>;
+    async fn create_index(&self, pool: &DatabaseConnection, index: &Index<'_>)
+    -> Result<(), DbErr>;
 }
 
 /// What a session of a run is opened with.

@@ -6,6 +6,7 @@
 //! | `session` | a connection of a run's own |
 //! | `version_row` | the version row: read, made, claimed, moved; all SQL on it |
 //! | `grouping` | several migrations in one transaction |
+//! | `index` | what an index is to be |
 //! | `watching` | what sessions are doing, seen from another connection |
 //! | `other_tables` | the tables of other tools |
 //! | `databases` | databases as wholes: created, dropped, waited for |
@@ -25,6 +26,7 @@ mod connecting;
 pub(crate) mod databases;
 mod fault;
 mod grouping;
+mod index;
 mod other_tables;
 #[cfg(feature = "postgres")]
 mod postgres;
@@ -43,6 +45,7 @@ use connecting::Backend;
 pub(crate) use connecting::{Answer, SessionOptions};
 pub(crate) use fault::{Fault, crowded, permission_denied};
 pub(crate) use grouping::{Doubt, Settled};
+pub(crate) use index::Index;
 pub(crate) use session::Session;
 pub(crate) use version_row::{Claim, Mistrust, Move, NONE, Settings, create_table, insert_row};
 pub(crate) use watching::Activity;

@@ -8,7 +8,7 @@ use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr};
 use tokio::time::timeout;
 
 use super::session::CLOSE;
-use crate::{driver, error::Error, failure::Failure, table::Table};
+use crate::{driver, error::Error, failure::Failure, table::TableName};
 
 /// The version before the first migration.
 pub(crate) const NONE: i32 = -1;
@@ -21,11 +21,11 @@ pub(crate) trait ReadRow: Sync {
     async fn read_row(
         &self,
         pool: &DatabaseConnection,
-        table: &Table,
+        table: &TableName,
     ) -> Result<Result<Rows, DbErr>, Error>;
 
     /// Whether row-level security holds for this user at the table.
-    async fn hides_rows(&self, _: &DatabaseConnection, _: &Table) -> bool {
+    async fn hides_rows(&self, _: &DatabaseConnection, _: &TableName) -> bool {
         false
     }
 }
@@ -35,7 +35,7 @@ pub(crate) trait ReadRow: Sync {
 pub(crate) trait VersionRow: Send + Sync {
     /// The schema of the table, if it is there and there are schemas; and why it is not to be trusted,
     /// if it is not.
-    async fn examine(&self, _: &Table) -> Result<(Option<String>, Option<Mistrust>), DbErr> {
+    async fn examine(&self, _: &TableName) -> Result<(Option<String>, Option<Mistrust>), DbErr> {
         Ok((None, None))
     }
 
@@ -46,7 +46,7 @@ pub(crate) trait VersionRow: Send + Sync {
 
     /// The statement that makes the schema of a table, unless it is there, with a semicolon; empty if
     /// there is nothing to make.
-    fn create_schema(&self, _: &Table) -> String {
+    fn create_schema(&self, _: &TableName) -> String {
         String::new()
     }
 
@@ -54,19 +54,19 @@ pub(crate) trait VersionRow: Send + Sync {
     /// hold the row, if it is the one that it made.
     async fn create(
         &self,
-        table: &Table,
+        table: &TableName,
         statements: &str,
         next: Option<&Settings>,
     ) -> Result<Option<Claim>, DbErr>;
 
     /// Makes the row by these statements, and holds it, in a transaction that is not committed.
-    async fn create_and_hold(&self, table: &Table, statements: &str) -> Result<Claim, DbErr>;
+    async fn create_and_hold(&self, table: &TableName, statements: &str) -> Result<Claim, DbErr>;
 
     /// Holds the row at this version, without waiting; `None` if it has moved on. Another session that
     /// holds it is a [`Fault::Held`](super::fault::Fault::Held).
     async fn claim(
         &self,
-        table: &Table,
+        table: &TableName,
         version: i32,
         settings: &Settings,
     ) -> Result<Option<Claim>, DbErr>;
@@ -118,7 +118,7 @@ impl Settings {
 
 /// From which version to which, and in which table.
 pub(crate) struct Move<'a> {
-    pub(crate) table: &'a Table,
+    pub(crate) table: &'a TableName,
     pub(crate) from: i32,
     pub(crate) to: i32,
     /// Whether its commit is to be on disk before it is answered, whatever the claim has asked for.
@@ -158,7 +158,7 @@ pub(crate) enum Mistrust {
 }
 
 // The seed's columns, name for name, so that its Python code can hand a database over and take it back.
-pub(crate) fn create_table(table: &Table) -> String {
+pub(crate) fn create_table(table: &TableName) -> String {
     format!(
         "CREATE TABLE IF NOT EXISTS {} (
     onerow_id BOOL PRIMARY KEY DEFAULT TRUE,
@@ -169,7 +169,7 @@ pub(crate) fn create_table(table: &Table) -> String {
     )
 }
 
-pub(crate) fn insert_row(table: &Table) -> String {
+pub(crate) fn insert_row(table: &TableName) -> String {
     format!("INSERT INTO {} (version) VALUES ({NONE}) ON CONFLICT DO NOTHING", table.sql())
 }
 

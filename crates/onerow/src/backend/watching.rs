@@ -5,13 +5,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use sea_orm::DbErr;
 
-use crate::{progress::ServerSession, table::Table};
+use crate::{progress::ServerSession, table::TableName};
 
 /// Looks at the server's sessions. By default there is no server, and nobody to see.
 #[async_trait]
 pub(crate) trait Watch: Send + Sync {
     /// Who holds the row of this table.
-    async fn holder(&self, _: &Table) -> Option<ServerSession> {
+    async fn holder(&self, _: &TableName) -> Option<ServerSession> {
         None
     }
 
@@ -27,7 +27,7 @@ pub(crate) trait Watch: Send + Sync {
         &self,
         _migration: &str,
         _run: &str,
-        _: &Table,
+        _: &TableName,
     ) -> Result<Vec<ServerSession>, DbErr> {
         Ok(Vec::new())
     }

@@ -54,6 +54,19 @@ pub(crate) fn words_and_place(error: &DbErr) -> String {
     }
 }
 
+/// This error and its causes, outermost first, down to the words of the server.
+pub(crate) fn causes(error: &(dyn StdError + 'static)) -> Vec<String> {
+    let mut causes = Vec::new();
+    for cause in std::iter::successors(Some(error), |&cause| cause.source()) {
+        if let Some(error) = cause.downcast_ref() {
+            causes.push(words_and_place(error));
+            break;
+        }
+        causes.push(cause.to_string());
+    }
+    causes
+}
+
 /// The driver's error inside SeaORM's.
 pub(crate) fn error_of(error: &DbErr) -> Option<&sqlx::Error> {
     match error {

@@ -48,10 +48,8 @@ pub(super) fn migration_failed(
         _ => " outside a transaction, so its work may be half done",
     };
     let message = format!("migration {} failed{undone}{}", module_name(migration), now_at(version));
-    Error::new(ErrorKind::MigrationFailed, message)
-        .at(version)
-        .of_migration(migration)
-        .because(failure)
+    let error = Error::new(ErrorKind::MigrationFailed, message).at(version).of_migration(migration);
+    error.with_causes(failure.causes()).because(failure)
 }
 
 pub(crate) fn cancelled(version: Option<i32>) -> Error {

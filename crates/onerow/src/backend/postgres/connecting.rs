@@ -21,12 +21,12 @@ use crate::{
     backend::{
         connecting::{Answer, Connect, SessionOptions},
         fault::{Fault, connect_error},
+        index::Index,
         session::Session,
         url,
     },
     driver::{error_of, query_error, words},
     error::{Error, ErrorKind},
-    index::CreateIndex,
 };
 
 /// sqlx retries a refused connection in silence until the pool's timeout (30 s by default). After this long it is
@@ -103,7 +103,7 @@ impl Connect for Postgres {
     async fn create_index(
         &self,
         pool: &DatabaseConnection,
-        index: &CreateIndex<'_>,
+        index: &Index<'_>,
     ) -> Result<(), DbErr> {
         let (name, table) = (index.name, index.table);
         // An index is in the schema of its table, whatever the search path.

@@ -7,7 +7,7 @@ use sea_orm::{ConnectionTrait, DatabaseBackend, DatabaseTransaction, DbErr, Stat
 use super::session::PostgresSession;
 use crate::{
     backend::{other_tables::OtherTables, session::Session},
-    table::Table,
+    table::TableName,
 };
 
 #[async_trait]
@@ -23,7 +23,7 @@ impl OtherTables for PostgresSession {
     async fn columns(
         &self,
         transaction: &DatabaseTransaction,
-        table: &Table,
+        table: &TableName,
     ) -> Result<Vec<String>, DbErr> {
         let sql = format!(
             "SELECT attname::pg_catalog.text FROM pg_catalog.pg_attribute
@@ -40,7 +40,7 @@ impl OtherTables for PostgresSession {
     async fn schema_of(
         &self,
         transaction: &DatabaseTransaction,
-        table: &Table,
+        table: &TableName,
     ) -> Result<Option<String>, DbErr> {
         let schema =
             table.schema().map_or_else(|| "pg_catalog.current_schema()".to_owned(), quoted_literal);
@@ -63,7 +63,7 @@ impl OtherTables for PostgresSession {
     async fn lock_out_writers(
         &self,
         transaction: &DatabaseTransaction,
-        table: &Table,
+        table: &TableName,
     ) -> Result<(), DbErr> {
         // `SHARE` would let quart-db hold its row, as it does for as long as a migration runs.
         let lock = format!("LOCK TABLE {} IN EXCLUSIVE MODE NOWAIT", table.sql());
@@ -73,7 +73,7 @@ impl OtherTables for PostgresSession {
     async fn danger(
         &self,
         transaction: &DatabaseTransaction,
-        table: &Table,
+        table: &TableName,
     ) -> Result<Option<String>, DbErr> {
         let lock = format!("LOCK TABLE {} IN ACCESS SHARE MODE", table.sql());
         transaction.execute_unprepared(&lock).await?;
@@ -84,14 +84,14 @@ impl OtherTables for PostgresSession {
     async fn serial_keys(
         &self,
         transaction: &DatabaseTransaction,
-        table: &Table,
+        table: &TableName,
     ) -> Result<Vec<String>, DbErr> {
         let rows = transaction.query_all_raw(about(SERIAL, table)).await?;
         rows.iter().map(|row| row.try_get_by_index(0)).collect()
     }
 }
 
-fn about(sql: &str, table: &Table) -> Statement {
+fn about(sql: &str, table: &TableName) -> Statement {
     Statement::from_sql_and_values(DatabaseBackend::Postgres, qualified(sql), [table.sql().into()])
 }
 

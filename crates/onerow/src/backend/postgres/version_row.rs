@@ -23,7 +23,7 @@ use crate::{
     driver::{code, query_error, words},
     error::Error,
     failure::Failure,
-    table::Table,
+    table::TableName,
 };
 
 /// What a server says of a view of which it is asked for a sample.
@@ -34,7 +34,7 @@ impl ReadRow for Postgres {
     async fn read_row(
         &self,
         pool: &DatabaseConnection,
-        table: &Table,
+        table: &TableName,
     ) -> Result<Result<Rows, DbErr>, Error> {
         let rows = match ask(pool.get_postgres_connection_pool(), &read_row(table, true)).await? {
             Ok(rows) if !rows.is_empty() && rows.iter().all(is_plain) => {
@@ -54,7 +54,7 @@ impl ReadRow for Postgres {
         Ok(read_closely(pool, table, rows).await)
     }
 
-    async fn hides_rows(&self, pool: &DatabaseConnection, table: &Table) -> bool {
+    async fn hides_rows(&self, pool: &DatabaseConnection, table: &TableName) -> bool {
         let sql = format!(
             "SELECT pg_catalog.row_security_active(pg_catalog.to_regclass({}))",
             quoted_literal(&table.sql())
@@ -69,7 +69,7 @@ impl ReadRow for Postgres {
 /// What the table is, if there is something about it; its row, if that may be read.
 async fn read_closely(
     pool: &DatabaseConnection,
-    table: &Table,
+    table: &TableName,
     rows: Vec<Option<String>>,
 ) -> Result<Rows, DbErr> {
     let (_, mistrust) = examine(pool, table).await?;
@@ -86,7 +86,10 @@ async fn read_closely(
 
 #[async_trait]
 impl VersionRow for PostgresSession {
-    async fn examine(&self, table: &Table) -> Result<(Option<String>, Option<Mistrust>), DbErr> {
+    async fn examine(
+        &self,
+        table: &TableName,
+    ) -> Result<(Option<String>, Option<Mistrust>), DbErr> {
         examine(&self.pool, table).await
     }
 
@@ -94,7 +97,7 @@ impl VersionRow for PostgresSession {
         self.start.schema.as_deref()
     }
 
-    fn create_schema(&self, table: &Table) -> String {
+    fn create_schema(&self, table: &TableName) -> String {
         let Some(schema) = table.schema() else { return String::new() };
         // Even with `IF NOT EXISTS` it takes the right to create one.
         let (name, create) = (
@@ -110,7 +113,7 @@ impl VersionRow for PostgresSession {
 
     async fn create(
         &self,
-        table: &Table,
+        table: &TableName,
         statements: &str,
         next: Option<&Settings>,
     ) -> Result<Option<Claim>, DbErr> {
@@ -121,7 +124,7 @@ impl VersionRow for PostgresSession {
         held_if(transaction, &message, 2).await
     }
 
-    async fn create_and_hold(&self, table: &Table, statements: &str) -> Result<Claim, DbErr> {
+    async fn create_and_hold(&self, table: &TableName, statements: &str) -> Result<Claim, DbErr> {
         let transaction = self.begin().await?;
         // A row that is locked is one that may be moved, see `move_row`.
         let lock = format!("SELECT FROM {} FOR UPDATE NOWAIT", table.sql());
@@ -131,7 +134,7 @@ impl VersionRow for PostgresSession {
 
     async fn claim(
         &self,
-        table: &Table,
+        table: &TableName,
         version: i32,
         settings: &Settings,
     ) -> Result<Option<Claim>, DbErr> {
@@ -196,7 +199,7 @@ impl PostgresSession {
     ///
     /// What is set ends with the transaction: behind a transaction-pooling proxy a plain `SET` would stay with the server's
     /// session, and pass to whoever gets it next.
-    fn lock_row(&self, table: &Table, version: i32, settings: &Settings) -> String {
+    fn lock_row(&self, table: &TableName, version: i32, settings: &Settings) -> String {
         let lock_timeout = settings.lock_timeout_milliseconds().to_string();
         let mut values = vec![
             ("application_name", settings.label.as_str()),
@@ -233,7 +236,7 @@ impl PostgresSession {
 /// To read a view would run its maker's functions with the reader's rights, so a sample of all rows is asked for, which only a
 /// table gives; for the same reason row security is not entered before it is known whose it is. It looks at little, since
 /// each further catalog costs: [`examine`] sees the rest.
-fn read_row(table: &Table, guarded: bool) -> String {
+fn read_row(table: &TableName, guarded: bool) -> String {
     let (name, literal) = (table.sql(), quoted_literal(&table.sql()));
     let guard =
         format!(" WHERE NOT pg_catalog.row_security_active({literal}::pg_catalog.regclass)");
@@ -258,14 +261,14 @@ fn versions(rows: &[PgRow]) -> Vec<Option<String>> {
 
 async fn examine(
     pool: &DatabaseConnection,
-    table: &Table,
+    table: &TableName,
 ) -> Result<(Option<String>, Option<Mistrust>), DbErr> {
     let found = rows(pool, &examination(table)).await?;
     found.first().map_or(Ok((None, None)), |row| examined(row).map_err(query_error))
 }
 
 /// Where the table is, whose it is, and what could run somebody else's code when it is read or written to.
-fn examination(table: &Table) -> String {
+fn examination(table: &TableName) -> String {
     let database = "(SELECT datdba FROM pg_catalog.pg_database \
         WHERE datname OPERATOR(pg_catalog.=) pg_catalog.current_database())";
     let superuser = "(pg_catalog.current_setting('is_superuser') OPERATOR(pg_catalog.=) 'on')";

@@ -14,7 +14,7 @@ use crate::{
     backend::watching::{Activity, Watch},
     driver::query_error,
     progress::ServerSession,
-    table::Table,
+    table::TableName,
 };
 
 /// Of a run's number in the label of its sessions.
@@ -22,7 +22,7 @@ const RUN_DIGITS: usize = 8;
 
 #[async_trait]
 impl Watch for PostgresSession {
-    async fn holder(&self, table: &Table) -> Option<ServerSession> {
+    async fn holder(&self, table: &TableName) -> Option<ServerSession> {
         // A row's lock is its holder's transaction id, in xmax; pg_locks tells whose that is.
         let sql = format!(
             "SELECT {SESSION} FROM {} v
@@ -72,7 +72,7 @@ impl Watch for PostgresSession {
         &self,
         migration: &str,
         run: &str,
-        table: &Table,
+        table: &TableName,
     ) -> Result<Vec<ServerSession>, DbErr> {
         let (digits, label) = run.split_at(RUN_DIGITS);
         let prefix = format!("onerow {migration} ");

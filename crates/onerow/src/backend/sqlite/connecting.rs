@@ -18,12 +18,12 @@ use crate::{
     backend::{
         connecting::{Connect, SessionOptions},
         fault::{Fault, connect_error},
+        index::Index,
         session::Session,
         url,
     },
     driver::{code, error_of, query_error},
     error::Error,
-    index::CreateIndex,
 };
 
 #[async_trait]
@@ -36,7 +36,7 @@ impl Connect for Sqlite {
             Storage::File => (),
             // The database is gone with its last connection.
             Storage::Memory | Storage::Unshared => {
-                drop(options.idle_timeout(None).max_lifetime(None))
+                options.idle_timeout(None).max_lifetime(None);
             }
             Storage::Private => return Err(private()),
         }
@@ -89,7 +89,7 @@ impl Connect for Sqlite {
     async fn create_index(
         &self,
         pool: &DatabaseConnection,
-        index: &CreateIndex<'_>,
+        index: &Index<'_>,
     ) -> Result<(), DbErr> {
         let (name, table, definition) = (index.name, index.table, index.definition(false));
         let create =

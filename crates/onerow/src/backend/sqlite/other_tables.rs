@@ -6,7 +6,7 @@ use sea_orm::{
 };
 
 use super::session::SqliteSession;
-use crate::{backend::other_tables::OtherTables, table::Table};
+use crate::{backend::other_tables::OtherTables, table::TableName};
 
 #[async_trait]
 impl OtherTables for SqliteSession {
@@ -21,7 +21,7 @@ impl OtherTables for SqliteSession {
     async fn columns(
         &self,
         transaction: &DatabaseTransaction,
-        table: &Table,
+        table: &TableName,
     ) -> Result<Vec<String>, DbErr> {
         let sql = "SELECT name FROM pragma_table_info(?)";
         let look =

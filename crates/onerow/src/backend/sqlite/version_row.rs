@@ -20,7 +20,7 @@ use crate::{
     driver::query_error,
     error::Error,
     failure::Failure,
-    table::Table,
+    table::TableName,
 };
 
 #[async_trait]
@@ -28,7 +28,7 @@ impl ReadRow for Sqlite {
     async fn read_row(
         &self,
         pool: &DatabaseConnection,
-        table: &Table,
+        table: &TableName,
     ) -> Result<Result<Rows, DbErr>, Error> {
         let sql = format!("SELECT version FROM {}", table.sql());
         let read =
@@ -43,7 +43,7 @@ impl ReadRow for Sqlite {
 impl VersionRow for SqliteSession {
     async fn create(
         &self,
-        _: &Table,
+        _: &TableName,
         statements: &str,
         _: Option<&Settings>,
     ) -> Result<Option<Claim>, DbErr> {
@@ -52,7 +52,7 @@ impl VersionRow for SqliteSession {
         transaction.commit().await.map(|()| None)
     }
 
-    async fn create_and_hold(&self, _: &Table, statements: &str) -> Result<Claim, DbErr> {
+    async fn create_and_hold(&self, _: &TableName, statements: &str) -> Result<Claim, DbErr> {
         let transaction = self.begin().await?;
         transaction.execute_unprepared(&format!("{statements}; {BEGIN}")).await?;
         Ok(Claim::new(transaction))
@@ -60,7 +60,7 @@ impl VersionRow for SqliteSession {
 
     async fn claim(
         &self,
-        table: &Table,
+        table: &TableName,
         version: i32,
         settings: &Settings,
     ) -> Result<Option<Claim>, DbErr> {
