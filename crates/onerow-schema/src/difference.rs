@@ -15,7 +15,6 @@ use super::{Objects, sql::indented};
 /// It prints the changes object by object: `-` before the lines that only the first schema has, `+`
 /// before those that only the second has:
 ///
-///
 /// ```text
 /// table todos
 /// - due timestamp with time zone
