@@ -1,4 +1,4 @@
-//! A database of a test's own, and what becomes of it.
+//! A test's own database, from its making to its end.
 
 use std::{fs, path::Path};
 
@@ -7,9 +7,9 @@ use onerow_testing::{Backend, TestDatabase, on_every_backend};
 
 use crate::programs::Program;
 
-/// Whether the database at this URL is there.
+/// Whether the database at this URL exists.
 async fn exists(url: &str) -> bool {
-    // Not made anew by looking.
+    // Looking must not create it.
     match Database::connect(url.replace("mode=rwc", "mode=rw")).await {
         Ok(found) => {
             found.disconnect().await.unwrap();
@@ -90,7 +90,7 @@ on_every_backend! {
     }
 }
 
-/// In a runtime of one thread, which a drop keeps waiting.
+/// The runtime has one thread, which a drop blocks.
 #[tokio::test]
 async fn a_runtime_of_one_thread_is_enough() {
     for backend in
