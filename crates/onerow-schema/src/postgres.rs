@@ -5,7 +5,7 @@ use sea_orm::{ConnectionTrait, DbErr, QueryResult};
 use super::{Column, ForeignKey, Kind, Schema, Table, named, optional, rows, text};
 use onerow_sql::qualified;
 
-/// Between the items of a list that is read as one text.
+/// Separates the items of a list that is read as one text.
 const SEPARATOR: char = '\u{1f}';
 
 pub(super) async fn read(db: &impl ConnectionTrait) -> Result<Schema, DbErr> {
@@ -30,7 +30,7 @@ pub(super) async fn read(db: &impl ConnectionTrait) -> Result<Schema, DbErr> {
     Ok(schema.sorted())
 }
 
-/// Adds to each relation what a query finds of its parts; the first column names the relation.
+/// Adds the parts that a query finds to their relation, which its first column names.
 async fn parts(
     db: &impl ConnectionTrait,
     schema: &mut Schema,
@@ -50,7 +50,7 @@ fn list(row: &QueryResult, index: usize) -> Result<Vec<String>, DbErr> {
     Ok(joined.map_or(vec![], |joined| joined.split(SEPARATOR).map(str::to_owned).collect()))
 }
 
-/// The lines of an item; pg_get_functiondef indents those in front of the body by one blank.
+/// The lines of an item. pg_get_functiondef indents those before the body by one blank.
 fn lines(item: &str) -> Vec<String> {
     let mut in_front = true;
     let line = |line: &str| {
@@ -135,8 +135,8 @@ fn column(relation: &mut Table, row: &QueryResult) -> Result<(), DbErr> {
     Ok(())
 }
 
-/// Without those of contype `n`, which PostgreSQL 18 has for NOT NULL: that is told by the column.
-/// What a partition has from the table that it is of is told there.
+/// Constraints of contype `n`, which PostgreSQL 18 has for NOT NULL, are left out: the column says
+/// that. A partition does not repeat the constraints of its table.
 const CONSTRAINTS: &str = "
     SELECT c.relname::pg_catalog.text, pg_catalog.quote_ident(o.conname),
         o.contype::pg_catalog.text, pg_catalog.pg_get_constraintdef(o.oid),
@@ -200,7 +200,7 @@ fn lower_first_word(definition: &str) -> String {
     format!("{} {rest}", word.to_lowercase())
 }
 
-/// For definitions without an expression. What is upper case there and no keyword is in double
+/// It is for definitions without an expression. Upper-case text that is no keyword is in double
 /// quotes.
 fn lower_outside_quotes(definition: &str) -> String {
     let parts = definition.split('"').enumerate();
@@ -209,7 +209,7 @@ fn lower_outside_quotes(definition: &str) -> String {
     lowered.collect::<Vec<_>>().join("\"")
 }
 
-/// pg_get_indexdef names the schema, always and only in front of the table.
+/// pg_get_indexdef writes the schema always, and only before the table.
 const INDEXES: &str = "
     SELECT c.relname::pg_catalog.text,
         pg_catalog.concat_ws(' ', CASE WHEN NOT i.indisvalid THEN 'invalid' END,
@@ -311,8 +311,8 @@ const SEQUENCES: &str = "
             WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
                 AND d.objid = c.oid AND d.deptype = ANY ('{a,i,e}'))";
 
-/// pg_get_functiondef names the schema, always and only in front of the name. Its first line is
-/// told by the heading, and by a line of its own where the arguments have defaults.
+/// pg_get_functiondef writes the schema always, and only before the name. The heading has its first
+/// line; a line of its own has the arguments if they have defaults.
 const FUNCTIONS: &str = "
     SELECT pg_catalog.format('%s %I(%s)',
             CASE WHEN p.prokind = 'p' THEN 'procedure' ELSE 'function' END, p.proname,

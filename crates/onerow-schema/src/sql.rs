@@ -1,9 +1,9 @@
-//! The SQL that SQLite keeps of each object: into tokens, and back into text that is the same for
-//! the same meaning.
+//! SQLite keeps the SQL of each object. This reads it into tokens, and prints those as text that is
+//! the same for the same meaning.
 
 use std::{collections::HashSet, iter::Peekable, str::CharIndices, sync::LazyLock};
 
-/// A token of SQL. Comments and white space are none.
+/// A token of SQL. Comments and white space are not tokens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Token {
     /// A keyword, or a name without quotes.
@@ -25,7 +25,7 @@ impl Token {
         matches!(self, Self::Symbol(found) if found == symbol)
     }
 
-    /// What a name reads, in or without quotes; SQLite takes a string for a name too.
+    /// The name that it stands for, in or without quotes. SQLite takes a string for a name too.
     pub(super) fn text(&self) -> String {
         match self {
             Self::Word(text) | Self::Quoted(text) | Self::Symbol(text) => text.clone(),
@@ -37,7 +37,7 @@ impl Token {
     }
 }
 
-/// The tokens of a statement. What is not closed at its end is closed there.
+/// The tokens of a statement. An open quote ends with the statement.
 pub(super) fn tokens(sql: &str) -> Vec<Token> {
     let mut reader = Reader { sql, chars: sql.char_indices().peekable() };
     std::iter::from_fn(|| reader.next()).collect()
@@ -95,7 +95,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Up to the closing quote; two of them are one that belongs to the text.
+    /// Reads up to the closing quote. Two quotes are one in the text.
     fn quoted(&mut self, quote: char) -> String {
         let mut text = String::new();
         while let Some((_, c)) = self.chars.next() {
@@ -142,8 +142,7 @@ fn is_name(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '_' || c == '$' || !c.is_ascii()
 }
 
-/// The tokens from an opening bracket to the one that closes it, without the two, and those after
-/// it.
+/// The tokens between an opening bracket and the one that closes it, and those after it.
 pub(super) fn bracketed(tokens: &[Token]) -> Option<(&[Token], &[Token])> {
     let (open, rest) = tokens.split_first()?;
     if !open.is_symbol("(") {
@@ -160,7 +159,7 @@ pub(super) fn bracketed(tokens: &[Token]) -> Option<(&[Token], &[Token])> {
     Some((rest, &[]))
 }
 
-/// The items of a list: the tokens between the commas that stand in no bracket.
+/// The items of a list: the tokens between those commas that are not in brackets.
 pub(super) fn items(tokens: &[Token]) -> Vec<&[Token]> {
     let mut depth = 0_usize;
     tokens
@@ -172,7 +171,7 @@ pub(super) fn items(tokens: &[Token]) -> Vec<&[Token]> {
         .collect()
 }
 
-/// The tokens as text: keywords in lower case, names in quotes where they need them, single blanks.
+/// The tokens as text: keywords in lower case, names in quotes if they need them, single blanks.
 pub(super) fn print(tokens: &[Token]) -> String {
     let mut text = String::new();
     for (i, token) in tokens.iter().enumerate() {
@@ -212,7 +211,7 @@ fn has_blank(before: &[Token], token: &Token) -> bool {
     if last.is_symbol("(") || last.is_symbol(".") || is_sign(before) {
         return false;
     }
-    // A name that a bracket follows is called, or has columns.
+    // A name before a bracket is called, or has columns.
     let called = match last {
         Token::Word(word) => {
             keyword(word).is_none() || CALLED.iter().any(|call| last.is_word(call))
@@ -223,10 +222,10 @@ fn has_blank(before: &[Token], token: &Token) -> bool {
     !(token.is_symbol("(") && called)
 }
 
-/// Keywords that are functions as well.
+/// Keywords that are functions too.
 const CALLED: [&str; 6] = ["cast", "raise", "replace", "like", "glob", "if"];
 
-/// Whether the last token is the sign of what follows it, not an operator between two operands.
+/// Whether the last token is a sign, not an operator between two operands.
 fn is_sign(tokens: &[Token]) -> bool {
     let Some((last, before)) = tokens.split_last() else { return false };
     let sign = ["-", "+", "~"].into_iter().any(|sign| last.is_symbol(sign));
@@ -238,7 +237,7 @@ fn is_sign(tokens: &[Token]) -> bool {
     }
 }
 
-/// A name as SQL writes it: in quotes where it would not be a name without.
+/// A name as SQL writes it: in quotes if it would not be a name without them.
 pub(super) fn name(name: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let starts = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
@@ -248,16 +247,17 @@ pub(super) fn name(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-/// Names between commas.
+/// Names with commas between.
 pub(super) fn name_list(names: &[String]) -> String {
     names.iter().map(|each| name(each)).collect::<Vec<_>>().join(", ")
 }
 
-/// A heading and lines below it, each behind a prefix; also those of a line that has several.
+/// A heading with lines below it. Each line begins with the prefix, also those that a line breaks
+/// into.
 pub(super) fn indented(mut text: String, lines: &[String], prefix: &str) -> String {
     for line in lines.iter().flat_map(|line| line.split('\n')) {
         text.push('\n');
-        // No blanks at the end of a line: editors remove them from a snapshot.
+        // A line must not end in blanks, which editors would remove from a snapshot.
         text.push_str(if line.is_empty() { prefix.trim_end() } else { prefix });
         text.push_str(line);
     }
@@ -289,7 +289,7 @@ const RESERVED: &str = "
     notnull null on or order primary references returning select set table then to transaction union unique update
     using values when where";
 
-/// The others, the two truth values, and the rows of a trigger.
+/// The other keywords, the two truth values, and the rows of a trigger.
 const UNRESERVED: &str = "
     abort action after always analyze asc attach before begin by cascade cast column conflict cross current
     current_date current_time current_timestamp database deferred desc detach do each end except exclude exclusive

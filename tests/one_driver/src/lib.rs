@@ -1,6 +1,6 @@
-//! A program that has onerow with a single driver, or with none.
+//! A program that has onerow with one driver, or with none.
 //!
-//! A package of its own, since onerow's own tests have every driver.
+//! It is a package of its own, because onerow's own tests have every driver.
 
 #[cfg(test)]
 mod tests {

@@ -1,12 +1,12 @@
-//! PostgreSQL for tests: where the server comes from, and the databases on it.
+//! PostgreSQL for tests: a server, and the databases on it.
 //!
 //! | module | holds |
 //! |---|---|
-//! | `databases` | databases on a server: made, copied, dropped, and what killed processes left behind |
+//! | `databases` | databases on a server: made, copied, dropped, and the leftovers of killed processes |
 //! | `shared` | the server that the test processes of a user share |
 //! | `server` | [`PostgresServer`]: a server of one's own |
-//! | `supervisor` | the process that outlives ours by as long as it takes to clean up |
-//! | `installed` | where PostgreSQL's programs are |
+//! | `supervisor` | the process that outlives ours until it has cleaned up |
+//! | `installed` | finding PostgreSQL's programs |
 
 mod databases;
 mod installed;

@@ -1,4 +1,4 @@
-//! The run is told to stop, as Ctrl-C and SIGTERM do.
+//! The run is told to stop, as by Ctrl-C or SIGTERM.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ struct Cancel {
     pace: Pace,
 }
 
-/// How long the server may take to notice that nobody is left.
+/// How long the server may take to notice that its client has gone.
 const SOON: Duration = Duration::from_secs(5);
 
 #[async_trait]
@@ -67,7 +67,7 @@ impl Scenario for Cancel {
     }
 }
 
-/// No session of the run is left on the server.
+/// Checks that no session of the run is left on the server.
 async fn assert_gone(world: &World, place: &Place) {
     if place.kind != Kind::Postgres {
         return;

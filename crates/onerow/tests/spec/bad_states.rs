@@ -1,4 +1,4 @@
-//! Bad states: each has its own clear error, and nothing is changed.
+//! Bad states: each has a clear error of its own, and nothing is changed.
 
 use std::{
     fmt::Write,
@@ -14,7 +14,7 @@ use crate::support::{has_table, logged, number, only_on};
 
 const PASSWORD: &str = "s3cret-pass";
 
-/// A server of our own, where roles may be made; its supervisor ends it with this process.
+/// A server of our own, so that we may create roles. Its supervisor ends it with this process.
 fn server() -> &'static PostgresServer {
     static SERVER: OnceLock<PostgresServer> = OnceLock::new();
     SERVER.get_or_init(|| {
@@ -52,7 +52,8 @@ async fn a_server_that_is_not_there_is_an_error_within_seconds() {
     let error = connecting(&format!("postgres://u:{PASSWORD}@127.0.0.1:1/x")).await;
     assert_eq!(error.kind(), ErrorKind::ServerUnreachable, "{error:?}");
     assert_eq!(error.to_string(), "no server answers at 127.0.0.1:1/x");
-    // Not a measure: sqlx alone would go on for thirty seconds, and then say "pool timed out".
+    // This is not a measurement: sqlx alone would try for thirty seconds, then say "pool timed
+    // out".
     assert!(started.elapsed().as_secs() < 20);
 
     let error = connecting("postgres://u@no-such-host.invalid/x").await;
@@ -227,7 +228,7 @@ async fn a_search_path_whose_schema_is_not_there() {
                 WHERE nspname IN ('app', 'apart') OR relname = 'schema_migration'";
     assert_eq!(number(&*db, made).await, 0);
 
-    // The ways out that the error names.
+    // These are the ways out that the error names.
     assert_eq!(logged(1).in_schema("app").up(&app).await.unwrap().version, 0);
     let there = "SELECT count(*) FROM pg_tables WHERE schemaname = 'app'";
     assert_eq!(number(&*db, there).await, 3);
@@ -258,7 +259,7 @@ async fn a_search_path_of_the_role_whose_schema_is_not_there() {
     }
 }
 
-/// A cut in the middle of the password leaves pieces for host, port and database.
+/// If a character cuts the password, its pieces end up in host, port and database.
 #[tokio::test]
 async fn a_password_that_is_not_encoded() {
     for password in [
@@ -281,7 +282,7 @@ async fn a_password_that_is_not_encoded() {
     }
 }
 
-/// What is not a piece of a password.
+/// These are not pieces of a password.
 #[tokio::test]
 async fn an_at_sign_in_a_parameter_or_before_the_last_one() {
     for url in [
@@ -296,7 +297,7 @@ async fn an_at_sign_in_a_parameter_or_before_the_last_one() {
     }
 }
 
-/// Keeps every span and event, of whatever level, as text.
+/// Keeps every span and event of any level as text.
 #[derive(Clone, Default)]
 struct Everything(Arc<Mutex<String>>);
 
@@ -329,7 +330,7 @@ impl tracing::Subscriber for Everything {
     fn exit(&self, _: &tracing::span::Id) {}
 }
 
-/// SeaORM's own connector puts its options, URL and all, into a span of the level `TRACE`.
+/// SeaORM's own connector would put its options, URL and all, into a span of the level `TRACE`.
 #[tokio::test]
 async fn no_password_reaches_the_log_at_any_level() {
     if !Backend::Postgres.is_wanted() {

@@ -1,4 +1,4 @@
-//! Through pgbouncer in transaction mode, which gives each transaction to another session of the
+//! Through pgbouncer in transaction mode, which may give each transaction another session of the
 //! server.
 
 use std::{
@@ -18,7 +18,7 @@ use tempfile::TempDir;
 
 use crate::support::{Sql, assert_rolled_back, logged, number, registry, try_number};
 
-/// pgbouncer before a server of our own.
+/// pgbouncer in front of a server of our own.
 struct Proxy {
     server: PostgresServer,
     process: Child,
@@ -49,7 +49,7 @@ impl Proxy {
         fs::write(&configuration, text).unwrap();
         let mut command = Command::new("pgbouncer");
         if Uid::effective().is_root() {
-            // It refuses to run as root, and drops to this user itself.
+            // It refuses to run as root, and changes to this user by itself.
             let user =
                 User::from_name("postgres").unwrap().expect("a user postgres to run pgbouncer as");
             for path in [directory.path(), &configuration] {
@@ -125,7 +125,7 @@ async fn migrations_in_and_outside_transactions_run_through_a_transaction_poolin
         "SELECT count(*) FROM pg_index WHERE indexrelid = to_regclass('items_task') AND indisvalid";
     assert_eq!(number(&direct, valid).await, 1);
 
-    // Whoever gets a session of the server next finds it as it was.
+    // Whoever gets the session next finds it unchanged.
     let settings = "SELECT count(*) FROM pg_settings WHERE source = 'session'
                     AND name IN ('lock_timeout', 'synchronous_commit', 'idle_in_transaction_session_timeout')";
     let transaction = app.begin().await.unwrap();

@@ -5,7 +5,7 @@ use onerow_testing::{Backend, TestDatabase, on_every_backend};
 
 use crate::support::{Sql, assert_failed, number, only_on, text, version};
 
-/// An index `items_task` on `items`, made as this says.
+/// Creates an index on `items`, by this function.
 struct Index(Mode, fn(&Database) -> onerow::CreateIndex<'_>);
 
 #[async_trait]
@@ -23,7 +23,7 @@ fn on_task(db: &Database) -> onerow::CreateIndex<'_> {
     create_index(db, "items_task", "items", "task")
 }
 
-/// A table with a row, and the index.
+/// Creates a table with a row, then the index.
 fn indexed(index: fn(&Database) -> onerow::CreateIndex<'_>) -> Registry {
     let items = "CREATE TABLE items (id INTEGER PRIMARY KEY, task TEXT, deleted INTEGER)";
     let items = Sql::new([items, "INSERT INTO items VALUES (1, 'a', NULL)"]);
@@ -101,7 +101,7 @@ async fn the_method_of_an_index_is_postgresqls_and_sqlite_passes_it_over() {
     }
 }
 
-/// An interrupted build leaves an index of that name, which would serve no query.
+/// An interrupted build leaves an index of that name, which serves no query.
 #[tokio::test]
 async fn on_postgresql_an_invalid_unique_index_is_built_anew_with_its_condition() {
     let Some(db) = only_on(Backend::Postgres).await else { return };

@@ -7,7 +7,7 @@ use onerow_testing::{Backend, PostgresServer, TestDatabase};
 
 use crate::support::{Sql, all_succeed, logged, number, registry, runner_at};
 
-/// Three of them are for superusers, as the runners here are.
+/// Three of the connections are for superusers, and the runners here are superusers.
 fn server(connections: &str) -> Option<PostgresServer> {
     let settings = [
         ("max_connections", connections),

@@ -1,11 +1,11 @@
-//! What a run writes through to the disk, counted by the server.
+//! How often a run writes to the disk, as the server counts it.
 
 use onerow::{Progress, prelude::*};
 use onerow_testing::{Backend, PostgresServer};
 
 use crate::support::{Sql, assert_failed, logged, number, registry};
 
-/// A server that counts its flushes: they are real, and none of them is the server's own idea.
+/// A server that counts its flushes. They are real, and the server makes none by itself.
 fn server() -> PostgresServer {
     let settings = [
         ("fsync", "on"),
@@ -17,8 +17,8 @@ fn server() -> PostgresServer {
 }
 
 async fn flushes(db: &Database) -> i64 {
-    // A session reports what it did when it ends, or is idle for a second; those of a run have
-    // ended.
+    // A session reports its counts when it ends, or when it is idle for a second. Those of a run
+    // have ended.
     tokio::time::sleep(std::time::Duration::from_millis(1500)).await;
     number(db, "SELECT wal_sync FROM pg_stat_wal").await
 }
@@ -56,7 +56,7 @@ async fn what_came_before_a_failure_or_a_migration_outside_a_transaction_is_on_d
         assert_failed(&error, 5, 4);
         drop(db);
 
-        // What is not on disk is lost.
+        // Changes that are not on disk are lost.
         server.kill_immediately().unwrap();
         server.restart().unwrap();
         let db = Database::connect(server.url("postgres")).await.unwrap();
@@ -64,8 +64,7 @@ async fn what_came_before_a_failure_or_a_migration_outside_a_transaction_is_on_d
     }
 }
 
-/// Ends the server at once when it is told of this migration, and notes all that were told as
-/// applied.
+/// Kills the server when this migration is reported, and notes all that were reported as applied.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_told_as_applied_is_there_after_a_crash_of_the_server() {
     if !Backend::Postgres.is_wanted() {

@@ -1,10 +1,10 @@
-//! What the interface promises without a database.
+//! Promises of the interface that need no database.
 
 use std::collections::HashSet;
 
 use onerow::{ErrorKind, prelude::*};
 
-/// As migrations said it before there were modes.
+/// Migrations said it like this before there were modes.
 struct NotTransactional;
 
 #[async_trait]

@@ -167,7 +167,7 @@ async fn a_migration_whose_claim_is_lost_is_ended_and_the_next_run_finishes() {
     assert_eq!(with_index().up(&db).await.unwrap().version, 2);
 }
 
-/// Writes a row, rests in its own code, writes the next: between two statements its session is
+/// Writes a row, rests in its own code, and writes the next. Between two statements its session is
 /// idle.
 struct Slow {
     rows: u32,
@@ -195,7 +195,7 @@ fn slow(rows: u32, rest: Duration) -> Registry {
     Registry::new(vec![Box::new(trace), Box::new(Slow { rows, rest })])
 }
 
-/// How often another session than the one before wrote a row.
+/// How often a row was written by another session than the row before.
 const CHANGES: &str =
     "SELECT count(*) FROM (SELECT who, lag(who) OVER (ORDER BY id) AS before FROM trace) t
                        WHERE who <> before";

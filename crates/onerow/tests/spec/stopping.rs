@@ -1,4 +1,4 @@
-//! Runs that are stopped, by their caller or by `kill -9`, and those that last.
+//! Runs that somebody stops, by the caller or by `kill -9`, and long runs.
 
 use std::{
     future::pending,
@@ -62,7 +62,7 @@ on_every_backend! {
         assert!(started.elapsed() < Duration::from_secs(30), "it waited for the statement");
         assert_eq!(version(&*db).await, 0);
         assert!(!has_table(&db, "minute").await);
-        // A statement that went on would keep SQLite's write lock.
+        // If the statement went on, it would keep SQLite's write lock.
         db.execute_unprepared("CREATE TABLE free (id INTEGER)").await.unwrap();
         if db.get_database_backend() == DatabaseBackend::Postgres {
             assert_eq!(number(&*db, EXECUTING).await, 0);
@@ -138,7 +138,7 @@ async fn the_statement_is_ended_of_a_login_that_takes_another_role() {
     db.execute_unprepared(roles).await.unwrap();
     let url = format!("postgres://runner:r@127.0.0.1:{}/postgres", server.port());
     let app = Database::connect(url).await.unwrap();
-    // So that the server does not find out by itself that nobody waits for it.
+    // The server must not find out by itself that its client has gone.
     let alone = "SET client_connection_check_interval = 0; SELECT pg_sleep(60)";
     let registry = registry([Sql::new([alone])]);
     let stop = tokio::time::sleep(Duration::from_millis(1500));
@@ -185,8 +185,8 @@ async fn the_statement_that_a_killed_runner_left_is_waited_for_before_its_migrat
     assert!(orphan.is_finished());
 }
 
-/// Applies these until it is told to stop, and gives the version that the error names and what was
-/// told as applied.
+/// Applies these until it is told to stop. Returns the version in the error, and the migrations
+/// that were reported as applied.
 async fn stopped_after(db: &Database, registry: Registry, delay: u64) -> (Option<i32>, Vec<i32>) {
     let told = Mutex::new(Vec::new());
     let tell = |step: &Progress| {
@@ -216,7 +216,7 @@ async fn a_commit_that_is_under_way_when_the_run_is_told_to_stop_is_finished_and
     assert_eq!((version, told), (Some(0), vec![0]));
 }
 
-/// Does not let the run's own thread go.
+/// Blocks the thread of the run.
 struct Blocks;
 
 #[async_trait]
@@ -236,8 +236,7 @@ on_every_backend! {
     }
 }
 
-/// Forwards connections; those that are there when it is notified say nothing any more, not even
-/// that they end.
+/// Forwards connections. When it is notified, the existing ones go silent, and do not even end.
 async fn forward(listener: TcpListener, server: u16, mute: Arc<Notify>) {
     while let Ok((mut client, _)) = listener.accept().await {
         let mut upstream = TcpStream::connect(("127.0.0.1", server)).await.unwrap();
