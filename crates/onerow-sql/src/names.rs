@@ -1,9 +1,15 @@
-//! Names and literals as they stand in SQL, whatever is in them.
+//! Names and literals in SQL, whatever characters they contain.
 
 /// An identifier in double quotes.
 #[must_use]
 pub fn quoted_name(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// A string literal of the SQL standard, as SQLite takes it.
+#[must_use]
+pub fn standard_literal(value: &str) -> String {
+    format!("'{}'", value.replace('\'', "''"))
 }
 
 /// A string literal of PostgreSQL, whatever `standard_conforming_strings` says.
@@ -12,7 +18,8 @@ pub fn quoted_literal(value: &str) -> String {
     format!("E'{}'", value.replace('\\', "\\\\").replace('\'', "''"))
 }
 
-/// SQL for PostgreSQL with each operator in `pg_catalog`, as nobody could read it if written so.
+/// SQL for PostgreSQL with each operator in `pg_catalog`. Nobody could read it if it were written
+/// so.
 ///
 /// PostgreSQL looks for an operator without a schema in `public` too. In databases that come from
 /// PostgreSQL 14 or before, any role may have put one there that fits better.

@@ -13,6 +13,7 @@ use onerow::{Database, Error, Failure, Registry, Report, words};
 
 /// Applies migrations to a test's database when it is awaited. [`TestDatabase::apply`] and its like
 /// make it.
+#[derive(Debug)]
 #[must_use = "nothing is applied until it is awaited"]
 pub struct Apply<'a> {
     db: &'a TestDatabase,

@@ -2,7 +2,7 @@
 
 use sea_orm::DbErr;
 
-use crate::{driver, error::Error, progress::ServerSession, tool::Tool};
+use crate::{backend::watching::ServerSession, driver, error::Error, tool::Tool};
 
 /// How a migration failed: the source of an [`Error`](crate::Error) of the kind
 /// [`MigrationFailed`](crate::ErrorKind::MigrationFailed).

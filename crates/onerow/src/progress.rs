@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use crate::migration;
+use crate::{backend::watching::ServerSession, migration};
 
 /// The target of every event, whichever module it stands in.
 const TARGET: &str = "onerow";
@@ -24,28 +24,6 @@ impl Applied {
     #[must_use]
     pub fn name(&self) -> String {
         migration::module_name(self.version)
-    }
-}
-
-/// Another session on the server, which holds what this run needs.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ServerSession {
-    /// Its process on the server.
-    pub pid: i32,
-    /// What it calls itself; empty where the server does not tell.
-    pub application_name: String,
-    /// How long its transaction has lasted.
-    pub since: Duration,
-}
-
-impl fmt::Display for ServerSession {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "pid {}", self.pid)?;
-        if !self.application_name.is_empty() {
-            write!(f, " \"{}\"", self.application_name)?;
-        }
-        write!(f, ", in its transaction for {} s", self.since.as_secs())
     }
 }
 

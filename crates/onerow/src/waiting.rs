@@ -7,10 +7,11 @@ use sea_orm::{DatabaseConnection, DbErr};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::{
-    backend, driver,
+    backend::{self, ServerSession},
+    driver,
     error::{Error, ErrorKind, now_at},
     options::Options,
-    progress::{Progress, ServerSession},
+    progress::Progress,
 };
 
 /// A waiter looks again after this long, then after twice as long, each time with up to as much again by

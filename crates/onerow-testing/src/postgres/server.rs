@@ -2,6 +2,7 @@
 
 use std::{
     error::Error,
+    fmt,
     fs::{self, File, OpenOptions},
     io::{self, Read, Write},
     net::TcpListener,
@@ -69,6 +70,16 @@ pub struct PostgresServer {
     dir: PathBuf,
     port: u16,
     password: String,
+}
+
+impl fmt::Debug for PostgresServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { dir, port, .. } = self;
+        f.debug_struct("PostgresServer")
+            .field("dir", dir)
+            .field("port", port)
+            .finish_non_exhaustive()
+    }
 }
 
 impl PostgresServer {

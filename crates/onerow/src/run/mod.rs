@@ -27,14 +27,14 @@ pub use up::{Report, Up};
 
 use crate::{
     adopt::refuse_unadopted,
-    backend::{Claim, Fault, NONE, Settings},
+    backend::{Claim, Fault, NONE, ServerSession, Settings},
     connections::{CANCEL, Connections},
     driver,
     error::Error,
     failure::Failure,
     migration::{Mode, module_name},
     options::BoxFuture,
-    progress::{Progress, ServerSession},
+    progress::Progress,
     registry::Registry,
     version::{self, Found},
     waiting::{RETRY, pauses},
