@@ -5,10 +5,14 @@ use std::{error::Error as StdError, fmt};
 use crate::{migration::module_name, tool::Tool};
 
 /// Why a registry does not begin with what another tool has applied.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum HistoryProblem {
     /// A migration of the old tool was not applied, but a later one was.
+    #[error(
+        "{name} is missing: it was not applied, and {} stands for it",
+        module_name(*.migration)
+    )]
     Missing {
         /// What the old tool calls it.
         name: String,
@@ -16,16 +20,21 @@ pub enum HistoryProblem {
         migration: i32,
     },
     /// A migration of the old tool was applied, and no migration of the registry stands for it.
+    #[error("{name} is extra: it was applied, but no migration of the registry stands for it")]
     Extra {
         /// What the old tool calls it.
         name: String,
     },
     /// The old tool has recorded that a migration failed.
+    #[error("{name} failed half way")]
     Failed {
         /// What the old tool calls it.
         name: String,
     },
     /// A migration of the old tool was applied later than one that comes after it in the registry.
+    #[error(
+        "{name} is out of order: it was applied after {after}, but comes before it in the registry"
+    )]
     OutOfOrder {
         /// What the old tool calls it.
         name: String,
@@ -33,11 +42,19 @@ pub enum HistoryProblem {
         after: String,
     },
     /// A migration of the registry does not say what it replaces, but one after it was applied.
+    #[error(
+        "{} does not say what it replaces, but migrations after it were applied",
+        module_name(*.migration)
+    )]
     Unnamed {
         /// Its version.
         migration: i32,
     },
     /// A migration of the registry replaces a name that the old tool gives to no migration.
+    #[error(
+        "{} replaces \"{name}\", which cannot be the name of a migration of {tool}",
+        module_name(*.migration)
+    )]
     NotAName {
         /// Its version.
         migration: i32,
@@ -47,6 +64,11 @@ pub enum HistoryProblem {
         tool: Tool,
     },
     /// Two migrations of the registry replace the same one.
+    #[error(
+        "{name} is replaced by both {} and {}",
+        module_name(*.first),
+        module_name(*.second)
+    )]
     ReplacedTwice {
         /// What the old tool calls it.
         name: String,
@@ -56,6 +78,7 @@ pub enum HistoryProblem {
         second: i32,
     },
     /// The old tool has applied another migration under this number, or one that was renamed since.
+    #[error("{applied} was applied, but the registry has {name} under that number")]
     Renamed {
         /// What the old tool calls it.
         applied: String,
@@ -63,6 +86,10 @@ pub enum HistoryProblem {
         name: String,
     },
     /// quart-db's number is not the registry's, and both are kept in the same table.
+    #[error(
+        "quart-db's {theirs}.py is {} of the registry, and both count in the same table",
+        module_name(*.ours)
+    )]
     OtherNumber {
         /// The number that quart-db has.
         theirs: i32,
@@ -70,59 +97,13 @@ pub enum HistoryProblem {
         ours: i32,
     },
     /// The background part of some migrations has not run, as quart-db 0.8 to 0.10 have it.
+    #[error("the background migrations after {background}, up to {foreground}, have not run")]
     BackgroundPending {
         /// The last migration whose foreground part has run.
         foreground: i32,
         /// The last migration whose background part has run.
         background: i32,
     },
-}
-
-impl fmt::Display for HistoryProblem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name_of = |version: &i32| module_name(*version);
-        match self {
-            Self::Missing { name, migration } => {
-                let name_here = name_of(migration);
-                write!(f, "{name} is missing: it was not applied, and {name_here} stands for it")
-            }
-            Self::Extra { name } => write!(
-                f,
-                "{name} is extra: it was applied, but no migration of the registry stands for it"
-            ),
-            Self::Failed { name } => write!(f, "{name} failed half way"),
-            Self::OutOfOrder { name, after } => write!(
-                f,
-                "{name} is out of order: it was applied after {after}, but comes before it in the \
-                 registry"
-            ),
-            Self::Unnamed { migration } => write!(
-                f,
-                "{} does not say what it replaces, but migrations after it were applied",
-                name_of(migration)
-            ),
-            Self::NotAName { migration, name, tool } => write!(
-                f,
-                "{} replaces \"{name}\", which cannot be the name of a migration of {tool}",
-                name_of(migration)
-            ),
-            Self::ReplacedTwice { name, first, second } => {
-                write!(f, "{name} is replaced by both {} and {}", name_of(first), name_of(second))
-            }
-            Self::Renamed { applied, name } => {
-                write!(f, "{applied} was applied, but the registry has {name} under that number")
-            }
-            Self::OtherNumber { theirs, ours } => write!(
-                f,
-                "quart-db's {theirs}.py is {} of the registry, and both count in the same table",
-                name_of(ours)
-            ),
-            Self::BackgroundPending { foreground, background } => write!(
-                f,
-                "the background migrations after {background}, up to {foreground}, have not run"
-            ),
-        }
-    }
 }
 
 /// All that does not fit: the source of an [`Error`](crate::Error) of the kind
