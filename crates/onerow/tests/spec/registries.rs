@@ -40,7 +40,7 @@ impl MigrationTrait for Held {
         while timeout(Duration::ZERO, &mut go_on).await.is_err() {
             match db.get_database_backend() {
                 DatabaseBackend::Postgres => {
-                    db.execute_unprepared("SELECT pg_sleep(0.2)").await.map(drop)?
+                    db.execute_unprepared("SELECT pg_sleep(0.2)").await.map(drop)?;
                 }
                 _ => sleep(Duration::from_millis(200)).await,
             }
