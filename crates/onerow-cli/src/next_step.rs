@@ -26,6 +26,10 @@ pub fn next_step(error: &Error) -> String {
         Some(Failure::OldTable { table, .. }) => (AT_OLD_TABLE, Some(table.as_str())),
         Some(Failure::Blocked { .. }) => (BLOCKED, None),
         _ if error.kind() == ErrorKind::HistoryMismatch => (after_mismatch(error.problems()), None),
+        // A server has a port.
+        _ if error.kind() == ErrorKind::NoSuchDatabase && !error.to_string().contains(':') => {
+            ("check the path, or create it: {program} create", None)
+        }
         _ => (after(error.kind()), error.table()),
     };
     with_program(step).replace("{table}", table.unwrap_or_default())

@@ -69,18 +69,18 @@ type Objects = BTreeMap<String, Vec<String>>;
 impl Schema {
     /// Reads the schema through any connection, also inside a transaction.
     ///
-    /// On PostgreSQL it is the first schema of the search path, on SQLite the main database.
+    /// On PostgreSQL it is the first schema of the search path, on SQLite the main database. A
+    /// migrator's own tables are in it; [`without`](Self::without) leaves them out.
     ///
     /// # Errors
     /// If a query fails. [`DbErr::Custom`] if the search path names no schema, or the database is
     /// neither PostgreSQL nor SQLite.
     pub async fn of(db: &impl ConnectionTrait) -> Result<Self, DbErr> {
-        let schema = match db.get_database_backend() {
-            DatabaseBackend::Postgres => postgres::read(db).await?,
-            DatabaseBackend::Sqlite => sqlite::read(db).await?,
-            other => return Err(DbErr::Custom(format!("the schema of {other:?} cannot be read"))),
-        };
-        Ok(schema)
+        match db.get_database_backend() {
+            DatabaseBackend::Postgres => postgres::read(db).await,
+            DatabaseBackend::Sqlite => sqlite::read(db).await,
+            other => Err(DbErr::Custom(format!("the schema of {other:?} cannot be read"))),
+        }
     }
 
     /// The table of this name, written without quotes.

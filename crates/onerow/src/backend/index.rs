@@ -27,6 +27,18 @@ impl Index<'_> {
         if self.unique { "UNIQUE INDEX" } else { "INDEX" }
     }
 
+    /// Whether an index of this name that is there already will do.
+    pub(super) fn check(&self, is_unique: bool) -> Result<(), DbErr> {
+        if is_unique == self.unique {
+            return Ok(());
+        }
+        let (name, not) = (self.name, if is_unique { "" } else { "not " });
+        Err(DbErr::Migration(format!(
+            "there is an index {name} already, and it is {not}unique: drop it first, or give this one \
+             another name"
+        )))
+    }
+
     /// The part of the statement after the table.
     pub(super) fn definition(&self, with_method: bool) -> String {
         let method = self.method.filter(|_| with_method).map(|method| format!("USING {method} "));

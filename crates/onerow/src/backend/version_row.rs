@@ -44,6 +44,11 @@ pub(crate) trait VersionRow: Send + Sync {
         Ok((None, None))
     }
 
+    /// The search path, for a message; empty if there are no schemas.
+    async fn search_path(&self) -> String {
+        String::new()
+    }
+
     /// The schema in which a table is made if it names none; `None` if there are no schemas.
     fn default_schema(&self) -> Option<&str> {
         None

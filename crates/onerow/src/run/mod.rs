@@ -174,8 +174,8 @@ impl<'a> Run<'a> {
         match self.connections.read().await?.version() {
             Some(version) if version != self.version => self.moved_to(version),
             _ => {
-                let Connections { session, called, .. } = &self.connections;
-                Err(version::unmovable(session.pool(), called, self.version).await)
+                let Connections { session, table, .. } = &self.connections;
+                Err(version::unmovable(session.pool(), table, self.version).await)
             }
         }
     }
@@ -227,8 +227,9 @@ impl<'a> Run<'a> {
         self.claim = None;
         let stopped = async {
             let worker = self.worker.take().and_then(Arc::into_inner).map(Worker::let_go_of_row);
-            let session = worker.as_ref().map(|(session, _)| &**session);
-            self.connections.end_statements(session).await;
+            let mut sessions = vec![&*self.connections.session];
+            sessions.extend(worker.as_ref().map(|(session, _)| &**session));
+            self.connections.end_statements(&sessions).await;
             // What stands for the row is held until nothing runs any more.
             drop(worker);
             self.flush().await;

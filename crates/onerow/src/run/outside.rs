@@ -145,7 +145,8 @@ impl Run<'_> {
             // while that waits for older transactions.
             outcome = self.perform(&db, number, worker.session.pid(), None) => outcome,
             error = worker.lease.lost() => {
-                self.connections.end_statements(Some(worker.session())).await;
+                // Not the run's own: the lease has that.
+                self.connections.end_statements(&[worker.session()]).await;
                 Err(FailedTry::new(number, Failure::ClaimLost(error)))
             }
         };

@@ -7,7 +7,7 @@ use sea_orm::{
     ConnAcquireErr, ConnectOptions, DatabaseConnection, DbErr, SqlxPostgresConnector,
     sqlx::{self, Connection, postgres::PgConnectOptions},
 };
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 use tracing::{instrument::WithSubscriber, subscriber::NoSubscriber};
 
 use super::{Postgres, fault, reaching::first_connection, session::PostgresSession};
@@ -71,18 +71,21 @@ impl Connect for Postgres {
 
     async fn knock(&self, pool: &DatabaseConnection, patience: Duration) -> Answer {
         let options = pool.get_postgres_connection_pool().connect_options();
-        let mut connection =
-            match timeout(patience, sqlx::PgConnection::connect_with(&options)).await {
-                Ok(Ok(connection)) => connection,
-                Ok(Err(_)) => return Answer::Refused,
-                Err(_) => return Answer::Silent,
-            };
-        let asked = timeout(patience, sqlx::raw_sql("SELECT 1").execute(&mut connection)).await;
-        if asked.is_err() {
-            return Answer::LetIn;
+        let deadline = Instant::now() + patience;
+        let connecting = sqlx::PgConnection::connect_with(&options);
+        let mut connection = match timeout_at(deadline, connecting).await {
+            Ok(Ok(connection)) => connection,
+            Ok(Err(_)) => return Answer::Refused,
+            Err(_) => return Answer::Silent,
+        };
+        let asked = async {
+            let _ = sqlx::raw_sql("SELECT 1").execute(&mut connection).await;
+            let _ = connection.close().await;
+        };
+        match timeout_at(deadline, asked).await {
+            Ok(()) => Answer::Served,
+            Err(_) => Answer::LetIn,
         }
-        let _ = connection.close().await;
-        Answer::Served
     }
 
     async fn release_idle(&self, pool: &DatabaseConnection) {

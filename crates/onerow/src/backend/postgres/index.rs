@@ -24,7 +24,7 @@ impl CreateIndex for Postgres {
         let (name, table) = (index.name, index.table);
         let state = state_of(index);
         match look(pool, &state).await? {
-            Some(found) if found == "valid" => return Ok(()),
+            Some(found) if is_valid(&found) => return index.check(found == UNIQUE),
             Some(invalid) => {
                 pool.execute_unprepared(&format!("DROP INDEX CONCURRENTLY {invalid}")).await?;
             }
@@ -36,17 +36,26 @@ impl CreateIndex for Postgres {
         let create = format!("CREATE {} CONCURRENTLY {name} ON {table} {definition}", index.kind());
         pool.execute_unprepared(&create).await?;
         match look(pool, &state).await? {
-            Some(found) if found == "valid" => Ok(()),
+            Some(found) if is_valid(&found) => Ok(()),
             _ => Err(DbErr::Migration(format!("the index {name} is not valid after it was built"))),
         }
     }
 }
 
-/// Asks for the state of an index: `valid`, or the name to drop it by.
+/// The states of a valid index.
+const UNIQUE: &str = "unique";
+const PLAIN: &str = "plain";
+
+fn is_valid(state: &str) -> bool {
+    [UNIQUE, PLAIN].contains(&state)
+}
+
+/// Asks for the state of an index: [`UNIQUE`] or [`PLAIN`], or the name to drop an invalid one by.
 fn state_of(index: &Index<'_>) -> String {
     // An index is in the schema of its table, whatever the search path.
     format!(
-        "SELECT CASE WHEN i.indisvalid THEN 'valid'
+        "SELECT CASE WHEN i.indisvalid AND i.indisunique THEN '{UNIQUE}'
+                 WHEN i.indisvalid THEN '{PLAIN}'
                  ELSE pg_catalog.format('%I.%I', n.nspname, c.relname) END
              FROM pg_catalog.pg_index i
              JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) i.indexrelid

@@ -131,6 +131,11 @@ impl VersionRow for PostgresSession {
         examine(&self.pool, table).await
     }
 
+    async fn search_path(&self) -> String {
+        let shown = rows(&self.pool, "SHOW search_path").await.unwrap_or_default();
+        shown.first().and_then(|row| row.try_get_unchecked(0).ok()).unwrap_or_default()
+    }
+
     fn default_schema(&self) -> Option<&str> {
         self.start.schema.as_deref()
     }
