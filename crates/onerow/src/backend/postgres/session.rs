@@ -210,7 +210,7 @@ async fn start_of(connection: &mut sqlx::PgConnection) -> Result<Start, sqlx::Er
                 start.statement_timeout = statement_timeout.clone().unwrap_or_default();
             }
             [Some(name), Some(value), _, _, _] => {
-                start.settings.push((name.clone(), value.clone()))
+                start.settings.push((name.clone(), value.clone()));
             }
             _ => (),
         }
