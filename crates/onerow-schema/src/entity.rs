@@ -219,10 +219,10 @@ impl Description {
         }
         match (table.keys.primary.contains(&column.name), self.primary_key.contains(&column.name)) {
             (true, false) => {
-                found.push("in the primary key of the database, not of the entity".into())
+                found.push("in the primary key of the database, not of the entity".into());
             }
             (false, true) => {
-                found.push("in the primary key of the entity, not of the database".into())
+                found.push("in the primary key of the entity, not of the database".into());
             }
             _ => (),
         }

@@ -1,7 +1,7 @@
-//! SQL as text: its tokens and statements, quoted names and literals, and what is for psql alone.
+//! SQL as text: tokens and statements, quoted names and literals, and the commands of psql.
 //!
 //! onerow, its macros and its schema reader share it. The tokenizers on crates.io come with a whole
-//! parser, and each user of onerow would compile that.
+//! parser, which each user of onerow would have to compile.
 
 mod lexer;
 mod names;

@@ -91,7 +91,7 @@ pub(super) async fn apply(
     let failed = Arc::new(Mutex::new(None));
     let heard = Arc::clone(&failed);
     let hear = move |sql: &str| {
-        *heard.lock().unwrap_or_else(PoisonError::into_inner) = Some(sql.to_owned())
+        *heard.lock().unwrap_or_else(PoisonError::into_inner) = Some(sql.to_owned());
     };
     let outcome = registry.up(db).to(version).on_failed_statement(hear).await;
     outcome.map_err(|error| {
