@@ -62,7 +62,7 @@ pub(crate) trait Session: VersionRow + Grouping + Watch + OtherTables + Send + S
         match timeout(CLOSE, self.pool().close_by_ref()).await {
             Ok(Ok(())) => (),
             Ok(Err(error)) => {
-                tracing::debug!(%error, "the connection did not close cleanly")
+                tracing::debug!(%error, "the connection did not close cleanly");
             }
             Err(_) => tracing::debug!("the connection did not close in time"),
         }

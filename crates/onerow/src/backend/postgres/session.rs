@@ -47,8 +47,8 @@ pub(super) const BRIEFLY: &str = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED
 /// A setting of the session that tells whether a commit took place.
 pub(super) const MARK: &str = "onerow.committed";
 
-/// Settings of a role or a database that end an idle session or transaction, although a migration
-/// may just be computing.
+/// Settings of a role or a database that end a session or a transaction, although it keeps nobody
+/// waiting: its migration is computing.
 const ENDS_SESSIONS: [&str; 3] =
     ["idle_session_timeout", "idle_in_transaction_session_timeout", "transaction_timeout"];
 
@@ -59,6 +59,7 @@ pub(super) struct PostgresSession {
     pub(super) server_version: u32,
     /// The server's process for the latest connection.
     pid: AtomicI32,
+    /// The state to return to after each migration.
     pub(super) start: Start,
 }
 
@@ -103,9 +104,9 @@ impl PostgresSession {
 
     /// The statements that keep a migration's leftovers in the session from the next migration.
     ///
-    /// They are the parts of `DISCARD ALL`, except the plans, since that one may not stand in a
-    /// message with other statements (<https://www.postgresql.org/docs/current/sql-discard.html>).
-    /// They repeat the settings that the pool made when it connected.
+    /// `DISCARD ALL` may not stand in a message with other statements, so these are its parts, except
+    /// the plans (<https://www.postgresql.org/docs/current/sql-discard.html>). Behind them come the
+    /// settings that the pool made when it connected.
     pub(super) fn reset(&self, mark: &str) -> String {
         let settings =
             self.start.settings.iter().map(|(name, value)| set_config(name, value, false));
@@ -209,7 +210,7 @@ async fn start_of(connection: &mut sqlx::PgConnection) -> Result<Start, sqlx::Er
                 start.statement_timeout = statement_timeout.clone().unwrap_or_default();
             }
             [Some(name), Some(value), _, _, _] => {
-                start.settings.push((name.clone(), value.clone()))
+                start.settings.push((name.clone(), value.clone()));
             }
             _ => (),
         }

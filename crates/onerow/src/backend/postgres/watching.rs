@@ -43,30 +43,8 @@ impl Watch for PostgresSession {
     }
 
     async fn activity(&self, label: &str, pid: i32) -> Result<Activity, DbErr> {
-        let blockers = format!(
-            "SELECT DISTINCT {SESSION} FROM pg_catalog.pg_stat_activity mine
-             CROSS JOIN LATERAL pg_catalog.unnest(pg_catalog.pg_blocking_pids(mine.pid))
-                 AS blocking(pid)
-             JOIN pg_catalog.pg_stat_activity s ON s.pid OPERATOR(pg_catalog.=) blocking.pid
-             WHERE mine.application_name OPERATOR(pg_catalog.=) '{label}'"
-        );
-        let phase = format!(
-            "SELECT pg_catalog.format('%s, %s of %s blocks', p.phase, p.blocks_done, p.blocks_total)
-             FROM pg_catalog.pg_stat_progress_create_index p
-             JOIN pg_catalog.pg_stat_activity s ON s.pid OPERATOR(pg_catalog.=) p.pid
-             WHERE s.application_name OPERATOR(pg_catalog.=) '{label}'"
-        );
-        let state = format!(
-            "{AS_LOGIN}; SELECT pg_catalog.count(*), pg_catalog.date_part('epoch', \
-             pg_catalog.min(CASE WHEN state OPERATOR(pg_catalog.<>) 'active' \
-             THEN pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) state_change \
-             ELSE '0'::pg_catalog.interval END)) \
-             FROM pg_catalog.pg_stat_activity \
-             WHERE application_name OPERATOR(pg_catalog.=) '{label}' \
-             OR pid OPERATOR(pg_catalog.=) {pid}"
-        );
-        let blockers = self.sessions(blockers).await?;
-        let state = rows(&self.pool, &state).await?;
+        let blockers = self.sessions(blockers_of(label)).await?;
+        let state = rows(&self.pool, &state_of(label, pid)).await?;
         let (count, idle) = match state.first() {
             Some(row) => (row.try_get::<i64, _>(0), row.try_get::<Option<f64>, _>(1)),
             None => (Ok(0), Ok(None)),
@@ -74,7 +52,8 @@ impl Watch for PostgresSession {
         let idle =
             idle.ok().flatten().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
         let sessions = usize::try_from(count.unwrap_or(0)).unwrap_or(0);
-        let phase = rows(&self.pool, &phase).await?.first().and_then(|row| row.try_get(0).ok());
+        let phase = rows(&self.pool, &phase_of(label)).await?;
+        let phase = phase.first().and_then(|row| row.try_get(0).ok());
         Ok(Activity { sessions, idle, blockers, phase })
     }
 
@@ -136,4 +115,38 @@ impl PostgresSession {
         );
         rows(&self.pool, &sql).await.map(drop)
     }
+}
+
+/// The sessions that hold locks which the sessions of this label wait for.
+fn blockers_of(label: &str) -> String {
+    format!(
+        "SELECT DISTINCT {SESSION} FROM pg_catalog.pg_stat_activity mine
+             CROSS JOIN LATERAL pg_catalog.unnest(pg_catalog.pg_blocking_pids(mine.pid))
+                 AS blocking(pid)
+             JOIN pg_catalog.pg_stat_activity s ON s.pid OPERATOR(pg_catalog.=) blocking.pid
+             WHERE mine.application_name OPERATOR(pg_catalog.=) '{label}'"
+    )
+}
+
+/// How many sessions there are, and for how long none of them has executed a statement.
+fn state_of(label: &str, pid: i32) -> String {
+    format!(
+        "{AS_LOGIN}; SELECT pg_catalog.count(*), pg_catalog.date_part('epoch', \
+             pg_catalog.min(CASE WHEN state OPERATOR(pg_catalog.<>) 'active' \
+             THEN pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) state_change \
+             ELSE '0'::pg_catalog.interval END)) \
+             FROM pg_catalog.pg_stat_activity \
+             WHERE application_name OPERATOR(pg_catalog.=) '{label}' \
+             OR pid OPERATOR(pg_catalog.=) {pid}"
+    )
+}
+
+/// How far the index is that a session of this label builds.
+fn phase_of(label: &str) -> String {
+    format!(
+        "SELECT pg_catalog.format('%s, %s of %s blocks', p.phase, p.blocks_done, p.blocks_total)
+             FROM pg_catalog.pg_stat_progress_create_index p
+             JOIN pg_catalog.pg_stat_activity s ON s.pid OPERATOR(pg_catalog.=) p.pid
+             WHERE s.application_name OPERATOR(pg_catalog.=) '{label}'"
+    )
 }

@@ -54,6 +54,7 @@ pub(super) static SETTINGS: LazyLock<String> = LazyLock::new(|| {
     settings
 });
 
+/// The condition that there are temporary tables.
 pub(super) const HAS_TEMPORARY: &str = "EXISTS (SELECT 1 FROM temp.sqlite_schema)";
 
 /// The facts about a session and its database.

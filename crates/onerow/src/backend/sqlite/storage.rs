@@ -10,7 +10,7 @@ pub(super) const LOCK_FILE: &str = "-onerow-lock";
 pub(super) enum Storage {
     File,
     Memory,
-    /// In memory, under a name that the connections would not share as it stands.
+    /// In memory, under a name that connections share only if it stands in a URI.
     Unshared,
     /// In memory, a separate one for each connection.
     Private,
