@@ -31,9 +31,8 @@ pub use entity::EntityDifference;
 /// aggregates. It holds nothing else: no privileges, policies, rules or comments, no foreign
 /// tables, not the options of an identity. Objects of PostgreSQL's extensions are left out.
 ///
-/// PostgreSQL words expressions itself, some of them by its version: up to 15, each column of a
-/// view names its table.
-/// view names its table.
+/// PostgreSQL words expressions itself, and some of them differ by its version: up to 15, each
+/// column of a view names its table.
 ///
 /// ```
 /// use onerow::prelude::*;
@@ -42,7 +41,8 @@ pub use entity::EntityDifference;
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let db = Database::connect("sqlite::memory:").await?;
-/// db.execute_unprepared("CREATE TABLE members (id INTEGER PRIMARY KEY, email TEXT UNIQUE)").await?;
+/// db.execute_unprepared("CREATE TABLE members (id INTEGER PRIMARY KEY, email TEXT UNIQUE)")
+///     .await?;
 /// let before = Schema::of(&db).await?;
 /// assert_eq!(
 ///     before.to_string(),
@@ -74,7 +74,6 @@ impl Schema {
     /// # Errors
     /// If a query fails. [`DbErr::Custom`] if the search path names no schema, or the database is
     /// neither PostgreSQL nor SQLite.
-    /// database is neither PostgreSQL nor SQLite.
     pub async fn of(db: &impl ConnectionTrait) -> Result<Self, DbErr> {
         let schema = match db.get_database_backend() {
             DatabaseBackend::Postgres => postgres::read(db).await?,

@@ -149,13 +149,14 @@ pub use adopt::{
     Adopt, Adopted, Adoption, AdoptionWarning, Baseline, HistoryProblem, HistoryProblems,
     SeaOrmMigration,
 };
+pub use backend::ServerSession;
 pub use database::Database;
 pub use driver::words;
 pub use error::{Error, ErrorKind};
 pub use failure::Failure;
 pub use index::{CreateIndex, create_index};
 pub use migration::{MigrationTrait, Mode, module_name};
-pub use progress::{Applied, Progress, ServerSession};
+pub use progress::{Applied, Progress};
 pub use registry::Registry;
 pub use run::{Report, Up};
 pub use script::SqlMigration;

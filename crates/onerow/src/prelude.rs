@@ -1,8 +1,7 @@
-//! What a migration needs: `use onerow::prelude::*;`, and `prelude::{schema::*, *}` with the column
-//! helpers.
+//! The names that a migration needs: `use onerow::prelude::*;`, or
+//! `use onerow::prelude::{schema::*, *};` for the column helpers too.
 //!
-//! Of `sea_query` it names what schemas and data are changed with. The rest is in
-//! [`sea_query`] itself.
+//! Of `sea_query` it has the names that change schemas and data. The others are in [`sea_query`].
 
 pub use crate::{
     database::Database,

@@ -246,7 +246,7 @@ async fn a_search_path_of_the_role_whose_schema_is_not_there() {
         [logged(1).up(&app).await.unwrap_err(), logged(1).baseline(&app, 0).await.unwrap_err()]
     {
         assert_eq!(error.kind(), ErrorKind::NoSchema, "{error:?}");
-        assert!(error.to_string().contains("search path gone is there"), "{error}");
+        assert!(error.to_string().contains("search path gone exists"), "{error}");
     }
 }
 

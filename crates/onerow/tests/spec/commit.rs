@@ -247,7 +247,7 @@ async fn a_migration_outside_a_transaction_whose_move_is_refused_is_told_to_be_d
     let error = up(&registry([base(), refuses.outside_transaction()]), &db).await.unwrap_err();
     let text = error.explain().to_string();
     let lines: Vec<_> = text.lines().collect();
-    let first = "error: migration m0001 failed outside a transaction, when its work was done; \
+    let first = "error: migration m0001 failed outside a transaction, after its work was done; \
         the database is at version 0";
     assert_eq!(lines[..2], [first, "  caused by: its commit was refused"]);
     assert!(text.contains("not now"), "{text}");

@@ -96,7 +96,7 @@ on_every_backend! {
             let text = error.explain().to_string();
             assert!(
                 text.contains(&format!(
-                    "it needs the table {table} of {tool}, which only a database has"
+                    "it needs the table {table} of {tool}, which exists only in a database"
                 )),
                 "{text}"
             );
