@@ -89,7 +89,7 @@ on_every_backend! {
         let complaint = cli.run_at_a_terminal(&["drop"], "yes\n").failed(1);
         assert!(complaint.ends_with(
             "error: that is not its name; \
-            nothing was changed\n  try again, and type it as it is shown\n"
+            nothing was changed\n  try again, and type the name as it is shown\n"
         ));
         assert_eq!(cli.run(&["version"]).done(), "2\n");
 
@@ -270,7 +270,7 @@ fn a_database_on_another_machine_is_dropped_by_force_only() {
             "{complaint}"
         );
         assert!(
-            complaint.ends_with("nothing was changed\n  to do it all the same: --force\n"),
+            complaint.ends_with("nothing was changed\n  if it is meant: --force\n"),
             "{complaint}"
         );
     }

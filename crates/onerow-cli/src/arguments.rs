@@ -87,7 +87,7 @@ pub(super) fn refuse_empty(url: &str) {
     }
     let what = match env::var(URL_VARIABLE) {
         Ok(url) if url.trim().is_empty() => "DATABASE_URL is set, but it is empty",
-        Err(env::VarError::NotPresent) => "no database is named, as DATABASE_URL is not set",
+        Err(env::VarError::NotPresent) => "no database is named, and DATABASE_URL is not set",
         _ => "--database-url is empty",
     };
     wrong_call(&format!(

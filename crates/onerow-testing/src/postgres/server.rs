@@ -336,6 +336,7 @@ mod tests {
     };
 
     use super::*;
+    use crate::postgres::wait_until;
 
     /// Runs SQL through the socket, which needs no password.
     fn psql(server: &PostgresServer, sql: &str) -> Output {
@@ -352,15 +353,6 @@ mod tests {
         let output = psql(server, sql);
         assert!(output.status.success(), "{sql}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
-    }
-
-    /// Waits until the condition holds, or fails the test.
-    fn wait_until(what: &str, condition: impl Fn() -> bool) {
-        let deadline = Instant::now() + Duration::from_secs(20);
-        while !condition() {
-            assert!(Instant::now() < deadline, "still waiting: {what}");
-            thread::sleep(Duration::from_millis(20));
-        }
     }
 
     fn runs(pid: i32) -> bool {

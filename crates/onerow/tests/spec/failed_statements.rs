@@ -358,8 +358,8 @@ async fn on_postgresql_the_position_counts_in_characters_and_finds_the_query_in_
     let sql = "SELECT 'ééé';\n\nDO $$\nBEGIN\n  INSERT INTO nowhere VALUES (1);\nEND $$;\n";
     let complaint = complaint_of(&db, sql.into()).await;
     let place = "\n    in the script of 7_todos, line 5, \
-                 in the statement that begins in line 3\n    3 | DO $$\n    5 |   INSERT INTO nowhere \
-                 VALUES (1);\n      |               ^";
+                 in the statement that begins in line 3\n    3 | DO $$\n    5 |   INSERT INTO \
+                 nowhere VALUES (1);\n      |               ^";
     assert!(complaint.ends_with(place), "{complaint}");
     let complaint = complaint_of(&db, "SELECT 'ééé';\nSELECT 'é', (1\n\n".into()).await;
     assert!(

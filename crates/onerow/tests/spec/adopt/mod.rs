@@ -180,7 +180,7 @@ on_every_backend! {
              _sqlx_migrations; nothing was changed\n  caused by: 1_a.sql is missing: it was not \
              applied, and m0000 stands for it"
         );
-        assert_eq!(next_step(&error), "apply what is missing with the old migrator, then adopt");
+        assert_eq!(next_step(&error), "apply what is missing with the other tool, then adopt");
         assert!(!has_table(&db, "schema_migration").await);
     }
 
