@@ -68,7 +68,7 @@ impl<'a> Connections<'a> {
         format!("onerow {work} {}", self.id)
     }
 
-    /// Opens a further session, beside the one that holds the row.
+    /// Opens a further session.
     pub(crate) async fn open_another(&self, label: &str) -> Result<Arc<dyn Session>, Error> {
         let (interrupt, listener) = (&self.interrupt, Some(&self.options.listener));
         let options = SessionOptions { label, interrupt, listener };

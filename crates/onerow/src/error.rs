@@ -188,7 +188,7 @@ impl Error {
         self
     }
 
-    pub(crate) fn of_table(mut self, table: impl ToString) -> Self {
+    pub(crate) fn of_table(mut self, table: &impl ToString) -> Self {
         self.0.table = Some(table.to_string());
         self
     }

@@ -101,7 +101,7 @@ pub trait MigrationTrait: Send + Sync + 'static {
         None
     }
 
-    /// Not an interface: the script, if the migration is nothing but one.
+    /// Not an interface: the SQL of a migration that is only a script.
     #[doc(hidden)]
     fn script(&self) -> Option<&str> {
         None
@@ -153,7 +153,7 @@ pub fn identity(migration: &dyn MigrationTrait) -> Option<u64> {
     migration.identity()
 }
 
-/// The same in each process of one build, unlike the hash in a `HashMap`.
+/// A hash that is the same in each process of one build, unlike the hash in a `HashMap`.
 pub(crate) fn hash(value: &(impl Hash + ?Sized)) -> u64 {
     let mut hasher = DefaultHasher::new();
     value.hash(&mut hasher);

@@ -118,7 +118,8 @@ impl fmt::Display for Progress {
 }
 
 fn blocked_by(blockers: &[ServerSession]) -> String {
-    blockers.iter().map(|blocker| format!(", blocked by {blocker}")).collect()
+    let clauses: Vec<_> = blockers.iter().map(|one| format!(", blocked by {one}")).collect();
+    clauses.concat()
 }
 
 impl Progress {
@@ -136,7 +137,7 @@ impl Progress {
                 tracing::debug!(target: TARGET, version, ?elapsed, "{self}");
             }
             Self::Retrying { version, tries, .. } => {
-                tracing::warn!(target: TARGET, version, tries, "{self}")
+                tracing::warn!(target: TARGET, version, tries, "{self}");
             }
             Self::Applied(applied) => {
                 let Applied { version, elapsed, .. } = applied;

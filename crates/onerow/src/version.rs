@@ -1,4 +1,4 @@
-//! Reading and making the version row, and the errors of what is found instead of one.
+//! Reading and making the version row, and the errors if something else is in its place.
 
 use sea_orm::{DatabaseConnection, DbErr};
 
@@ -212,7 +212,7 @@ pub(crate) async fn unmovable(
     called: &TableName,
     version: i32,
 ) -> Error {
-    // Row-level security may let this user read the row, and not lock it.
+    // Row-level security may let this user read the row, but not lock it.
     let hides = async { Some(backend::of(pool).ok()?.hides_rows(pool, called).await) };
     if hides.await.unwrap_or(false) {
         return hidden(called);

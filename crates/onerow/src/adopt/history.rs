@@ -65,7 +65,8 @@ pub(crate) struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// The only history that there is. Tables without rows do not count if another table has some.
+    /// The history, if the database has exactly one. A table without rows does not count if another
+    /// has rows.
     pub(super) async fn find(&self) -> Result<History, Unread> {
         let mut found = self.find_all(false).await?;
         if found.iter().any(|history| !history.entries.is_empty()) {
@@ -80,10 +81,11 @@ impl Reader<'_> {
         found.pop().ok_or_else(|| no_history(&looked_for()).into())
     }
 
-    /// The histories that there are, in the tables where the tools keep them by default or where
-    /// the registry says that they do.
+    /// Reads each old tool's table that the database has, by its default name or the one that the
+    /// registry gives.
     ///
-    /// If a table of such a name is not this tool's, that is an error, or it is passed over.
+    /// If a table of such a name is not this tool's, it is passed over if `pass_over_others`, and
+    /// an error otherwise.
     pub(super) async fn find_all(&self, pass_over_others: bool) -> Result<Vec<History>, Unread> {
         let mut found = Vec::new();
         for (tool, table) in self.candidates() {
@@ -114,7 +116,7 @@ impl Reader<'_> {
         tool != Tool::QuartDb || self.registry.has_history(tool) || has(columns, "data_loaded")
     }
 
-    /// The history of this tool, in this table or in its usual one.
+    /// Reads what this tool has applied, from this table or from its usual one.
     pub(super) async fn read(
         &self,
         tool: Tool,
@@ -125,7 +127,7 @@ impl Reader<'_> {
         self.read_with(tool, table, &columns).await
     }
 
-    /// The history in this table, of the tool whose columns it has.
+    /// Reads what was applied from this table. The tool is the one whose columns it has.
     pub(super) async fn read_any(&self, table: &TableName) -> Result<History, Unread> {
         let (table, columns) = self.existing(table.clone()).await?;
         let fits = |tool: &Tool| tool.missing(&columns).is_none();

@@ -1,6 +1,6 @@
 //! The errors of the driver: their words, their codes, and the place of the statement that failed.
 
-// Without a driver, SeaORM has no errors of one.
+// If SeaORM has no driver, it does not have the type of a driver's errors.
 #[cfg(not(any(feature = "postgres", feature = "sqlite")))]
 mod none;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]

@@ -32,7 +32,7 @@ use crate::{
     driver,
     error::Error,
     failure::Failure,
-    migration::{Mode, module_name},
+    migration::{MigrationTrait, Mode, module_name},
     progress::Progress,
     registry::Registry,
     version::{self, Found},
@@ -321,7 +321,7 @@ impl<'a> Run<'a> {
     }
 
     fn lock_timeout(&self, migration: i32) -> Duration {
-        let own = self.registry.get(migration).and_then(|found| found.lock_timeout());
+        let own = self.registry.get(migration).and_then(MigrationTrait::lock_timeout);
         own.unwrap_or(self.connections.options.lock_timeout)
     }
 
@@ -331,7 +331,7 @@ impl<'a> Run<'a> {
     }
 
     fn mode(&self, migration: i32) -> Mode {
-        self.registry.get(migration).map_or(Mode::Transaction, |found| found.mode())
+        self.registry.get(migration).map_or(Mode::Transaction, MigrationTrait::mode)
     }
 
     /// Whether the commit of this migration has to wait for the disk. It need not if another
