@@ -6,7 +6,7 @@ pub fn quoted_name(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-/// A string literal of the SQL standard, as SQLite takes it.
+/// Makes a string literal of the SQL standard, which SQLite takes.
 #[must_use]
 pub fn standard_literal(value: &str) -> String {
     format!("'{}'", value.replace('\'', "''"))

@@ -104,9 +104,9 @@ impl PostgresSession {
 
     /// The statements that keep a migration's leftovers in the session from the next migration.
     ///
-    /// `DISCARD ALL` may not stand in a message with other statements, so these are its parts, except
-    /// the plans (<https://www.postgresql.org/docs/current/sql-discard.html>). Behind them come the
-    /// settings that the pool made when it connected.
+    /// `DISCARD ALL` may not stand in a message with other statements, so these are its parts,
+    /// except the plans (<https://www.postgresql.org/docs/current/sql-discard.html>). Behind them
+    /// come the settings that the pool made when it connected.
     pub(super) fn reset(&self, mark: &str) -> String {
         let settings =
             self.start.settings.iter().map(|(name, value)| set_config(name, value, false));
