@@ -3,11 +3,11 @@
 use onerow::Database;
 use sea_orm::ConnectOptions;
 
-/// Opens a pool, on a URL or with options of its own, and brings the schema up to date.
+/// Opens a pool and brings the schema up to date.
 ///
 /// # Errors
-/// What keeps the pool from being opened or a migration from succeeding; the database is then at
-/// the version that the error names.
+/// If the pool cannot be opened, or a migration fails. The error says at which version the database
+/// is then.
 pub async fn create_database(
     options: impl Into<ConnectOptions>,
 ) -> Result<Database, onerow::Error> {

@@ -5,19 +5,19 @@ use std::{
     net::SocketAddr,
 };
 
-/// What ends the process with exit code 1.
+/// Ends the process with exit code 1.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The pool could not be opened, migrated or closed.
     #[error(transparent)]
     Database(#[from] onerow::Error),
-    /// The operating system does not hand out signals.
+    /// The operating system does not let us listen for signals.
     #[error("cannot listen for SIGINT and SIGTERM")]
     Signals(#[source] io::Error),
     /// The address is taken, not ours, or not allowed.
     #[error("cannot listen on {address}")]
     Listen {
-        /// Where the settings say to listen.
+        /// The configured address.
         address: SocketAddr,
         /// What the operating system says about it.
         source: io::Error,
@@ -33,7 +33,7 @@ impl Error {
         match self {
             Self::Database(error) => onerow_cli::print_error(error),
             Self::Signals(source) | Self::Listen { source, .. } | Self::Serve(source) => {
-                // Without a reader there is nobody to tell, and `eprintln!` would panic.
+                // If nobody reads stderr, `eprintln!` would panic.
                 let _ = writeln!(io::stderr(), "error: {self}\n  caused by: {source}");
             }
         }

@@ -1,4 +1,4 @@
-//! axum's extractors, with our [`Refusal`] for what they cannot read.
+//! axum's extractors, with our [`Refusal`] if they cannot read the request.
 
 use axum::extract::{FromRequest, FromRequestParts};
 
@@ -14,7 +14,7 @@ pub struct Json<T>(pub T);
 #[from_request(via(axum::extract::Path), rejection(Refusal))]
 pub struct Path<T>(pub T);
 
-/// What follows the question mark.
+/// The query after the question mark.
 #[derive(FromRequestParts)]
 #[from_request(via(axum::extract::Query), rejection(Refusal))]
 pub struct Query<T>(pub T);

@@ -1,10 +1,9 @@
-//! Values that a request may carry: whatever exists as one of these types can be stored, on either
-//! backend.
+//! The values that a request may carry. Each value of these types can be stored on either backend.
 
 use chrono::{DateTime, Datelike, Utc};
 use serde::Deserialize;
 
-/// An e-mail address, as far as that can be told without writing to it.
+/// An e-mail address, as far as one can tell without sending mail to it.
 #[derive(Debug, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Email(pub String);
@@ -39,7 +38,7 @@ impl TryFrom<String> for Task {
         if task.trim().is_empty() {
             Err("a task must say something")
         } else if task.contains('\0') {
-            // PostgreSQL has no such text.
+            // PostgreSQL cannot store such text.
             Err("a task cannot contain the character U+0000")
         } else {
             Ok(Self(task))

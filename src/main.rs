@@ -31,11 +31,11 @@ mod signals;
 mod test_app;
 mod todos;
 
-/// Where nothing else is configured: a file in the working directory.
+/// The default is a file in the working directory.
 const DEFAULT_DATABASE: &str = "sqlite://database.sqlite?mode=rwc";
 
 fn main() -> ExitCode {
-    // `.env` and `--env-file` are read into the environment, which is safe only while there is no
+    // It reads `.env` and `--env-file` into the environment, which is safe only while there is no
     // other thread.
     let settings: Settings = onerow_cli::parse_with_default_database(DEFAULT_DATABASE);
     onerow_cli::init_tracing();
@@ -53,7 +53,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// The listener is bound last: whoever can connect is served, on the newest schema.
+/// The listener is bound last, so everybody who can connect is served, on the newest schema.
 #[tokio::main]
 async fn run(settings: &Settings) -> Result<(), Error> {
     let db = create_database(settings.connect_options()).await?;

@@ -7,14 +7,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::{extract::Json, fields::Email, refusal::Refusal, server::Db};
 
-/// What it takes to become a member.
+/// The request for a new member.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NewMember {
     email: Email,
 }
 
-/// What others may know of a member.
+/// The public part of a member.
 #[derive(Serialize)]
 pub struct Member {
     id: i64,
@@ -22,7 +22,7 @@ pub struct Member {
     created: DateTimeUtc,
 }
 
-/// Creates a member, unless the e-mail has one.
+/// Creates a member, unless there is one with that e-mail address.
 pub async fn create(
     State(db): Db,
     Json(new): Json<NewMember>,

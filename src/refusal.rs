@@ -9,7 +9,7 @@ use axum::{
 use sea_orm::DbErr;
 use serde_json::json;
 
-/// A status, and `{"error": "…"}` for whoever sent the request.
+/// A status, and `{"error": "…"}` for the client.
 #[derive(Debug)]
 pub struct Refusal {
     status: StatusCode,
@@ -17,7 +17,7 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    /// The message is read by a stranger: what is wrong with the request, nothing about our
+    /// A stranger reads the message: it says what is wrong with the request, and nothing about our
     /// insides.
     pub fn new(status: StatusCode, message: impl Into<String>) -> Self {
         Self { status, message: message.into() }
@@ -30,7 +30,7 @@ impl IntoResponse for Refusal {
     }
 }
 
-/// Trouble with the database is told to the log, not to the client.
+/// Errors of the database go to the log, not to the client.
 impl From<DbErr> for Refusal {
     fn from(error: DbErr) -> Self {
         tracing::error!(%error, "the database did not do what a request asked");

@@ -15,14 +15,14 @@ use tracing::{info, warn};
 
 use crate::{error::Error, members, refusal::Refusal, signals::Signals, todos};
 
-/// The pool, as the handlers take it.
+/// The pool, as an argument of the handlers.
 pub type Db = State<Arc<Database>>;
 
-/// Bytes; several times what a request of ours needs.
+/// In bytes: several times the size of our largest request.
 const BODY_LIMIT: usize = 64 * 1024;
 
-/// Serves until a signal; then takes no more connections, lets the requests in flight finish for
-/// `grace` at most, and closes the pool.
+/// Serves until a signal. Then it accepts no more connections, lets the requests in flight finish
+/// for at most `grace`, and closes the pool.
 pub async fn serve(
     listener: TcpListener,
     db: Database,

@@ -6,7 +6,7 @@ use clap::{Parser, value_parser};
 use onerow_cli::DatabaseArgs;
 use sea_orm::ConnectOptions;
 
-/// A day: beyond it a timeout is a mistake.
+/// A day: a longer timeout is a mistake.
 const LONGEST_TIMEOUT: u64 = 24 * 60 * 60;
 
 /// A to-do backend: opens its database, brings the schema up to date, then serves until SIGINT or
@@ -25,17 +25,17 @@ pub struct Settings {
     #[arg(long, env = "POOL_SIZE", value_name = "CONNECTIONS", value_parser = value_parser!(u32).range(1..))]
     pool_size: Option<u32>,
 
-    /// How long a request waits for a connection before it is answered with 503
+    /// How many seconds a request waits for a connection before it is answered with 503
     #[arg(long, env = "ACQUIRE_TIMEOUT", value_name = "SECONDS", default_value_t = 10)]
     #[arg(value_parser = value_parser!(u64).range(1..=LONGEST_TIMEOUT))]
     acquire_timeout: u64,
 
-    /// How long a connection stays open unused
+    /// How many seconds a connection stays open unused
     #[arg(long, env = "IDLE_TIMEOUT", value_name = "SECONDS", default_value_t = 600)]
     #[arg(value_parser = value_parser!(u64).range(1..=LONGEST_TIMEOUT))]
     idle_timeout: u64,
 
-    /// How long requests in flight may go on after SIGINT or SIGTERM
+    /// How many seconds requests in flight may go on after SIGINT or SIGTERM
     #[arg(long, env = "SHUTDOWN_TIMEOUT", value_name = "SECONDS", default_value_t = 30)]
     #[arg(value_parser = value_parser!(u64).range(1..=LONGEST_TIMEOUT))]
     shutdown_timeout: u64,

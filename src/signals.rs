@@ -4,14 +4,14 @@ use std::io;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// SIGINT and SIGTERM: they no longer end the process by themselves once this exists.
+/// SIGINT and SIGTERM. Once this exists, they no longer end the process by themselves.
 pub struct Signals {
     interrupt: Signal,
     terminate: Signal,
 }
 
 impl Signals {
-    /// From now on they are awaited here instead.
+    /// Takes over from the default handlers.
     pub fn take_over() -> io::Result<Self> {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,

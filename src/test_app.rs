@@ -1,4 +1,4 @@
-//! The app's routes on a database of a test's own, without a server in between.
+//! The app's routes on a test's own database, without a server in between.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::server::router;
 
 pub struct TestApp {
     routes: Router,
-    /// With all migrations applied; what a test puts there, the app finds.
+    /// All migrations are applied. The app finds the rows that a test inserts.
     pub db: TestDatabase,
 }
 
@@ -55,7 +55,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// The body, of an answer with this status.
+    /// Checks the status of the answer, and returns the body.
     #[track_caller]
     pub fn expect(self, status: u16) -> Value {
         assert_eq!(self.status, status, "{}", self.body);

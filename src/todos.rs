@@ -19,7 +19,7 @@ use crate::{
     server::Db,
 };
 
-/// A to-do as a member makes it.
+/// The request for a new to-do.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NewTodo {
@@ -33,7 +33,7 @@ pub struct NewTodo {
     priority: Priority,
 }
 
-/// All of a to-do that can change; it stays with its member.
+/// All of a to-do that can change. The member stays the same.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Replacement {
@@ -45,8 +45,7 @@ pub struct Replacement {
     priority: Priority,
 }
 
-/// Which to-dos to list: those whose id is greater than `after`, at most `limit`, done or open or
-/// both.
+/// Selects the to-dos of a page: ids greater than `after`, at most `limit`, done or open or both.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Filter {
@@ -56,7 +55,7 @@ pub struct Filter {
     complete: Option<bool>,
 }
 
-/// To-dos in the order of their ids; `next` is the `after` of the following page, if there is one.
+/// To-dos in the order of their ids. `next` is the `after` of the following page, if there is one.
 #[derive(Serialize)]
 pub struct Page {
     todos: Vec<todo::Model>,
@@ -65,7 +64,7 @@ pub struct Page {
 
 type Created = (StatusCode, [(HeaderName, String); 1], axum::Json<todo::Model>);
 
-/// Creates a to-do for a member that exists.
+/// Creates a to-do for an existing member.
 pub async fn create(State(db): Db, Json(new): Json<NewTodo>) -> Result<Created, Refusal> {
     let todo = todo::ActiveModel {
         member_id: Set(new.member_id),
@@ -92,7 +91,7 @@ pub async fn list(
     Query(filter): Query<Filter>,
 ) -> Result<axum::Json<Page>, Refusal> {
     let Limit(limit) = filter.limit;
-    // One more than the page holds tells whether another page follows.
+    // If there is one more than the page holds, another page follows.
     let mut todos = todo::Entity::find()
         .apply_if(filter.after, |todos, after| todos.filter(todo::Column::Id.gt(after)))
         .apply_if(filter.complete, |todos, complete| {
@@ -110,7 +109,7 @@ pub async fn list(
     Ok(axum::Json(Page { todos, next }))
 }
 
-/// Replaces what a to-do says.
+/// Replaces the contents of a to-do.
 pub async fn replace(
     State(db): Db,
     Path(id): Path<i64>,
@@ -159,7 +158,7 @@ mod tests {
 
     use crate::test_app::TestApp;
 
-    /// The app, with a to-do for each of these tasks; the first is 1.
+    /// The app, with a to-do for each of these tasks. The first has the id 1.
     async fn with_todos(backend: Backend, tasks: &[&str]) -> TestApp {
         let app = TestApp::on(backend).await;
         app.db.sql("INSERT INTO members (email) VALUES ('ada@example.org')").await;
@@ -184,7 +183,8 @@ mod tests {
     }
 
     on_every_backend! {
-        /// Both backends answer alike, though PostgreSQL keeps microseconds and SQLite text.
+        /// Both backends give the same answer, although PostgreSQL keeps microseconds and SQLite
+        /// text.
         async fn a_due_time_comes_back_in_utc_to_the_microsecond(backend: Backend) {
             let app = TestApp::on(backend).await;
             let member = app.member("ada@example.org").await;

@@ -1,4 +1,4 @@
-//! What a member has to do.
+//! A member's to-dos.
 
 use sea_orm::entity::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -8,21 +8,21 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel, Serialize)]
 #[sea_orm(table_name = "todos")]
 pub struct Model {
-    /// Given by the database.
+    /// The database generates it.
     #[sea_orm(primary_key)]
     pub id: i64,
-    /// Whose to-do it is; it goes when they go.
+    /// The member it belongs to. It is deleted with the member.
     pub member_id: i64,
-    /// What is to be done.
+    /// The text.
     #[sea_orm(column_type = "Text")]
     pub task: String,
     /// Whether it is done.
     pub complete: bool,
-    /// By when, if it matters.
+    /// When it is due, if it matters.
     pub due: Option<DateTimeUtc>,
-    /// Given by the database.
+    /// The database sets it.
     pub created: DateTimeUtc,
-    /// How pressing it is.
+    /// How urgent it is.
     pub priority: Priority,
     /// The member it belongs to.
     #[sea_orm(belongs_to, from = "member_id", to = "id", on_delete = "Cascade")]
@@ -32,7 +32,7 @@ pub struct Model {
 
 impl ActiveModelBehavior for ActiveModel {}
 
-/// How pressing a to-do is; stored as a small number, written as a word in JSON.
+/// How urgent a to-do is. The database has it as a small number, JSON as a word.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, EnumIter, DeriveActiveEnum, Serialize, Deserialize,
 )]

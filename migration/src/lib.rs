@@ -1,7 +1,7 @@
-//! The app's migrations, in order: `m0000`, `m0001`, …, each the step from the version before it.
+//! The app's migrations in order, `m0000`, `m0001`, …, each the step from the version before it.
 //!
-//! A migration that has run anywhere is never edited: a mistake is mended by the next one. None of
-//! them uses the `entity` crate, which follows the newest schema while they must keep their
+//! A migration that has run anywhere is never edited: the next one mends its mistakes. None of them
+//! uses the `entity` crate, which follows the newest schema, because migrations must keep their
 //! meaning.
 //!
 //! To add one, write `src/m0003.rs` beside the others, with its tests, and name it twice below.
@@ -13,7 +13,7 @@ mod m0000;
 mod m0001;
 mod m0002;
 
-/// Every migration of the app; the index is the version.
+/// All migrations of the app; the index is the version.
 #[must_use]
 pub fn registry() -> Registry {
     onerow::registry![m0000, m0001, m0002]
@@ -27,8 +27,8 @@ mod tests {
     use crate::registry;
 
     on_every_backend! {
-        /// What all migrations come to, to read and to review. `UPDATE_EXPECT=1 cargo test -p
-        /// migration` writes it.
+        /// The schema that all migrations make, to read and to review. `UPDATE_EXPECT=1 cargo test
+        /// -p migration` writes it.
         async fn the_schema_is_the_one_in_the_repository(backend: Backend) {
             let db = backend.database(registry()).await;
 

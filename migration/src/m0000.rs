@@ -1,4 +1,4 @@
-//! Members, and the to-dos they keep.
+//! Members and their to-dos.
 
 use onerow::prelude::{schema::*, *};
 
@@ -30,9 +30,9 @@ async fn create_members(db: &Database) -> Result<(), DbErr> {
     db.schema().create_table(members).await
 }
 
-/// SQLite's `lower` folds A to Z only. PostgreSQL's follows the collation of the database, so "C"
-/// is named here: the same addresses are duplicates on both. (The builder has no index on an
-/// expression for either.)
+/// SQLite's `lower` folds only A to Z. PostgreSQL's follows the collation of the database, so the
+/// index names "C": the same addresses are duplicates on both. (The builder has no index on an
+/// expression.)
 async fn one_member_for_each_email(db: &Database) -> Result<(), DbErr> {
     let email = match db.get_database_backend() {
         DatabaseBackend::Postgres => r#"email COLLATE "C""#,
@@ -65,7 +65,7 @@ async fn create_todos(db: &Database) -> Result<(), DbErr> {
     db.schema().create_table(todos).await
 }
 
-/// Neither backend indexes a foreign key by itself; without this, deleting a member reads all
+/// Neither backend indexes a foreign key by itself. Without this index, deleting a member reads all
 /// to-dos of everybody.
 async fn index_todos_by_member(db: &Database) -> Result<(), DbErr> {
     let index = Index::create().name("todos_by_member").table("todos").col("member_id").take();
@@ -79,7 +79,7 @@ mod tests {
 
     use crate::registry;
 
-    /// A database at version 0, with two members and a to-do of each.
+    /// A database at version 0, with two members who have a to-do each.
     async fn two_members_with_a_todo_each(backend: Backend) -> TestDatabase {
         let db = backend.database_at(registry(), 0).await;
         db.sql("INSERT INTO members (email) VALUES ('ada@example.org'), ('grace@example.org')")
@@ -116,7 +116,7 @@ mod tests {
             ));
         }
 
-        /// Beyond A to Z the two backends would disagree about case, so case counts on both.
+        /// The two backends would disagree about case beyond A to Z, so it counts on both.
         async fn letters_beyond_ascii_are_told_apart_by_case(backend: Backend) {
             let db = backend.database_at(registry(), 0).await;
 

@@ -1,4 +1,4 @@
-//! A member can protect the account with time-based one-time passwords (RFC 6238).
+//! Members can protect their accounts with time-based one-time passwords (RFC 6238).
 
 use onerow::prelude::{schema::*, *};
 
@@ -10,9 +10,9 @@ impl MigrationTrait for Migration {
         "time-based one-time passwords"
     }
 
-    /// `last_totp` is the password accepted last: RFC 6238 lets each be used once.
+    /// `last_totp` is the password that was accepted last: by RFC 6238, each may be used once.
     async fn migrate(&self, db: &Database) -> Result<(), DbErr> {
-        // A statement for each column: SQLite adds one at a time.
+        // SQLite adds one column in each statement.
         for column in ["totp_secret", "last_totp"] {
             let members = Table::alter().table("members").add_column(text_null(column)).take();
             db.schema().alter_table(members).await?;

@@ -9,7 +9,7 @@ use onerow::prelude::{schema::*, *};
 
 pub struct Migration;
 
-/// Marks, a space and something to do.
+/// The text has marks, a space and something to do.
 const IS_MARKED: &str = "task LIKE '!%' AND ltrim(task, '!') LIKE ' %' AND ltrim(task, '! ') <> ''";
 
 #[async_trait]
@@ -29,7 +29,7 @@ impl MigrationTrait for Migration {
     }
 }
 
-/// The default gives every to-do of before its value, and lets SQLite add a column that is not
+/// The default gives a value to every to-do that exists, and lets SQLite add a column that is not
 /// null.
 async fn add_priority(db: &Database) -> Result<(), DbErr> {
     let priority =
@@ -85,7 +85,7 @@ mod tests {
         db
     }
 
-    /// The migration, which changes nothing but the text of a to-do.
+    /// The migration. It changes nothing but the text of to-dos.
     fn migrate(db: &TestDatabase) -> Apply<'_> {
         db.apply(2).keeping_every_row().except("todos.task")
     }

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    // Unless DATABASE_URL or --database-url names another.
+    // It is used if neither DATABASE_URL nor --database-url names another database.
     let default = "sqlite://database.sqlite?mode=rwc";
     onerow_cli::run_with_default_database(migration::registry(), default)
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{App, MigrationCli, SlowRequest, eventually};
 
-/// A member to keep to-dos.
+/// A member who keeps to-dos.
 fn ada(app: &App) -> Value {
     app.post("/members/", &json!({ "email": "Ada@example.org" })).expect(201)["id"].clone()
 }
@@ -15,7 +15,7 @@ fn tasks(page: &Value) -> Vec<&str> {
     page["todos"].as_array().unwrap().iter().map(|todo| todo["task"].as_str().unwrap()).collect()
 }
 
-/// How many migrations an app applied when it started.
+/// How many migrations the app applied when it started.
 fn applied(log: &str) -> u32 {
     let (_, count) = log.split_once(" applied=").unwrap();
     count.lines().next().unwrap().parse().unwrap()
@@ -95,7 +95,7 @@ on_every_backend! {
         let before = app.get("/todos/").expect(200);
 
         for (method, path, body, status, says) in [
-            // Bodies that cannot be read.
+            // These bodies cannot be read.
             ("POST", "/todos/", "", 400, "EOF"),
             ("POST", "/todos/", "{", 400, "EOF"),
             ("POST", "/todos/", r#"{"task": "x"}"#, 422, "member_id"),
@@ -117,7 +117,7 @@ on_every_backend! {
                 422,
                 "member_id",
             ),
-            // Values that cannot be stored.
+            // These values cannot be stored.
             (
                 "POST",
                 "/todos/",
@@ -181,7 +181,7 @@ on_every_backend! {
             assert!(refusal.contains(says), "{method} {path}: {refusal}");
         }
         assert_eq!(app.get("/todos/").expect(200), before);
-        // What is wrong with a request is nobody's trouble but the client's.
+        // A bad request is the client's problem alone, so it is not logged as an error.
         assert!(!app.log().text().contains("ERROR"), "{}", app.log().text());
     }
 
@@ -218,8 +218,8 @@ on_every_backend! {
         let app = App::start_with(db.url(), &["--pool-size", "1", "--acquire-timeout", "1"]);
         let member = ada(&app);
         let lock = db.begin().await.unwrap();
-        // Keeps the member's row on PostgreSQL, and the whole file on SQLite, from any other
-        // writer.
+        // It keeps other writers from the member's row on PostgreSQL, and from the whole file on
+        // SQLite.
         lock.execute_unprepared("DELETE FROM members").await.unwrap();
 
         let mut waiting = SlowRequest::begin(

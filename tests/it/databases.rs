@@ -1,4 +1,4 @@
-//! The command line on databases as wholes: `check`, `wait`, `create`, `drop` and `reset`.
+//! The command line on whole databases: `check`, `wait`, `create`, `drop` and `reset`.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use crate::harness::MigrationCli;
 /// Nobody listens on port 1.
 const NO_SERVER: &str = "postgresql://tozo:hunter2@127.0.0.1:1/tozo";
 
-/// What a command prints with `--format json`.
+/// The object that a command prints with `--format json`.
 fn json(cli: &MigrationCli, args: &[&str]) -> Value {
     let printed = cli.run(&[&["--format", "json"], args].concat());
     assert_eq!(printed.code, Some(0), "{printed:?}");
@@ -89,7 +89,7 @@ on_every_backend! {
         let complaint = cli.run_at_a_terminal(&["drop"], "yes\n").failed(1);
         assert!(complaint.ends_with(
             "error: that is not its name; \
-            nothing was changed\n  try again, and type it as it is shown\n"
+            nothing was changed\n  try again, and type the name as it is shown\n"
         ));
         assert_eq!(cli.run(&["version"]).done(), "2\n");
 
@@ -169,7 +169,7 @@ fn a_variable_that_is_empty_counts_as_not_set_but_for_the_databases() {
     assert!(complaint.contains("DATABASE_URL is set, but it is empty"), "{complaint}");
 }
 
-/// What is dropped could not be created again.
+/// A database that was dropped could not be created again.
 #[tokio::test]
 async fn who_may_not_create_a_database_does_not_reset_one() {
     if !Backend::Postgres.is_wanted() {
@@ -191,7 +191,7 @@ async fn who_may_not_create_a_database_does_not_reset_one() {
         ),
         "{complaint}"
     );
-    // It is there, which needs no right.
+    // The database exists, so this needs no right.
     assert!(cli.run(&["create"]).done().starts_with("there is already"));
     cli.run(&["up"]).done();
 }
@@ -270,7 +270,7 @@ fn a_database_on_another_machine_is_dropped_by_force_only() {
             "{complaint}"
         );
         assert!(
-            complaint.ends_with("nothing was changed\n  to do it all the same: --force\n"),
+            complaint.ends_with("nothing was changed\n  if it is meant: --force\n"),
             "{complaint}"
         );
     }
@@ -332,7 +332,7 @@ fn each_shell_gets_its_completions_and_man_its_pages() {
     assert!(page.contains("ONEROW_LOCK_TIMEOUT"), "{page}");
 }
 
-/// What is to be typed, by who knows which database it is for.
+/// Somebody who knows which database it is for types these each time.
 const OVERRIDES: [&str; 4] = ["--yes", "--force", "--out-of-order", "--beside-other-tools"];
 
 #[test]

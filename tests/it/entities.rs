@@ -1,11 +1,12 @@
-//! The entities against the schema that the migrations make.
+//! The entities compared with the schema that the migrations make.
 
 use entity::{member, todo};
 use onerow_testing::{Backend, EntityDifference, on_every_backend};
 use sea_orm::{ActiveModelTrait, ActiveValue::Set, EntityTrait, ModelTrait, prelude::DateTimeUtc};
 
 on_every_backend! {
-    /// Name, type, nullability, primary key and foreign key of every column, in both directions.
+    /// Compares name, type, nullability, primary key and foreign key of every column, in both
+    /// directions.
     async fn the_entities_match_their_tables(backend: Backend) {
         let db = backend.database(migration::registry()).await;
 
@@ -13,13 +14,13 @@ on_every_backend! {
         db.assert_matches_entity(todo::Entity).await;
     }
 
-    /// The test above sees what it is there to see.
+    /// The test above notices every difference.
     async fn a_table_that_differs_in_anything_is_noticed(backend: Backend) {
         for change in [
             "ALTER TABLE todos ADD COLUMN colour TEXT",
             "ALTER TABLE todos DROP COLUMN due",
             "ALTER TABLE members RENAME COLUMN totp_secret TO secret",
-            // Another type; another nullability.
+            // The type differs, then the nullability.
             "ALTER TABLE todos DROP COLUMN due; ALTER TABLE todos ADD COLUMN due TEXT",
             "ALTER TABLE todos DROP COLUMN task; ALTER TABLE todos ADD COLUMN task TEXT",
         ] {

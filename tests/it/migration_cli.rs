@@ -140,7 +140,7 @@ on_every_backend! {
         let cli = MigrationCli::on(db.url());
         cli.run(&["up", "--to", "1"]).done();
         let lock = db.begin().await.unwrap();
-        // What m0002 needs: the table on PostgreSQL, and on SQLite the file.
+        // m0002 needs the table on PostgreSQL, and the file on SQLite.
         lock.execute_unprepared("DELETE FROM todos").await.unwrap();
         let waits = match db.get_database_backend() {
             DatabaseBackend::Postgres => "blocked by pid",
@@ -204,7 +204,7 @@ on_every_backend! {
             (&"ended_at_once".into(), ended.map(i64::from))
         );
 
-        // What was ended is not in the way of what is begun again.
+        // The run that was ended is not in the way of the next one.
         assert_eq!(MigrationCli::of_subject(db.url(), "").run(&["up"]).code, Some(0));
 
         let run = MigrationCli::of_subject(db.url(), "").run(&["--format", "json", "up"]);
@@ -248,7 +248,7 @@ async fn what_the_server_has_to_say_is_shown_as_progress() {
     assert_eq!(up(&["-vv"]).await.matches("a warning").count(), 1 + 1, "{}", "once as SQL");
     assert_eq!(up(&["--quiet"]).await, "");
     assert_eq!(up(&["--format", "json"]).await, "");
-    // onerow itself gives the server nothing to say.
+    // onerow itself makes the server send no notices.
     assert_eq!(
         MigrationCli::on(Backend::Postgres.empty_database().await.url()).run(&["up"]).said(),
         ""
@@ -285,7 +285,7 @@ fn an_empty_database_url_is_refused_wherever_it_stands() {
             assert!(files.into_iter().all(|name| name.to_string_lossy().ends_with(".env")));
         }
     }
-    // Of files alone, or named by the argument.
+    // These need files only, or the argument names the database.
     let cli = MigrationCli::on("");
     cli.run(&["completions", "bash"]).done();
     cli.run(&["--database-url", "sqlite::memory:", "version"]).done();
@@ -362,7 +362,7 @@ fn a_command_names_the_database_first_without_its_password() {
 
 #[test]
 fn no_piece_of_a_password_that_is_not_encoded_is_printed() {
-    // In two pieces, either of which would pass for a host, a port, a database or a user.
+    // Each of the two pieces would pass for a host, a port, a database or a user.
     for between in
         ["@", "/", "?", "#", ":", "%", "%zz", "@x/", "/@", "?@", "#@", ":/", "&", "[", "\\"]
     {
@@ -387,7 +387,7 @@ fn no_piece_of_a_password_that_is_not_encoded_is_printed() {
     }
 }
 
-/// This database is refused, and no piece of what is secret named.
+/// This URL is refused, and no piece of the secret is printed.
 fn complain_without(url: &str, formats: &[&str], secrets: &[&str]) {
     let cli = MigrationCli::on(url);
     for format in formats {
@@ -414,7 +414,7 @@ fn a_program_whose_main_names_no_default_database_has_none() {
     assert!(!cli.run(&["up", "--help"]).done().contains("database.sqlite"));
 }
 
-/// Fails on a machine without IPv6: it is to be told, not left out.
+/// It fails on a machine without IPv6, because a test that cannot run must say so.
 #[test]
 fn an_address_of_ipv6_stands_in_brackets() {
     if !Backend::Postgres.is_wanted() {

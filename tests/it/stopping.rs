@@ -1,4 +1,4 @@
-//! How the app stops.
+//! Stopping the app.
 
 use std::{net::TcpStream, time::Instant};
 
@@ -15,8 +15,8 @@ on_every_backend! {
         let member =
             app.post("/members/", &json!({ "email": "ada@example.org" })).expect(201)["id"].clone();
         let lock = db.begin().await.unwrap();
-        // Keeps the member's row on PostgreSQL, and the whole file on SQLite, from any other
-        // writer.
+        // It keeps other writers from the member's row on PostgreSQL, and from the whole file on
+        // SQLite.
         lock.execute_unprepared("DELETE FROM members").await.unwrap();
         let mut slow = SlowRequest::begin(
             app.address(),
@@ -56,7 +56,7 @@ on_every_backend! {
 
     async fn sigint_stops_an_idle_app_at_once(db: TestDatabase) {
         let app = App::start(db.url());
-        // Leaves a connection that is kept alive.
+        // This leaves a connection that is kept alive.
         app.get("/control/ping/").expect(200);
 
         let asked = Instant::now();

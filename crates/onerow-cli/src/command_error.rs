@@ -37,12 +37,12 @@ pub(super) enum CommandError {
     #[error(transparent)]
     Unreachable(Error),
     #[error(
-        "{location} is not on this machine, and drop and reset are for databases of development; \
+        "{location} is not on this machine, and drop and reset are for development databases; \
          nothing was changed"
     )]
     NotLocal { location: String },
     #[error(
-        "{location} is dropped only when its name is typed, and there is no terminal to type on; \
+        "{location} is dropped only if its name is typed, and there is no terminal to type on; \
          nothing was changed"
     )]
     NoTerminal { location: String },
@@ -103,13 +103,15 @@ impl CommandError {
             Self::NoAnswer { .. } => "check host and port, and that the server runs",
             Self::Stopped => "to go on, type the command again",
             Self::MayNotCreate { .. } => AS_OWNER,
-            Self::Gone { .. } => "when the cause is mended: create, then up",
+            Self::Gone { .. } => {
+                "fix what the cause says, then run: {program} create, then {program} up"
+            }
             Self::NotCurrent(_) => "",
-            Self::NotLocal { .. } => "to do it all the same: --force",
+            Self::NotLocal { .. } => "if it is meant: --force",
             Self::NoTerminal { .. } => "to drop it without being asked: --yes",
-            Self::NotConfirmed => "try again, and type it as it is shown",
+            Self::NotConfirmed => "try again, and type the name as it is shown",
             Self::EndedAtOnce { .. } => "to see where the database is: {program} status",
-            Self::Files { .. } => "mend what the cause says, or name another place",
+            Self::Files { .. } => "fix what the cause says, or name another place",
         };
         with_program(step)
     }
@@ -140,14 +142,12 @@ impl CommandError {
     }
 }
 
-const AS_OWNER: &str = "do it as a user with the right CREATEDB, who owns the database";
+const AS_OWNER: &str = "do it as a user with the right CREATEDB who owns the database";
 
 fn after_managing(error: &Error) -> String {
     match error.kind() {
         ErrorKind::PermissionDenied => AS_OWNER.into(),
-        ErrorKind::Database | ErrorKind::Connect => {
-            "mend what the cause says, and try again".into()
-        }
+        ErrorKind::Database | ErrorKind::Connect => "fix what the cause says, and try again".into(),
         _ => next_step(error),
     }
 }

@@ -140,7 +140,7 @@ async fn command(
             output.status(&status, args.all);
         }
         Command::Version => {
-            output.version(on(url, async |db| registry.status(db).await).await?.version)
+            output.version(on(url, async |db| registry.status(db).await).await?.version);
         }
         Command::Check => check(registry, url, output).await?,
         Command::Adopt(args) => {

@@ -1,16 +1,16 @@
-//! What only the text of SQLite's `CREATE TABLE` tells: constraints and their names, collations,
-//! generated columns.
+//! The parts of a table that only the text of SQLite's `CREATE TABLE` tells: constraints and their
+//! names, collations, generated columns.
 
 use super::{
     ForeignKey,
     sql::{Token, bracketed, items, name, print},
 };
 
-/// `CREATE TABLE`, as far as no pragma tells it.
+/// `CREATE TABLE`, as far as no pragma tells its parts.
 #[derive(Default)]
 pub(super) struct CreateTable {
     pub(super) constraints: Vec<Constraint>,
-    /// By name.
+    /// The columns, by name.
     pub(super) columns: Vec<(String, ColumnDetail)>,
 }
 
@@ -19,14 +19,14 @@ pub(super) struct Constraint {
     pub(super) rule: Rule,
 }
 
-/// Also of a single column, where that is how it was written.
+/// A constraint. It may be of a single column, and written there.
 pub(super) enum Rule {
     PrimaryKey(String),
-    /// The columns; the definition.
+    /// The columns, and the definition.
     Unique(Vec<String>, String),
     /// The expression.
     Check(String),
-    /// The key; when it is checked.
+    /// The key, and when it is checked.
     ForeignKey(ForeignKey, &'static str),
 }
 
@@ -40,7 +40,7 @@ impl CreateTable {
     pub(super) fn parse(sql: &[Token]) -> Self {
         let mut statement = Self::default();
         let virtual_table = sql.get(1).is_some_and(|token| token.is_word("virtual"));
-        // Behind `CREATE TABLE name`.
+        // The body follows `CREATE TABLE name`.
         let body = sql.get(3..).and_then(bracketed).filter(|_| !virtual_table);
         for item in body.map(|(body, _)| items(body)).unwrap_or_default() {
             statement.parse_item(item);
@@ -48,7 +48,7 @@ impl CreateTable {
         statement
     }
 
-    /// A column, or constraints of the table: between those the comma may be missing.
+    /// Reads a column, or constraints of the table: the commas between those may be missing.
     fn parse_item(&mut self, item: &[Token]) {
         const CONSTRAINTS: [&str; 5] = ["constraint", "primary", "unique", "check", "foreign"];
         let Some((first, rest)) = item.split_first() else { return };
@@ -73,14 +73,14 @@ impl CreateTable {
             {
                 label = None;
             } else {
-                // A word of the type, or a clause that a pragma tells.
+                // This is a word of the type, or a clause that a pragma tells.
                 clauses.next();
             }
         }
     }
 }
 
-/// The clauses of a column, or those of a table.
+/// The clauses of a column or of a table.
 struct Clauses<'a> {
     rest: &'a [Token],
     column: Option<String>,
@@ -172,7 +172,7 @@ impl<'a> Clauses<'a> {
             } else if self.accept("on update") {
                 on_update = self.action();
             } else if self.accept("match") {
-                // It means nothing to SQLite.
+                // SQLite gives it no meaning.
                 self.next();
             } else if let Some(when) = self.checked() {
                 checked = when;
@@ -194,7 +194,7 @@ impl<'a> Clauses<'a> {
         action.unwrap_or_default().into()
     }
 
-    /// SQLite defers `DEFERRABLE INITIALLY DEFERRED` alone
+    /// SQLite defers only `DEFERRABLE INITIALLY DEFERRED`
     /// (<https://www.sqlite.org/foreignkeys.html#fk_deferred>).
     fn checked(&mut self) -> Option<&'static str> {
         let not = self.accept("not deferrable");
@@ -206,7 +206,7 @@ impl<'a> Clauses<'a> {
         Some(if deferred && !not { " deferrable initially deferred" } else { "" })
     }
 
-    /// What a clause tells of its column; false where the next one tells nothing.
+    /// Reads a clause of the column; false if the next clause tells nothing.
     fn detail(&mut self, column: &mut ColumnDetail) -> bool {
         if self.column.is_none() {
             return false;

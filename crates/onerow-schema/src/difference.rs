@@ -1,4 +1,4 @@
-//! What to change in one schema to get another.
+//! The changes that turn one schema into another.
 
 use std::{
     collections::BTreeSet,
@@ -9,11 +9,11 @@ use similar::{Algorithm, DiffOp, capture_diff_slices};
 
 use super::{Objects, sql::indented};
 
-/// What to change in one schema to get another, by
+/// The changes that turn one schema into another; made by
 /// [`Schema::difference`](super::Schema::difference).
 ///
-/// It prints the lines that are only in the one with `-` and those only in the other with `+`, by
-/// object:
+/// It prints the changes object by object: `-` before the lines that only the first schema has, `+`
+/// before those that only the second has:
 ///
 /// ```text
 /// table todos
@@ -21,7 +21,7 @@ use super::{Objects, sql::indented};
 /// + due date not null
 /// ```
 ///
-/// An object that only one of them has is there with all its lines.
+/// If only one of them has an object, all its lines are there.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Difference(Vec<String>);
 

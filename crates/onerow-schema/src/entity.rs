@@ -1,7 +1,8 @@
-//! An entity against the table it is of.
+//! An entity compared with its table.
 
 use std::fmt::{self, Debug, Display, Formatter};
 
+use onerow_sql::{quoted_name, standard_literal};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, Database, DatabaseBackend, DbErr, EntityTrait, IdenStatic,
     Iterable, PrimaryKeyToColumn, PrimaryKeyTrait, Schema as EntitySchema, TransactionSession,
@@ -12,9 +13,9 @@ use sea_orm::{
     },
 };
 
-use super::{Column, ForeignKey, Schema, Table, optional, rows, sql};
+use super::{Column, ForeignKey, Schema, Table, postgres::current_schema, rows, sql};
 
-/// What an entity and its table do not agree on, in a sentence each.
+/// The differences between an entity and its table, a sentence each.
 ///
 /// ```text
 /// members.email: text in the database, character varying(255) in the entity
@@ -28,13 +29,13 @@ impl EntityDifference {
     /// Compares an entity with its table: columns in both directions, with type, nullability and
     /// primary key, and the foreign keys and unique constraints that the entity declares.
     ///
-    /// Defaults, checks, and the keys and indexes that only the table has are no difference. On
-    /// PostgreSQL it makes a table to compare with, in a transaction that it rolls back; on SQLite
-    /// in memory.
+    /// Defaults, checks, and keys and indexes that only the table has do not count. On PostgreSQL
+    /// it makes a table to compare with, in a transaction that it rolls back; on SQLite it makes
+    /// one in memory.
     ///
     /// # Errors
-    /// When a query fails, such as for a type of the entity that the database does not have, and
-    /// with [`DbErr::Custom`] for an entity in a named schema on SQLite.
+    /// If a query fails, for instance because the database lacks a type of the entity.
+    /// [`DbErr::Custom`] for an entity in a named schema on SQLite.
     pub async fn of<C, E>(db: &C, entity: E) -> Result<Self, DbErr>
     where
         C: ConnectionTrait + TransactionTrait,
@@ -73,11 +74,11 @@ impl Debug for EntityDifference {
     }
 }
 
-/// The table in the database, and one with the columns of the entity, whose types the database has
-/// named; none where there is nothing to compare with.
+/// The table in the database, and one with the entity's columns, whose types the database has
+/// named. `None` if there is nothing to compare with.
 type Tables = Option<(Table, Table)>;
 
-/// Of a schema that is gone with the transaction.
+/// The name of a schema that goes with the transaction.
 const SCRATCH: &str = "onerow_entity";
 
 async fn on_postgres(
@@ -90,25 +91,23 @@ async fn on_postgres(
     };
     let Some(found) = found else { return Ok(None) };
     transaction.execute_unprepared(&format!("CREATE SCHEMA {SCRATCH}")).await?;
-    // What follows it on the path has the enum types that columns are of.
+    // The rest of the path has the enum types of columns.
     put_first(transaction, SCRATCH).await?;
     transaction.execute(&entity.columns_only).await?;
     let described = Schema::of(transaction).await?.table(&entity.table).cloned();
     Ok(described.map(|described| (found, described)))
 }
 
-/// Puts a schema in front of the search path; false if there is none of this name.
+/// Puts a schema in front of the search path; false if there is no schema of this name.
 async fn put_first(transaction: &impl ConnectionTrait, schema: &str) -> Result<bool, DbErr> {
-    let path = format!("\"{}\"", schema.replace('"', "\"\"")).replace('\'', "''");
+    let path = standard_literal(&quoted_name(schema));
     let sql = format!(
-        "SELECT pg_catalog.set_config('search_path', pg_catalog.concat_ws(', ', '{path}',
+        "SELECT pg_catalog.set_config('search_path', pg_catalog.concat_ws(', ', {path},
              CASE WHEN pg_catalog.current_setting('search_path') OPERATOR(pg_catalog.<>) ''
                  THEN pg_catalog.current_setting('search_path') END), true)"
     );
     rows(transaction, sql).await?;
-    let current = rows(transaction, "SELECT pg_catalog.current_schema()::pg_catalog.text").await?;
-    let current = current.first().map(|row| optional(row, 0)).transpose()?.flatten();
-    Ok(current.as_deref() == Some(schema))
+    Ok(current_schema(transaction).await?.as_deref() == Some(schema))
 }
 
 async fn on_sqlite(db: &impl ConnectionTrait, entity: &Description) -> Result<Tables, DbErr> {
@@ -128,19 +127,18 @@ async fn on_sqlite(db: &impl ConnectionTrait, entity: &Description) -> Result<Ta
     Ok(described.map(|described| (found, described)))
 }
 
-/// What an entity says of its table.
+/// An entity's view of its table.
 struct Description {
     schema: Option<String>,
     table: String,
-    /// Name, and whether it is nullable.
+    /// The name, and whether it is nullable.
     columns: Vec<(String, bool)>,
-    /// Of the columns as they are, without constraints: those may refer to what the database does
-    /// not have.
+    /// The columns without constraints, which may refer to what the database does not have.
     columns_only: TableCreateStatement,
     primary_key: Vec<String>,
     /// The key that the database is to generate.
     generated_key: Option<String>,
-    /// Each sorted.
+    /// The columns of each are sorted.
     unique: Vec<Vec<String>>,
     foreign: Vec<ForeignKey>,
 }
@@ -221,10 +219,10 @@ impl Description {
         }
         match (table.keys.primary.contains(&column.name), self.primary_key.contains(&column.name)) {
             (true, false) => {
-                found.push("in the primary key of the database, not of the entity".into())
+                found.push("in the primary key of the database, not of the entity".into());
             }
             (false, true) => {
-                found.push("in the primary key of the entity, not of the database".into())
+                found.push("in the primary key of the entity, not of the database".into());
             }
             _ => (),
         }
@@ -322,8 +320,7 @@ fn foreign_key_difference(table: &Table, wanted: &ForeignKey) -> Option<String> 
     }
 }
 
-/// Whether two keys refer from the same columns to the same; which of them is named first does not
-/// matter.
+/// Whether two keys refer from the same columns to the same columns. The order does not matter.
 fn refers_alike(found: &ForeignKey, wanted: &ForeignKey) -> bool {
     let pairs = |key: &ForeignKey| {
         let mut pairs: Vec<_> =
@@ -331,14 +328,14 @@ fn refers_alike(found: &ForeignKey, wanted: &ForeignKey) -> bool {
         pairs.sort();
         pairs
     };
-    // The search path found the entity's table, in a schema that the catalog names where it is
-    // another.
+    // The search path found the entity's table in a schema. The catalog names that schema if it is
+    // another one.
     let same_table =
         found.table == wanted.table || found.table.ends_with(&format!(".{}", wanted.table));
     same_table && pairs(found) == pairs(wanted)
 }
 
-/// Text without a limit is one type by two names, to PostgreSQL and to SQLite alike.
+/// PostgreSQL and SQLite both have two names for text without a limit.
 fn same_type(found: &str, wanted: &str) -> bool {
     const TEXT: [&str; 3] = ["text", "character varying", "varchar"];
     found == wanted || (TEXT.contains(&found) && TEXT.contains(&wanted))

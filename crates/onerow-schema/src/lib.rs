@@ -1,7 +1,7 @@
-//! The schema of a database as a value: to print, to compare, to look into.
+//! The schema of a database as a value: to print, to compare, to inspect.
 
-// Not sea-schema 0.18: of PostgreSQL it knows unique indexes alone, and drops expressions,
-// collations and predicates.
+// sea-schema 0.18 would not do: of PostgreSQL's indexes it reads only unique ones, and it drops
+// expressions, collations and predicates.
 
 mod create_table;
 mod difference;
@@ -20,19 +20,19 @@ use sea_orm::{ConnectionTrait, DatabaseBackend, DbErr, QueryResult, Statement};
 pub use difference::Difference;
 pub use entity::EntityDifference;
 
-/// The schema of a database: its tables and whatever else it is made of.
+/// The schema of a database: its tables and its other objects.
 ///
-/// It prints as text for snapshot tests and reviewers: the same text for the same schema, whatever
-/// order and whatever spelling it was created in. [`Debug`] prints the same, so that `assert_eq!`
-/// can be read.
+/// It prints as text for snapshot tests and reviewers. The same schema prints the same text,
+/// whatever the order and the spelling of its statements. [`Debug`] prints the same, so that
+/// `assert_eq!` can be read.
 ///
 /// It holds tables with their columns, constraints, indexes and triggers, and views; on PostgreSQL
 /// also materialized views, enum and composite types, domains, sequences, functions, procedures and
-/// aggregates. Nothing else: no privileges, policies, rules or comments, no foreign tables, not the
-/// options of an identity. What belongs to an extension of PostgreSQL is left out.
+/// aggregates. It holds nothing else: no privileges, policies, rules or comments, no foreign
+/// tables, not the options of an identity. Objects of PostgreSQL's extensions are left out.
 ///
-/// PostgreSQL words expressions itself, a few of them by its version: up to 15, each column of a
-/// view names its table.
+/// PostgreSQL words expressions itself, and some of them differ by its version: up to 15, each
+/// column of a view names its table.
 ///
 /// ```
 /// use onerow::prelude::*;
@@ -41,7 +41,8 @@ pub use entity::EntityDifference;
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let db = Database::connect("sqlite::memory:").await?;
-/// db.execute_unprepared("CREATE TABLE members (id INTEGER PRIMARY KEY, email TEXT UNIQUE)").await?;
+/// db.execute_unprepared("CREATE TABLE members (id INTEGER PRIMARY KEY, email TEXT UNIQUE)")
+///     .await?;
 /// let before = Schema::of(&db).await?;
 /// assert_eq!(
 ///     before.to_string(),
@@ -56,7 +57,7 @@ pub use entity::EntityDifference;
 /// ```
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Schema {
-    /// Tables and views by name: a database has one namespace for them.
+    /// Tables and views by name: a database has one namespace for both.
     relations: BTreeMap<String, Table>,
     /// The lines of every other object, by its heading.
     others: Objects,
@@ -68,18 +69,18 @@ type Objects = BTreeMap<String, Vec<String>>;
 impl Schema {
     /// Reads the schema through any connection, also inside a transaction.
     ///
-    /// On PostgreSQL it is the one that the search path begins with, on SQLite the main database.
+    /// On PostgreSQL it is the first schema of the search path, on SQLite the main database. A
+    /// migrator's own tables are in it; [`without`](Self::without) leaves them out.
     ///
     /// # Errors
-    /// When a query fails, and with [`DbErr::Custom`] where the search path names no schema or the
-    /// database is neither PostgreSQL nor SQLite.
+    /// If a query fails. [`DbErr::Custom`] if the search path names no schema, or the database is
+    /// neither PostgreSQL nor SQLite.
     pub async fn of(db: &impl ConnectionTrait) -> Result<Self, DbErr> {
-        let schema = match db.get_database_backend() {
-            DatabaseBackend::Postgres => postgres::read(db).await?,
-            DatabaseBackend::Sqlite => sqlite::read(db).await?,
-            other => return Err(DbErr::Custom(format!("the schema of {other:?} cannot be read"))),
-        };
-        Ok(schema)
+        match db.get_database_backend() {
+            DatabaseBackend::Postgres => postgres::read(db).await,
+            DatabaseBackend::Sqlite => sqlite::read(db).await,
+            other => Err(DbErr::Custom(format!("the schema of {other:?} cannot be read"))),
+        }
     }
 
     /// The table of this name, written without quotes.
@@ -93,14 +94,14 @@ impl Schema {
         self.relations.values().filter(|relation| relation.kind == Kind::Table)
     }
 
-    /// What to change in this schema to get the other: `-` is only here, `+` only there.
+    /// The changes that turn this schema into the other: `-` is only here, `+` only there.
     #[must_use]
     pub fn difference(&self, other: &Self) -> Difference {
         Difference::between(&self.objects(), &other.objects())
     }
 
     /// # Panics
-    /// With the [difference](Self::difference), unless both are the same.
+    /// If they are not the same, with the [difference](Self::difference).
     #[track_caller]
     pub fn assert_same_as(&self, other: &Self) {
         let difference = self.difference(other);
@@ -110,7 +111,7 @@ impl Schema {
         );
     }
 
-    /// The same without these tables, a migrator's own say.
+    /// The same without these tables, say those of a migrator.
     #[must_use]
     pub fn without(mut self, tables: &[&str]) -> Self {
         self.relations.retain(|name, _| !tables.contains(&name.as_str()));
@@ -127,7 +128,7 @@ impl Schema {
         self.relations.insert(relation.name.clone(), relation);
     }
 
-    /// Puts what was read of the parts into an order of its own.
+    /// Puts the parts into an order of its own.
     fn sorted(mut self) -> Self {
         for relation in self.relations.values_mut() {
             relation.constraints.sort();
@@ -178,9 +179,9 @@ impl Kind {
 pub struct Table {
     kind: Kind,
     name: String,
-    /// The name, quoted where it has to be.
+    /// The name, in quotes if it needs them.
     label: String,
-    /// What the table is as a whole, such as a partition; of a view its definition.
+    /// The properties of the table as a whole, such as a partition's; the definition of a view.
     options: Vec<String>,
     columns: Vec<Column>,
     constraints: Vec<String>,
@@ -208,7 +209,7 @@ impl Table {
         &self.columns
     }
 
-    /// The columns of the primary key, in its order; empty without one.
+    /// The columns of the primary key, in its order; empty if there is none.
     #[must_use]
     pub fn primary_key(&self) -> &[String] {
         &self.keys.primary
@@ -261,12 +262,12 @@ impl Debug for Table {
 pub struct Column {
     /// Its name, without quotes.
     pub name: String,
-    /// The name, quoted where it has to be.
+    /// The name, in quotes if it needs them.
     label: String,
     /// Its type, in lower case: on PostgreSQL as the server prints it, on SQLite as it was
     /// declared.
     pub data_type: String,
-    /// The collation, where it is not the type's own.
+    /// The collation, if it is not the type's own.
     pub collation: Option<String>,
     /// Whether it may be NULL. The integer primary key of an SQLite table may not.
     pub nullable: bool,
@@ -299,14 +300,14 @@ impl Debug for Column {
     }
 }
 
-/// What the constraints and unique indexes of a table come to, to compare an entity with.
+/// A table's constraints and unique indexes, in the form in which an entity is compared.
 #[derive(Clone, PartialEq, Eq, Default)]
 struct Keys {
     primary: Vec<String>,
-    /// The columns of each unique constraint and of each unique index of columns alone, sorted.
+    /// The columns, sorted, of each unique constraint and of each unique index without expressions.
     unique: Vec<Vec<String>>,
     foreign: Vec<ForeignKey>,
-    /// The column of SQLite that is the number of the row.
+    /// SQLite's column for the row's number.
     row_number: Option<String>,
 }
 
@@ -315,7 +316,7 @@ struct ForeignKey {
     columns: Vec<String>,
     table: String,
     target: Vec<String>,
-    /// `cascade` and the like; empty for none.
+    /// `cascade` and the like; empty for no action.
     on_delete: String,
     on_update: String,
 }

@@ -1,20 +1,23 @@
 //! The catalog of PostgreSQL.
 
+use onerow_sql::qualified;
 use sea_orm::{ConnectionTrait, DbErr, QueryResult};
 
 use super::{Column, ForeignKey, Kind, Schema, Table, named, optional, rows, text};
-use onerow_sql::qualified;
 
-/// Between the items of a list that is read as one text.
+/// Separates the items of a list that is read as one text.
 const SEPARATOR: char = '\u{1f}';
 
+/// The schema that is read. It stands for `{here}` in the queries.
+const HERE: &str = "pg_catalog.quote_ident(pg_catalog.current_schema())::pg_catalog.regnamespace";
+
 pub(super) async fn read(db: &impl ConnectionTrait) -> Result<Schema, DbErr> {
-    let current = rows(db, "SELECT pg_catalog.current_schema()::pg_catalog.text").await?;
-    let current = current.first().map(|row| optional(row, 0)).transpose()?.flatten();
-    current.ok_or_else(|| DbErr::Custom("the search path names no schema that exists".into()))?;
+    current_schema(db)
+        .await?
+        .ok_or_else(|| DbErr::Custom("the search path names no schema that exists".into()))?;
 
     let mut schema = Schema::default();
-    for row in rows(db, qualified(RELATIONS)).await? {
+    for row in rows(db, query(RELATIONS)).await? {
         schema.add(relation(&row)?);
     }
     parts(db, &mut schema, COLUMNS, column).await?;
@@ -22,7 +25,7 @@ pub(super) async fn read(db: &impl ConnectionTrait) -> Result<Schema, DbErr> {
     parts(db, &mut schema, INDEXES, index).await?;
     parts(db, &mut schema, TRIGGERS, trigger).await?;
     for sql in [ENUMS, DOMAINS, SEQUENCES, FUNCTIONS, AGGREGATES] {
-        for row in rows(db, qualified(sql)).await? {
+        for row in rows(db, query(sql)).await? {
             let lines = list(&row, 1)?.iter().flat_map(|item| lines(item)).collect();
             schema.others.insert(text(&row, 0)?, lines);
         }
@@ -30,14 +33,25 @@ pub(super) async fn read(db: &impl ConnectionTrait) -> Result<Schema, DbErr> {
     Ok(schema.sorted())
 }
 
-/// Adds to each relation what a query finds of its parts; the first column names the relation.
+/// The schema that the search path begins with, if there is one.
+pub(super) async fn current_schema(db: &impl ConnectionTrait) -> Result<Option<String>, DbErr> {
+    let found = rows(db, "SELECT pg_catalog.current_schema()::pg_catalog.text").await?;
+    Ok(found.first().map(|row| optional(row, 0)).transpose()?.flatten())
+}
+
+/// The query with its schema filled in, and each operator in `pg_catalog`.
+fn query(sql: &str) -> String {
+    qualified(&sql.replace("{here}", HERE))
+}
+
+/// Adds the parts that a query finds to their relation, which its first column names.
 async fn parts(
     db: &impl ConnectionTrait,
     schema: &mut Schema,
     sql: &str,
     add: fn(&mut Table, &QueryResult) -> Result<(), DbErr>,
 ) -> Result<(), DbErr> {
-    for row in rows(db, qualified(sql)).await? {
+    for row in rows(db, query(sql)).await? {
         if let Some(relation) = schema.relations.get_mut(&text(&row, 0)?) {
             add(relation, &row)?;
         }
@@ -50,7 +64,7 @@ fn list(row: &QueryResult, index: usize) -> Result<Vec<String>, DbErr> {
     Ok(joined.map_or(vec![], |joined| joined.split(SEPARATOR).map(str::to_owned).collect()))
 }
 
-/// The lines of an item; pg_get_functiondef indents those in front of the body by one blank.
+/// The lines of an item. pg_get_functiondef indents those before the body by one blank.
 fn lines(item: &str) -> Vec<String> {
     let mut in_front = true;
     let line = |line: &str| {
@@ -77,7 +91,7 @@ const RELATIONS: &str = "
         ], pg_catalog.chr(31)),
         CASE WHEN c.relkind = ANY ('{v,m}') THEN pg_catalog.pg_get_viewdef(c.oid, true) END
     FROM pg_catalog.pg_class c, pg_catalog.pg_get_partkeydef(c.oid) k
-    WHERE c.relnamespace = pg_catalog.quote_ident(pg_catalog.current_schema())::pg_catalog.regnamespace
+    WHERE c.relnamespace = {here}
         AND c.relkind = ANY ('{r,p,v,m,c}')
         AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
             WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
@@ -102,7 +116,8 @@ fn relation(row: &QueryResult) -> Result<Table, DbErr> {
 }
 
 const COLUMNS: &str = "
-    SELECT c.relname::pg_catalog.text, a.attname::pg_catalog.text, pg_catalog.quote_ident(a.attname),
+    SELECT c.relname::pg_catalog.text, a.attname::pg_catalog.text,
+        pg_catalog.quote_ident(a.attname),
         pg_catalog.format_type(a.atttypid, a.atttypmod),
         CASE WHEN a.attcollation <> t.typcollation
             THEN a.attcollation::pg_catalog.regcollation::pg_catalog.text END,
@@ -118,7 +133,7 @@ const COLUMNS: &str = "
     JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
     JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
     LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
-    WHERE c.relnamespace = pg_catalog.quote_ident(pg_catalog.current_schema())::pg_catalog.regnamespace
+    WHERE c.relnamespace = {here}
         AND c.relkind = ANY ('{r,p,c}')
     ORDER BY c.oid, a.attnum";
 
@@ -135,8 +150,8 @@ fn column(relation: &mut Table, row: &QueryResult) -> Result<(), DbErr> {
     Ok(())
 }
 
-/// Without those of contype `n`, which PostgreSQL 18 has for NOT NULL: that is told by the column.
-/// What a partition has from the table that it is of is told there.
+/// Constraints of contype `n`, which PostgreSQL 18 has for NOT NULL, are left out: the column says
+/// that. A partition does not repeat the constraints of its table.
 const CONSTRAINTS: &str = "
     SELECT c.relname::pg_catalog.text, pg_catalog.quote_ident(o.conname),
         o.contype::pg_catalog.text, pg_catalog.pg_get_constraintdef(o.oid),
@@ -153,7 +168,7 @@ const CONSTRAINTS: &str = "
     FROM pg_catalog.pg_constraint o
     JOIN pg_catalog.pg_class c ON c.oid = o.conrelid
     LEFT JOIN pg_catalog.pg_class f ON f.oid = o.confrelid
-    WHERE c.relnamespace = pg_catalog.quote_ident(pg_catalog.current_schema())::pg_catalog.regnamespace
+    WHERE c.relnamespace = {here}
         AND o.contype = ANY ('{p,u,f,c,x}')
         AND o.conislocal AND o.conparentid = 0";
 
@@ -200,7 +215,7 @@ fn lower_first_word(definition: &str) -> String {
     format!("{} {rest}", word.to_lowercase())
 }
 
-/// For definitions without an expression. What is upper case there and no keyword is in double
+/// It is for definitions without an expression. Upper-case text that is no keyword is in double
 /// quotes.
 fn lower_outside_quotes(definition: &str) -> String {
     let parts = definition.split('"').enumerate();
@@ -209,7 +224,7 @@ fn lower_outside_quotes(definition: &str) -> String {
     lowered.collect::<Vec<_>>().join("\"")
 }
 
-/// pg_get_indexdef names the schema, always and only in front of the table.
+/// pg_get_indexdef writes the schema always, and only before the table.
 const INDEXES: &str = "
     SELECT c.relname::pg_catalog.text,
         pg_catalog.concat_ws(' ', CASE WHEN NOT i.indisvalid THEN 'invalid' END,
@@ -228,7 +243,7 @@ const INDEXES: &str = "
         pg_catalog.format(' ON %s%I.%I USING ', CASE WHEN x.relkind = 'I' THEN 'ONLY ' END,
             pg_catalog.current_schema(), c.relname)
     ) d(definition, before)
-    WHERE c.relnamespace = pg_catalog.quote_ident(pg_catalog.current_schema())::pg_catalog.regnamespace
+    WHERE c.relnamespace = {here}
         AND NOT x.relispartition
         AND NOT EXISTS (SELECT FROM pg_catalog.pg_constraint o
             WHERE o.conindid = x.oid AND o.contype = ANY ('{p,u,x}'))";
@@ -250,7 +265,7 @@ const TRIGGERS: &str = "
             WHEN t.tgenabled = 'A' THEN ' always' END
     FROM pg_catalog.pg_trigger t
     JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid
-    WHERE c.relnamespace = pg_catalog.quote_ident(pg_catalog.current_schema())::pg_catalog.regnamespace
+    WHERE c.relnamespace = {here}
         AND NOT t.tgisinternal AND t.tgparentid = 0";
 
 fn trigger(relation: &mut Table, row: &QueryResult) -> Result<(), DbErr> {
@@ -270,7 +285,7 @@ const ENUMS: &str = "
                 pg_catalog.quote_literal(e.enumlabel), pg_catalog.chr(31) ORDER BY e.enumsortorder)
             FROM pg_catalog.pg_enum e WHERE e.enumtypid = t.oid)
     FROM pg_catalog.pg_type t
-    WHERE t.typnamespace = pg_catalog.quote_ident(pg_catalog.current_schema())::pg_catalog.regnamespace
+    WHERE t.typnamespace = {here}
         AND t.typtype = 'e'
         AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
             WHERE d.classid = 'pg_catalog.pg_type'::pg_catalog.regclass
@@ -292,7 +307,7 @@ const DOMAINS: &str = "
                 WHERE o.contypid = t.oid AND o.contype = 'c'))
     FROM pg_catalog.pg_type t
     JOIN pg_catalog.pg_type b ON b.oid = t.typbasetype
-    WHERE t.typnamespace = pg_catalog.quote_ident(pg_catalog.current_schema())::pg_catalog.regnamespace
+    WHERE t.typnamespace = {here}
         AND t.typtype = 'd'
         AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
             WHERE d.classid = 'pg_catalog.pg_type'::pg_catalog.regclass
@@ -306,13 +321,13 @@ const SEQUENCES: &str = "
             CASE WHEN s.seqcycle THEN ' cycle' END)
     FROM pg_catalog.pg_sequence s
     JOIN pg_catalog.pg_class c ON c.oid = s.seqrelid
-    WHERE c.relnamespace = pg_catalog.quote_ident(pg_catalog.current_schema())::pg_catalog.regnamespace
+    WHERE c.relnamespace = {here}
         AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
             WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
                 AND d.objid = c.oid AND d.deptype = ANY ('{a,i,e}'))";
 
-/// pg_get_functiondef names the schema, always and only in front of the name. Its first line is
-/// told by the heading, and by a line of its own where the arguments have defaults.
+/// pg_get_functiondef writes the schema always, and only before the name. The heading has its first
+/// line; a line of its own has the arguments if they have defaults.
 const FUNCTIONS: &str = "
     SELECT pg_catalog.format('%s %I(%s)',
             CASE WHEN p.prokind = 'p' THEN 'procedure' ELSE 'function' END, p.proname,
@@ -326,7 +341,7 @@ const FUNCTIONS: &str = "
                     pg_catalog.current_schema(), p.proname,
                     pg_catalog.pg_get_function_arguments(p.oid))) + 2), pg_catalog.chr(31), ''))
     FROM pg_catalog.pg_proc p
-    WHERE p.pronamespace = pg_catalog.quote_ident(pg_catalog.current_schema())::pg_catalog.regnamespace
+    WHERE p.pronamespace = {here}
         AND p.prokind <> 'a'
         AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
             WHERE d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass
@@ -342,7 +357,7 @@ const AGGREGATES: &str = "
             'initcond ' || pg_catalog.quote_literal(a.agginitval))
     FROM pg_catalog.pg_aggregate a
     JOIN pg_catalog.pg_proc p ON p.oid = a.aggfnoid
-    WHERE p.pronamespace = pg_catalog.quote_ident(pg_catalog.current_schema())::pg_catalog.regnamespace
+    WHERE p.pronamespace = {here}
         AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
             WHERE d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass
                 AND d.objid = p.oid AND d.deptype = 'e')";

@@ -1,9 +1,11 @@
-//! The SQL that SQLite keeps of each object: into tokens, and back into text that is the same for
-//! the same meaning.
+//! SQLite keeps the SQL of each object. This reads it into tokens, and prints those as text that is
+//! the same for the same meaning.
 
 use std::{collections::HashSet, iter::Peekable, str::CharIndices, sync::LazyLock};
 
-/// A token of SQL. Comments and white space are none.
+use onerow_sql::{quoted_name, standard_literal};
+
+/// A token of SQL. Comments and white space are not tokens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Token {
     /// A keyword, or a name without quotes.
@@ -25,7 +27,7 @@ impl Token {
         matches!(self, Self::Symbol(found) if found == symbol)
     }
 
-    /// What a name reads, in or without quotes; SQLite takes a string for a name too.
+    /// The name that it stands for, in or without quotes. SQLite takes a string for a name too.
     pub(super) fn text(&self) -> String {
         match self {
             Self::Word(text) | Self::Quoted(text) | Self::Symbol(text) => text.clone(),
@@ -37,7 +39,7 @@ impl Token {
     }
 }
 
-/// The tokens of a statement. What is not closed at its end is closed there.
+/// The tokens of a statement. A quote, a bracket or a comment that is left open ends with it.
 pub(super) fn tokens(sql: &str) -> Vec<Token> {
     let mut reader = Reader { sql, chars: sql.char_indices().peekable() };
     std::iter::from_fn(|| reader.next()).collect()
@@ -57,12 +59,7 @@ impl Reader<'_> {
                 _ if first.is_whitespace() => (),
                 '-' if second == Some('-') => drop(self.take_while(start, |c| c != '\n')),
                 '/' if second == Some('*') => self.skip_comment(),
-                '\'' => {
-                    return Some(Token::Literal(format!(
-                        "'{}'",
-                        self.quoted('\'').replace('\'', "''")
-                    )));
-                }
+                '\'' => return Some(Token::Literal(standard_literal(&self.quoted('\'')))),
                 '"' | '`' => return Some(Token::Quoted(self.quoted(first))),
                 '[' => return Some(Token::Quoted(self.bracketed())),
                 'x' | 'X' if second == Some('\'') => return Some(self.blob()),
@@ -95,7 +92,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Up to the closing quote; two of them are one that belongs to the text.
+    /// Reads up to the closing quote. Two quotes are one in the text.
     fn quoted(&mut self, quote: char) -> String {
         let mut text = String::new();
         while let Some((_, c)) = self.chars.next() {
@@ -142,8 +139,7 @@ fn is_name(c: char) -> bool {
     c.is_ascii_alphanumeric() || c == '_' || c == '$' || !c.is_ascii()
 }
 
-/// The tokens from an opening bracket to the one that closes it, without the two, and those after
-/// it.
+/// The tokens between an opening bracket and the one that closes it, and those after it.
 pub(super) fn bracketed(tokens: &[Token]) -> Option<(&[Token], &[Token])> {
     let (open, rest) = tokens.split_first()?;
     if !open.is_symbol("(") {
@@ -160,7 +156,7 @@ pub(super) fn bracketed(tokens: &[Token]) -> Option<(&[Token], &[Token])> {
     Some((rest, &[]))
 }
 
-/// The items of a list: the tokens between the commas that stand in no bracket.
+/// The items of a list: the tokens between those commas that are not in brackets.
 pub(super) fn items(tokens: &[Token]) -> Vec<&[Token]> {
     let mut depth = 0_usize;
     tokens
@@ -172,7 +168,7 @@ pub(super) fn items(tokens: &[Token]) -> Vec<&[Token]> {
         .collect()
 }
 
-/// The tokens as text: keywords in lower case, names in quotes where they need them, single blanks.
+/// The tokens as text: keywords in lower case, names in quotes if they need them, single blanks.
 pub(super) fn print(tokens: &[Token]) -> String {
     let mut text = String::new();
     for (i, token) in tokens.iter().enumerate() {
@@ -212,7 +208,7 @@ fn has_blank(before: &[Token], token: &Token) -> bool {
     if last.is_symbol("(") || last.is_symbol(".") || is_sign(before) {
         return false;
     }
-    // A name that a bracket follows is called, or has columns.
+    // A name before a bracket is called, or has columns.
     let called = match last {
         Token::Word(word) => {
             keyword(word).is_none() || CALLED.iter().any(|call| last.is_word(call))
@@ -223,10 +219,10 @@ fn has_blank(before: &[Token], token: &Token) -> bool {
     !(token.is_symbol("(") && called)
 }
 
-/// Keywords that are functions as well.
+/// Keywords that are functions too.
 const CALLED: [&str; 6] = ["cast", "raise", "replace", "like", "glob", "if"];
 
-/// Whether the last token is the sign of what follows it, not an operator between two operands.
+/// Whether the last token is the sign of an operand, not an operator between two operands.
 fn is_sign(tokens: &[Token]) -> bool {
     let Some((last, before)) = tokens.split_last() else { return false };
     let sign = ["-", "+", "~"].into_iter().any(|sign| last.is_symbol(sign));
@@ -238,26 +234,27 @@ fn is_sign(tokens: &[Token]) -> bool {
     }
 }
 
-/// A name as SQL writes it: in quotes where it would not be a name without.
+/// A name as SQL writes it: in quotes if it would not be a name without them.
 pub(super) fn name(name: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
     let starts = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
     if starts && name.chars().all(plain) && keyword(name) != Some(Keyword::Reserved) {
         return name.to_owned();
     }
-    format!("\"{}\"", name.replace('"', "\"\""))
+    quoted_name(name)
 }
 
-/// Names between commas.
+/// Names with commas between.
 pub(super) fn name_list(names: &[String]) -> String {
     names.iter().map(|each| name(each)).collect::<Vec<_>>().join(", ")
 }
 
-/// A heading and lines below it, each behind a prefix; also those of a line that has several.
+/// A heading with lines below it. Each line begins with the prefix, also if one of them contains
+/// several.
 pub(super) fn indented(mut text: String, lines: &[String], prefix: &str) -> String {
     for line in lines.iter().flat_map(|line| line.split('\n')) {
         text.push('\n');
-        // No blanks at the end of a line: editors remove them from a snapshot.
+        // A line must not end in blanks, which editors would remove from a snapshot.
         text.push_str(if line.is_empty() { prefix.trim_end() } else { prefix });
         text.push_str(line);
     }
@@ -284,19 +281,22 @@ fn keyword(word: &str) -> Option<Keyword> {
 /// <https://www.sqlite.org/lang_keywords.html>, without those that `%fallback ID` of SQLite's
 /// grammar lists.
 const RESERVED: &str = "
-    add all alter and as autoincrement between case check collate commit constraint create default deferrable delete
-    distinct drop else escape exists foreign from group having in index insert into is isnull join limit not nothing
-    notnull null on or order primary references returning select set table then to transaction union unique update
-    using values when where";
+    add all alter and as autoincrement between case check collate commit constraint create
+    default deferrable delete distinct drop else escape exists foreign from group having in
+    index insert into is isnull join limit not nothing notnull null on or order primary
+    references returning select set table then to transaction union unique update using values
+    when where";
 
-/// The others, the two truth values, and the rows of a trigger.
+/// The other keywords, the two truth values, and the rows of a trigger.
 const UNRESERVED: &str = "
-    abort action after always analyze asc attach before begin by cascade cast column conflict cross current
-    current_date current_time current_timestamp database deferred desc detach do each end except exclude exclusive
-    explain fail false filter first following for full generated glob groups if ignore immediate indexed initially
-    inner instead intersect key last left like match materialized natural new no nulls of offset old others outer over
-    partition plan pragma preceding query raise range recursive regexp reindex release rename replace restrict right
-    rollback row rows savepoint temp temporary ties trigger true unbounded vacuum view virtual window with without";
+    abort action after always analyze asc attach before begin by cascade cast column conflict
+    cross current current_date current_time current_timestamp database deferred desc detach do
+    each end except exclude exclusive explain fail false filter first following for full
+    generated glob groups if ignore immediate indexed initially inner instead intersect key last
+    left like match materialized natural new no nulls of offset old others outer over partition
+    plan pragma preceding query raise range recursive regexp reindex release rename replace
+    restrict right rollback row rows savepoint temp temporary ties trigger true unbounded vacuum
+    view virtual window with without";
 
 #[cfg(test)]
 mod tests {

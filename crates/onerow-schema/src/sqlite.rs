@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use onerow_sql::standard_literal;
 use sea_orm::{ConnectionTrait, DbErr, QueryResult};
 
 use super::{
@@ -37,20 +38,22 @@ pub(super) async fn read(db: &impl ConnectionTrait) -> Result<Schema, DbErr> {
     Ok(schema.sorted())
 }
 
-/// A table keeps the name it was given, an index the one it was made with, which may differ in
-/// case.
+/// A table keeps the name that it was given. An index keeps the table's name from when it was made,
+/// whose case may differ.
 const OBJECTS: &str = "
     SELECT s.type, s.name, coalesce(t.name, s.tbl_name), s.sql,
         concat_ws(char(10), iif(l.wr, 'without rowid', NULL), iif(l.strict, 'strict', NULL))
     FROM main.sqlite_schema s
-    LEFT JOIN main.sqlite_schema t ON t.type IN ('table', 'view') AND t.name = s.tbl_name COLLATE NOCASE
+    LEFT JOIN main.sqlite_schema t
+        ON t.type IN ('table', 'view') AND t.name = s.tbl_name COLLATE NOCASE
     LEFT JOIN pragma_table_list l ON l.schema = 'main' AND l.name = s.name
-    WHERE s.sql IS NOT NULL AND s.name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND l.type IS NOT 'shadow'";
+    WHERE s.sql IS NOT NULL AND s.name NOT LIKE 'sqlite\\_%' ESCAPE '\\'
+        AND l.type IS NOT 'shadow'";
 
 struct Object {
     kind: String,
     name: String,
-    /// The table that it is, or that it is a part of.
+    /// The table itself, or the table that the object belongs to.
     owner: String,
     sql: Vec<Token>,
     options: Vec<String>,
@@ -81,7 +84,7 @@ impl Object {
         self.relation(Kind::Table, options)
     }
 
-    /// What follows `CREATE VIEW name`.
+    /// The view after `CREATE VIEW name`.
     fn view(&self) -> Table {
         self.relation(Kind::View, vec![print(self.sql.get(3..).unwrap_or_default())])
     }
@@ -108,7 +111,7 @@ impl Object {
     }
 }
 
-/// The columns of an index that is of columns alone, and of all rows.
+/// The columns of an index, if it is of columns alone and of all rows.
 fn indexed_columns(definition: &[Token]) -> Option<Vec<String>> {
     let (list, []) = bracketed(definition)? else { return None };
     let column = |item: &[Token]| match item {
@@ -122,8 +125,8 @@ fn indexed_columns(definition: &[Token]) -> Option<Vec<String>> {
     items(list).into_iter().map(column).collect()
 }
 
-/// Column 6 is 0 for a plain column, 2 and 3 for a generated one, and 1 for what a virtual table
-/// hides.
+/// Column 6 is 0 for a plain column, 1 for a hidden one of a virtual table, 2 and 3 for a generated
+/// one.
 const COLUMNS: &str = r#"
     SELECT s.name, x.name, lower(x.type), x."notnull", x.dflt_value, x.pk
     FROM main.sqlite_schema s, pragma_table_xinfo(s.name, 'main') x
@@ -141,7 +144,7 @@ fn column(table: &mut Table, row: &QueryResult) -> Result<(), DbErr> {
     table.columns.push(Column {
         label: sql::name(&name),
         name,
-        // `varchar( 20 )` is kept as it was written.
+        // SQLite keeps `varchar( 20 )` as it was written.
         data_type: print(&tokens(&text(row, 2)?)),
         collation: None,
         nullable: row.try_get_by_index::<i64>(3)? == 0,
@@ -151,18 +154,18 @@ fn column(table: &mut Table, row: &QueryResult) -> Result<(), DbErr> {
     Ok(())
 }
 
-/// A default refers to no column, so what is in double quotes there is a string.
+/// A default refers to no column, so double quotes hold a string there.
 fn default_value(expression: &str) -> String {
     let mut tokens = tokens(expression);
     for token in &mut tokens {
         if let Token::Quoted(text) = token {
-            *token = Token::Literal(format!("'{}'", text.replace('\'', "''")));
+            *token = Token::Literal(standard_literal(text));
         }
     }
     print(&tokens)
 }
 
-/// The primary keys of the tables, by name in lower case.
+/// The primary keys of the tables, by the table's name in lower case.
 type PrimaryKeys = BTreeMap<String, (String, Vec<String>)>;
 
 fn primary_keys(schema: &Schema) -> PrimaryKeys {
@@ -185,7 +188,7 @@ fn add_constraints(table: &mut Table, statement: CreateTable, keys: &PrimaryKeys
     number_rows(table);
 }
 
-/// Adds what a rule comes to; gives how it is printed.
+/// Adds a rule to the table; returns how it is printed.
 fn add_rule(table: &mut Table, rule: Rule, keys: &PrimaryKeys) -> String {
     match rule {
         Rule::PrimaryKey(definition) => format!("primary key {definition}"),
@@ -204,8 +207,8 @@ fn add_rule(table: &mut Table, rule: Rule, keys: &PrimaryKeys) -> String {
     }
 }
 
-/// With the table as it is written where it was made; without columns it is its primary key that is
-/// referred to.
+/// With the table's name as in its own statement. Without columns, the key refers to that table's
+/// primary key.
 fn resolved(mut key: ForeignKey, keys: &PrimaryKeys) -> ForeignKey {
     if let Some((name, primary)) = keys.get(&key.table.to_lowercase()) {
         key.table.clone_from(name);
@@ -216,7 +219,7 @@ fn resolved(mut key: ForeignKey, keys: &PrimaryKeys) -> ForeignKey {
     key
 }
 
-/// The one integer in the primary key of a table is the number of the row, and never NULL
+/// If an integer is all of a table's primary key, it is the number of the row, and never NULL
 /// (<https://www.sqlite.org/lang_createtable.html#rowid>).
 fn number_rows(table: &mut Table) {
     let [key] = &*table.keys.primary else { return };

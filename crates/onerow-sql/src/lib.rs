@@ -8,4 +8,4 @@ mod names;
 pub mod psql;
 
 pub use lexer::{Dialect, Kind, Token, line, statements, tokens};
-pub use names::{qualified, quoted_literal, quoted_name};
+pub use names::{qualified, quoted_literal, quoted_name, standard_literal};

@@ -1,9 +1,15 @@
-//! Names and literals as SQL has them, whatever characters are in them.
+//! Names and literals in SQL, whatever characters they contain.
 
 /// Puts an identifier in double quotes.
 #[must_use]
 pub fn quoted_name(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// Makes a string literal of the SQL standard, which SQLite takes.
+#[must_use]
+pub fn standard_literal(value: &str) -> String {
+    format!("'{}'", value.replace('\'', "''"))
 }
 
 /// Makes a string literal of PostgreSQL, which does not depend on `standard_conforming_strings`.

@@ -1,12 +1,12 @@
-//! What a test pays for a database of its own at the latest version, from asking for it to its
-//! being dropped.
+//! The time that a test pays for its own database at the latest version, from asking for it to
+//! dropping it.
 //!
-//! `copied` is what the test kit does; `migrated` is what it is there to spare: all migrations, for
-//! each test. Where each migration `adds_a_table` with an index, a copy has more files the more
-//! migrations there are; where each `changes_rows`, the schema stays as it is, and so does the time
-//! of a copy.
+//! `copied` is what the test kit does. `migrated` is what it saves: applying all migrations for
+//! each test. If each migration `adds_a_table` with an index, a copy has more files the more
+//! migrations there are. If each `changes_rows`, the schema stays the same, and so does the time of
+//! a copy.
 //!
-//! `cargo bench -p onerow --all-features --bench test_databases`
+//! `cargo bench -p onerow-testing --features postgres,sqlite --bench test_databases`
 
 use std::sync::LazyLock;
 
@@ -23,7 +23,7 @@ static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().unwrap());
 
 const COUNTS: [usize; 3] = [10, 100, 1000];
 
-/// As many migrations, each a type of its own, as those of an app are.
+/// Migrations, each with a type of its own, as those of an app are.
 trait Kind: Send + Sync + 'static {
     fn sql(number: usize) -> String;
 }

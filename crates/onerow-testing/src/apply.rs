@@ -1,4 +1,4 @@
-//! Migrations applied to a test's database.
+//! Applying migrations to a test's database.
 
 use std::{
     fmt,
@@ -11,15 +11,16 @@ use sea_orm::DbErr;
 use super::{TestDatabase, rows_kept::Rows};
 use onerow::{Database, Error, Failure, Registry, Report, words};
 
-/// Applies migrations to a test's database when it is awaited; made by [`TestDatabase::apply`] and
-/// its like.
+/// Applies migrations to a test's database when it is awaited. [`TestDatabase::apply`] and its like
+/// make it.
+#[derive(Debug)]
 #[must_use = "nothing is applied until it is awaited"]
 pub struct Apply<'a> {
     db: &'a TestDatabase,
-    /// The version that the database has to be at, where that matters.
+    /// The version that the database has to be at, if that matters.
     from: Option<i32>,
     to: i32,
-    /// What may change, where rows are to be kept.
+    /// The columns and tables that may change, if rows are to be kept.
     keeping: Option<Vec<String>>,
 }
 
@@ -28,21 +29,21 @@ impl<'a> Apply<'a> {
         Self { db, from, to, keeping: None }
     }
 
-    /// Sees that each row of each table (on PostgreSQL, of the current schema) is still there
-    /// afterwards, and says the same in the columns that still are.
+    /// Checks that each row of each table is still there afterwards, with the same values in the
+    /// columns that remain. (On PostgreSQL: each table of the current schema.)
     ///
-    /// Rows that are added are not looked at, nor are columns that are added or dropped. Name with
-    /// [`except`](Self::except) what the migration is there to change.
+    /// New rows, new columns and dropped columns do not count. Name with [`except`](Self::except)
+    /// the columns that the migration is meant to change.
     ///
     /// # Errors
-    /// Awaiting it gives [`ApplyError::RowsChanged`].
+    /// If a row is gone or changed, awaiting it gives [`ApplyError::RowsChanged`].
     pub fn keeping_every_row(mut self) -> Self {
         self.keeping.get_or_insert_default();
         self
     }
 
-    /// Leaves out a column, named as `table.column`, or a table, of what
-    /// [`keeping_every_row`](Self::keeping_every_row) looks at.
+    /// Leaves out a column, named as `table.column`, or a table, from the comparison of
+    /// [`keeping_every_row`](Self::keeping_every_row).
     pub fn except(mut self, what: &str) -> Self {
         self.keeping.get_or_insert_default().push(what.into());
         self
@@ -81,7 +82,7 @@ impl<'a> IntoFuture for Apply<'a> {
     }
 }
 
-/// Applies the migrations up to this version; a failure has the SQL with it.
+/// Applies the migrations up to this version. The error shows the SQL that failed.
 pub(super) async fn apply(
     registry: &Registry,
     db: &Database,
@@ -90,55 +91,53 @@ pub(super) async fn apply(
     let failed = Arc::new(Mutex::new(None));
     let heard = Arc::clone(&failed);
     let hear = move |sql: &str| {
-        *heard.lock().unwrap_or_else(PoisonError::into_inner) = Some(sql.to_owned())
+        *heard.lock().unwrap_or_else(PoisonError::into_inner) = Some(sql.to_owned());
     };
     let outcome = registry.up(db).to(version).on_failed_statement(hear).await;
     outcome.map_err(|error| {
         let statement = failed.lock().unwrap_or_else(PoisonError::into_inner).take();
-        // Another may have failed before, which the migration did not mind.
+        // An earlier statement may have failed, and the migration may have gone on.
         ApplyError::Failed { statement: statement.filter(|_| is_refused(&error)), error }
     })
 }
 
 /// Why migrations could not be applied to a test's database.
 ///
-/// `Debug` prints the same as `Display`, so that `unwrap` in a test shows it as it is meant to be
-/// read.
+/// `Debug` prints the same as `Display`, so that `unwrap` in a test prints it for people.
 #[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum ApplyError {
     /// A migration failed, or the database could not be reached.
     #[error("{}{}{}", explained(error), sql(statement.as_deref()), hint(error))]
     Failed {
-        /// The SQL that the database refused, if that is what failed and it was heard of: see
-        /// [`on_failed_statement`](onerow::Up::on_failed_statement).
+        /// The SQL that the database refused, if that was the failure and
+        /// [`on_failed_statement`](onerow::Up::on_failed_statement) heard of it.
         statement: Option<String>,
-        /// What the run gave.
+        /// The error of the run.
         #[source]
         error: Error,
     },
-    /// A database to test on could not be made, copied or read.
+    /// A test's database could not be made, copied or read.
     #[error("cannot {operation}: {}", words(source))]
     Database {
-        /// What was tried.
+        /// What the kit tried.
         operation: String,
         /// What the server or the system says.
         source: DbErr,
     },
-    /// The test would be of another migration.
+    /// The database is at another version, so the test would be of another migration.
     #[error("this applies migration {} alone, on a database at version {wanted}; \
         it is at version {found}", wanted + 1)]
     OtherVersion {
         /// The version before the migration.
         wanted: i32,
-        /// The version that the database is at.
+        /// The version of the database.
         found: i32,
     },
-    /// Rows that were to be kept are gone, or say something else.
+    /// Rows that were to be kept are gone or changed.
     #[error("the migration did not keep every row:\n{changes}")]
     RowsChanged {
-        /// For each table, `-` before a row that is no longer there, and `+` before those that were
-        /// not.
+        /// For each table, `-` before a row that is gone, and `+` before a new one.
         changes: String,
     },
 }
@@ -160,7 +159,7 @@ fn explained(error: &Error) -> String {
     error.explain().to_string().trim_start_matches("error: ").to_owned()
 }
 
-/// Whether the database refused a statement, and not the migration itself gave up.
+/// Whether the database refused a statement. Otherwise the migration itself gave up.
 fn is_refused(error: &Error) -> bool {
     match error.failure() {
         Some(Failure::Migrate(error) | Failure::Validate(error)) => {
@@ -171,7 +170,7 @@ fn is_refused(error: &Error) -> bool {
     }
 }
 
-/// A database is a test's own, and a role is not.
+/// Each test has its own database, but all share the roles of the server.
 fn hint(error: &Error) -> &'static str {
     let is_role = |words: &str| words.starts_with("role ") && words.contains("already exists");
     if error.causes().iter().any(|cause| is_role(cause)) {

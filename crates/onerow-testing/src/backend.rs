@@ -11,17 +11,17 @@ use onerow::Registry;
 
 const VARIABLE: &str = "ONEROW_TEST_BACKENDS";
 
-/// A kind of database that tests run on, and what makes test databases of that kind.
+/// A kind of database that tests run on. It makes the test databases of that kind.
 ///
-/// Each database is a test's own. They are made quickly, however many migrations there are: the
-/// migrated schema is built once for each build of the test program, and copied from then on
-/// (`CREATE DATABASE … TEMPLATE`, or a copy of the file). That takes migrations that are told apart
-/// by their types, as those of [`registry!`](onerow::registry!) are; a registry with migrations
-/// that have fields is migrated for each database. What a migration takes from elsewhere (the
-/// clock, a file, a variable) is as it was when the template was built.
+/// Each test has its own database. Making one is quick, however many migrations there are: the kit
+/// migrates a template once for each build of the test program, and copies it (`CREATE DATABASE …
+/// TEMPLATE`, or a copy of the file). That works for migrations without fields, such as those of
+/// [`registry!`](onerow::registry!), because the kit tells them apart by their types. If a
+/// migration of the registry has fields, each database is migrated anew from there on. The clock, a
+/// file or a variable that a migration reads is as it was when the template was built.
 ///
-/// The methods panic where a database cannot be made or a migration fails, with the reason: that is
-/// how a test fails.
+/// The methods panic if a database cannot be made or a migration fails, and say why: that is how a
+/// test fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Backend {
@@ -47,7 +47,7 @@ impl Backend {
     /// An empty database.
     ///
     /// # Panics
-    /// Where there is no server, or no room.
+    /// If there is no server, or no room.
     pub async fn empty_database(self) -> TestDatabase {
         self.database_at(Registry::new(Vec::new()), -1).await
     }
@@ -55,16 +55,16 @@ impl Backend {
     /// A database with all migrations of the registry applied, as the app finds it.
     ///
     /// # Panics
-    /// Also when a migration fails.
+    /// Also if a migration fails.
     pub async fn database(self, registry: Registry) -> TestDatabase {
         let latest = registry.latest();
         self.database_at(registry, latest).await
     }
 
-    /// A database that waits for this migration: with all before it applied.
+    /// A database with all migrations before this one applied.
     ///
     /// # Panics
-    /// Also when a migration fails, or the registry has no such version.
+    /// Also if a migration fails, or the registry has no such version.
     pub async fn database_before(self, registry: Registry, version: i32) -> TestDatabase {
         let latest = registry.latest();
         assert!(
@@ -77,7 +77,7 @@ impl Backend {
     /// A database with the migrations up to this version applied; none for −1.
     ///
     /// # Panics
-    /// Also when a migration fails, or the registry has no such version.
+    /// Also if a migration fails, or the registry has no such version.
     pub async fn database_at(self, registry: Registry, version: i32) -> TestDatabase {
         let latest = registry.latest();
         assert!(
@@ -98,22 +98,21 @@ impl Backend {
         }
     }
 
-    /// Whether `ONEROW_TEST_BACKENDS` lets the tests of this backend run; it prints which test it
-    /// leaves out.
+    /// Whether `ONEROW_TEST_BACKENDS` lets the tests of this backend run. If not, it prints which
+    /// test it leaves out.
     ///
-    /// For a test that only one backend has; [`on_every_backend!`](crate::on_every_backend) asks by
+    /// It is for tests of one backend alone; [`on_every_backend!`](crate::on_every_backend) asks by
     /// itself.
     ///
     /// # Panics
-    /// When the variable holds a name that no backend has: a slip in it must not leave all of them
-    /// out.
+    /// If the variable holds a name that is no backend's: a typo must not leave out all tests.
     #[must_use]
     pub fn is_wanted(self) -> bool {
         let list = env::var(VARIABLE).unwrap_or_default();
         if names(&list).contains(&self) {
             return true;
         }
-        // Not `eprintln!`: the test harness keeps what that prints to itself when the test passes.
+        // `eprintln!` would not do: the test harness hides what it prints if the test passes.
         let current = thread::current();
         let _ = writeln!(
             io::stderr(),
@@ -124,7 +123,7 @@ impl Backend {
     }
 }
 
-/// The backends of a list of names; all of them for an empty list.
+/// The backends of a list of names; all backends if the list is empty.
 fn names(list: &str) -> Vec<Backend> {
     let names: Vec<_> = list.split(',').map(str::trim).filter(|name| !name.is_empty()).collect();
     if names.is_empty() {

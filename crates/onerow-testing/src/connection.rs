@@ -1,4 +1,4 @@
-//! A test's database taken for the pool that it holds, where a trait asks for a connection:
+//! A test's database stands for its pool if a trait asks for a connection:
 //! `Entity::find().all(&db)`.
 
 use std::{fmt, pin::Pin};

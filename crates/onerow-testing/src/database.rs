@@ -1,6 +1,6 @@
 //! A database that lives as long as the test that asked for it.
 
-use std::{ops::Deref, panic::Location};
+use std::{fmt, ops::Deref, panic::Location};
 
 use sea_orm::{ConnectOptions, ConnectionTrait, DbErr, EntityTrait};
 
@@ -12,19 +12,27 @@ use crate::{
     rows::{Selected, select},
     template::{self, Store},
 };
-use onerow::{Database, Registry, is_version_table, words};
+use onerow::{Database, Registry, databases, is_version_table, words};
 
-/// A database of a test's own, gone when it is dropped, also by a panic.
+/// A database of one test. It is removed when it is dropped, also by a panic.
 ///
-/// A [`Backend`](super::Backend) makes one, at the version that the test starts from. It derefs to
-/// the pool, a [`Database`], and runs entities and queries itself. [`apply`](Self::apply) and its
-/// like go on with the registry that it was made with.
+/// A [`Backend`](super::Backend) makes it, at the version that the test starts from. It derefs to
+/// its pool, a [`Database`], and entities and queries run on it directly. [`apply`](Self::apply)
+/// and its like use the registry that it was made with.
 pub struct TestDatabase {
-    // Dropped in this order: the pool lets go of the database before that is removed.
+    // The order of the drops: the pool closes before the database is removed.
     database: Database,
     _place: Place,
     url: String,
     registry: Registry,
+}
+
+impl fmt::Debug for TestDatabase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Its URL may hold a password.
+        let location = databases::locate(&self.url).map(|location| location.to_string());
+        f.debug_tuple("TestDatabase").field(&location.unwrap_or_default()).finish()
+    }
 }
 
 const IN_MEMORY: &str = "sqlite::memory:";
@@ -44,10 +52,10 @@ impl TestDatabase {
         Self::open(place, registry).await
     }
 
-    /// An empty SQLite database in memory, with its pool of one connection.
+    /// An empty SQLite database in memory, with a pool of one connection.
     ///
     /// # Panics
-    /// When SQLite refuses.
+    /// If SQLite refuses.
     #[cfg(feature = "sqlite")]
     pub async fn in_memory() -> Self {
         Self::open(Place::Memory, Registry::new(Vec::new())).await
@@ -58,7 +66,7 @@ impl TestDatabase {
         Self { database: connect(&url).await, _place: place, url, registry }
     }
 
-    /// Where it is, for a program under test that takes a `DATABASE_URL`.
+    /// Its URL, for a program under test that takes a `DATABASE_URL`.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
@@ -67,7 +75,8 @@ impl TestDatabase {
     /// Another pool on the same database, as another process would open.
     ///
     /// # Panics
-    /// When the database refuses, and for one in memory: that cannot be reached a second time.
+    /// If the database refuses, and for a database in memory, which cannot be reached a second
+    /// time.
     pub async fn connect(&self) -> Database {
         assert!(
             self.url != IN_MEMORY,
@@ -87,8 +96,8 @@ impl TestDatabase {
     /// Applies this one migration.
     ///
     /// # Errors
-    /// [`ApplyError::Failed`] with the migration and its SQL, and [`ApplyError::OtherVersion`] when
-    /// the database is not at the version before: the test would then be of something else.
+    /// [`ApplyError::Failed`] with the migration and its SQL, and [`ApplyError::OtherVersion`] if
+    /// the database is not at the version before, because the test would then be of something else.
     pub fn apply(&self, version: i32) -> Apply<'_> {
         Apply::new(self, Some(version.saturating_sub(1)), version)
     }
@@ -109,10 +118,10 @@ impl TestDatabase {
         self.apply_up_to(self.registry.latest())
     }
 
-    /// Runs SQL, several statements if need be, and tells how many rows it changed.
+    /// Runs SQL, also several statements, and returns how many rows it changed.
     ///
     /// # Panics
-    /// When the database refuses, with the SQL. To see a refusal, use
+    /// If the database refuses, with the SQL. To test a refusal, use
     /// [`execute_unprepared`](ConnectionTrait::execute_unprepared).
     #[track_caller]
     pub fn sql(&self, sql: &str) -> impl Future<Output = u64> {
@@ -125,14 +134,14 @@ impl TestDatabase {
         }
     }
 
-    /// What SQL selects: a line for each row, its columns separated by `|`.
+    /// The rows that this SQL selects: a line for each row, with `|` between its columns.
     ///
-    /// The text is the same on each backend for NULL, text, whole numbers, and columns that are
-    /// declared `BOOLEAN`: `true`, `false`. Other numbers, dates and times are as the database
-    /// writes them, and so are truth values that are computed.
+    /// NULL, text, whole numbers and columns declared `BOOLEAN` (`true`, `false`) read the same on
+    /// each backend. Other numbers, dates, times, and computed truth values are as the database
+    /// writes them.
     ///
     /// # Panics
-    /// When the database refuses, with the SQL.
+    /// If the database refuses, with the SQL.
     #[track_caller]
     pub fn rows(&self, sql: &str) -> impl Future<Output = Vec<String>> {
         let caller = Location::caller();
@@ -148,7 +157,7 @@ impl TestDatabase {
     /// Its schema as it is now, without the tables of onerow's registries.
     ///
     /// # Panics
-    /// When it cannot be read.
+    /// If it cannot be read.
     pub async fn read_schema(&self) -> Schema {
         let schema = Schema::of(&self.database).await;
         let schema =
@@ -167,7 +176,7 @@ impl TestDatabase {
     /// Asserts that an entity describes its table: see [`EntityDifference`].
     ///
     /// # Panics
-    /// With the differences, a line each.
+    /// If it does not, with a line for each difference.
     #[track_caller]
     pub fn assert_matches_entity<E: EntityTrait>(&self, entity: E) -> impl Future<Output = ()> {
         let caller = Location::caller();
@@ -187,7 +196,7 @@ impl TestDatabase {
     }
 }
 
-/// A panic in an `async` function has its own line, not the caller's.
+/// Inside an `async` function, a panic would name its own line instead of the caller's.
 fn refused(error: &DbErr, sql: &str, caller: &Location) -> ! {
     panic!("{}\n  SQL: {sql}\n  at {caller}", words(error))
 }
@@ -205,7 +214,7 @@ fn url(place: &Place) -> String {
 
 async fn connect(url: &str) -> Database {
     let mut options = ConnectOptions::new(url);
-    // What a test writes need not survive a loss of power.
+    // A test's data need not survive a loss of power.
     #[cfg(feature = "sqlite")]
     options.map_sqlx_sqlite_opts(|options| {
         options.synchronous(sea_orm::sqlx::sqlite::SqliteSynchronous::Off)

@@ -4,8 +4,8 @@ use super::{Backend, TestDatabase};
 
 /// Makes tests that run on every backend that is compiled in.
 ///
-/// Each function becomes a module of its name with the tests `sqlite` and `postgres`, which `cargo
-/// test` lists as `a_sentence::sqlite` and so on. The function takes a [`Backend`](crate::Backend),
+/// Each function becomes a module of its name with the tests `sqlite` and `postgres`; `cargo test`
+/// lists them as `a_sentence::sqlite` and so on. The function takes a [`Backend`](crate::Backend),
 /// which makes databases at the version that the test starts from, or an empty
 /// [`TestDatabase`](crate::TestDatabase). It runs on a tokio runtime of several threads.
 /// `#[ignore]` and `#[should_panic]` go to the tests, other attributes to the module.
@@ -83,10 +83,10 @@ macro_rules! __specification {
     };
 }
 
-// A `#[cfg(feature = "…")]` in an expansion would ask for a feature of the caller's crate. These
-// ask for onerow's.
+// A `#[cfg(feature = "…")]` in the expansion would ask for a feature of the caller's crate. These
+// macros ask for a feature of this one.
 
-/// Keeps what it is given where onerow has the feature `sqlite`, and drops it elsewhere.
+/// Keeps its argument if this crate has the feature `sqlite`, and drops it otherwise.
 #[cfg(feature = "sqlite")]
 #[doc(hidden)]
 #[macro_export]
@@ -94,7 +94,7 @@ macro_rules! __with_sqlite {
     ($($item:tt)*) => { $($item)* };
 }
 
-/// Keeps what it is given where onerow has the feature `sqlite`, and drops it elsewhere.
+/// Keeps its argument if this crate has the feature `sqlite`, and drops it otherwise.
 #[cfg(not(feature = "sqlite"))]
 #[doc(hidden)]
 #[macro_export]
@@ -102,7 +102,7 @@ macro_rules! __with_sqlite {
     ($($item:tt)*) => {};
 }
 
-/// Keeps what it is given where onerow has the feature `postgres`, and drops it elsewhere.
+/// Keeps its argument if this crate has the feature `postgres`, and drops it otherwise.
 #[cfg(feature = "postgres")]
 #[doc(hidden)]
 #[macro_export]
@@ -110,7 +110,7 @@ macro_rules! __with_postgres {
     ($($item:tt)*) => { $($item)* };
 }
 
-/// Keeps what it is given where onerow has the feature `postgres`, and drops it elsewhere.
+/// Keeps its argument if this crate has the feature `postgres`, and drops it otherwise.
 #[cfg(not(feature = "postgres"))]
 #[doc(hidden)]
 #[macro_export]
@@ -118,7 +118,7 @@ macro_rules! __with_postgres {
     ($($item:tt)*) => {};
 }
 
-/// What a specification asks for.
+/// The argument of a specification.
 pub trait Fixture: Sized {
     /// Makes it.
     fn on(backend: Backend) -> impl Future<Output = Self>;
@@ -136,10 +136,10 @@ impl Fixture for TestDatabase {
     }
 }
 
-/// Runs a specification on a backend, unless that is left out.
+/// Runs a specification on a backend, unless that backend is left out.
 ///
 /// # Panics
-/// When the specification does.
+/// If the specification does.
 pub fn run<F: Fixture, S: Future<Output = ()>>(
     backend: Backend,
     specification: impl FnOnce(F) -> S,
@@ -158,7 +158,7 @@ mod tests {
     use super::*;
 
     on_every_backend! {
-        /// Each attribute has to find its place.
+        /// Each attribute has to end up in its place.
         #[expect(unused_must_use)]
         #[should_panic(expected = "as it should")]
         async fn a_failing_specification_fails_its_tests(db: TestDatabase) {

@@ -1,8 +1,8 @@
 //! Databases for tests, and one migration at a time. Unix only.
 //!
 //! A test of a migration starts from the version before, adds rows, applies the one migration and
-//! looks at what became of them. [`on_every_backend!`](crate::on_every_backend) runs it on each
-//! backend that is compiled in:
+//! checks the rows. [`on_every_backend!`](crate::on_every_backend) runs it on each backend that is
+//! compiled in:
 //!
 //! ```
 //! # mod m0000 {
@@ -51,12 +51,12 @@
 //!
 //! | variable | what it does |
 //! |---|---|
-//! | `TEST_POSTGRES_URL` | the server to make databases on, as a user who may; without it one is started and shared |
-//! | `POSTGRES_BIN_DIR` | the directory of PostgreSQL's programs, where they are not found |
-//! | `ONEROW_TEST_BACKENDS` | the backends to run on, such as `sqlite` or `sqlite,postgres`; without it all |
-//! | `TMPDIR` | where the files go; without it `/tmp`, and for PostgreSQL's `/dev/shm`, if 4 GiB are free there |
+//! | `TEST_POSTGRES_URL` | the server to make databases on; without it, a server is started and shared |
+//! | `POSTGRES_BIN_DIR` | the directory of PostgreSQL's programs, if they are not found |
+//! | `ONEROW_TEST_BACKENDS` | the backends to run on: `sqlite` or `sqlite,postgres`; without it, all |
+//! | `TMPDIR` | the directory of the files; without it `/tmp`, or for PostgreSQL `/dev/shm` if that has 4 GiB free |
 
-// What one backend needs, another may not.
+// One backend needs items that another does not.
 #![cfg_attr(
     not(all(feature = "postgres", feature = "sqlite")),
     allow(dead_code, unused_mut, irrefutable_let_patterns)
@@ -87,6 +87,6 @@ pub use onerow_schema::{Column, Difference, EntityDifference, Schema, Table};
 #[cfg(feature = "postgres")]
 pub use postgres::{PostgresServer, ServerError};
 
-/// What the expansion of [`on_every_backend!`](crate::on_every_backend) calls.
+/// The expansion of [`on_every_backend!`](crate::on_every_backend) calls it.
 #[doc(hidden)]
 pub use every_backend::run;

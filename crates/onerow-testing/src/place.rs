@@ -1,8 +1,8 @@
-//! Where a test's database is, gone when the value is dropped.
+//! The place of a test's database. Dropping the value removes it.
 
 use onerow::Database;
 
-/// A database of a test.
+/// A test's database.
 pub(super) enum Place {
     #[cfg(feature = "postgres")]
     Postgres(super::postgres::TestDb),
@@ -12,7 +12,7 @@ pub(super) enum Place {
     Memory,
 }
 
-/// Shuts out who else builds templates, until it is dropped.
+/// As long as it lives, nobody else builds templates.
 #[expect(dead_code, reason = "held, not read")]
 pub(super) enum Lock {
     Session(Database),

@@ -1,4 +1,4 @@
-//! Rows as text, alike on every backend.
+//! Rows as text, the same on every backend.
 
 use sea_orm::{
     DatabaseBackend, DatabaseConnection, DbErr, RuntimeErr,
@@ -6,12 +6,12 @@ use sea_orm::{
 };
 use std::sync::Arc;
 
-/// What SQL selects.
+/// The result of a `SELECT`.
 #[derive(Debug, Default)]
 pub(super) struct Selected {
-    /// The names of the columns; none where there is no row.
+    /// The names of the columns; none if there is no row.
     pub(super) columns: Vec<String>,
-    /// Each row as the texts of its columns.
+    /// The texts of each row's columns.
     pub(super) rows: Vec<Vec<String>>,
 }
 
@@ -19,7 +19,7 @@ pub(super) async fn select(pool: &DatabaseConnection, sql: &str) -> Result<Selec
     let selected = match pool.get_database_backend() {
         #[cfg(feature = "postgres")]
         DatabaseBackend::Postgres => {
-            // The simple protocol answers in text, whatever the type.
+            // The simple protocol answers in text, whatever the type is.
             let rows = sqlx::raw_sql(AssertSqlSafe(sql))
                 .fetch_all(pool.get_postgres_connection_pool())
                 .await;
@@ -59,7 +59,7 @@ where
     if value.is_null() {
         return Ok("NULL".into());
     }
-    // SQLite's type is the value's own; PostgreSQL's `bytea` is in hexadecimal digits already.
+    // In SQLite each value has a type of its own. PostgreSQL's `bytea` comes in hexadecimal digits.
     if value.type_info().name() == "BLOB" {
         let bytes: Vec<u8> = row.try_get_unchecked(index)?;
         return Ok(bytes.iter().fold("\\x".to_owned(), |text, byte| format!("{text}{byte:02x}")));

@@ -10,7 +10,7 @@ use onerow::{Database, is_version_table};
 /// The rows of each table.
 pub(super) struct Rows(BTreeMap<String, Selected>);
 
-/// How many lines of a table are shown.
+/// How many lines of a table to show.
 const SHOWN: usize = 10;
 
 impl Rows {
@@ -27,8 +27,8 @@ impl Rows {
         Ok(Self(tables))
     }
 
-    /// The rows that are not the same afterwards, a line each; `None` if all are, but for what is
-    /// named as changing.
+    /// The rows that are not the same afterwards, a line each; `None` if all are, apart from the
+    /// columns and tables that may change.
     pub(super) fn changed(&self, after: &Self, changing: &[String]) -> Option<String> {
         let gone = Selected::default();
         let changes: Vec<_> = self
@@ -76,7 +76,7 @@ fn lost(before: &Selected, after: &Selected, is_changing: impl Fn(&str) -> bool)
     counts.values().any(|count| *count > 0).then(|| shown(&counts))
 }
 
-/// Each row as a line of these columns.
+/// Each row as one line of these columns.
 fn lines(selected: &Selected, columns: &[&String]) -> impl Iterator<Item = String> {
     let place = |name: &&String| selected.columns.iter().position(|column| column == *name);
     let places: Vec<_> = columns.iter().filter_map(|name| Some((*name, place(name)?))).collect();

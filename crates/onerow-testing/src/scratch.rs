@@ -1,7 +1,6 @@
-//! The directory that the test processes of a user share, and the locks by which they get along
-//! there.
+//! The directory that the test processes of a user share, and its locks.
 //!
-//! A lock is the kernel's, on an open file: it is gone with the process that held it, however that
+//! A lock is the kernel's, on an open file: it goes with the process that held it, however that
 //! ended.
 
 use std::{
@@ -15,10 +14,10 @@ use std::{
 use nix::unistd::Uid;
 use tokio::time::sleep;
 
-/// How often a lock that another process holds is tried.
+/// How often to try a lock that another process holds.
 const POLL: Duration = Duration::from_millis(5);
 
-/// The directory, made where it is missing; `name` is a directory within.
+/// The directory of this name in the shared one, which is made if it is missing.
 pub(super) fn dir(name: &str) -> io::Result<PathBuf> {
     let shared = std::env::temp_dir().join(format!("onerow-tests-{}", Uid::effective()));
     make(&shared)?;
@@ -27,8 +26,8 @@ pub(super) fn dir(name: &str) -> io::Result<PathBuf> {
     Ok(dir)
 }
 
-/// Others can write to the directory for temporary files: what somebody else has put there is not
-/// used.
+/// Others can write to the directory for temporary files, so a directory that somebody else has
+/// made there is not used.
 fn make(dir: &Path) -> io::Result<()> {
     match DirBuilder::new().mode(0o700).create(dir) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
@@ -46,20 +45,20 @@ fn make(dir: &Path) -> io::Result<()> {
     if ours { Ok(()) } else { Err(io::Error::new(io::ErrorKind::PermissionDenied, reason())) }
 }
 
-/// A file to lock, made where it is missing.
+/// A file to lock, which is made if it is missing.
 fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path)
 }
 
-/// Locks this file, waiting for it. Only for what is over without an `await`: another task of this
-/// thread may hold it.
+/// Locks this file, and blocks the thread until it can. There must be no `await` before the lock is
+/// released, because another task of this thread may hold it.
 pub(super) fn lock(path: &Path) -> io::Result<File> {
     let file = open(path)?;
     file.lock()?;
     Ok(file)
 }
 
-/// Locks this file unless somebody else has.
+/// Locks this file unless somebody else holds it.
 pub(super) fn try_lock(path: &Path) -> io::Result<Option<File>> {
     let file = open(path)?;
     match file.try_lock() {
@@ -69,7 +68,7 @@ pub(super) fn try_lock(path: &Path) -> io::Result<Option<File>> {
     }
 }
 
-/// Locks this file, and lets other tasks run while it waits.
+/// Locks this file, and lets other tasks run meanwhile.
 pub(super) async fn lock_when_free(path: &Path) -> io::Result<File> {
     loop {
         match try_lock(path)? {

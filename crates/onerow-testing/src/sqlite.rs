@@ -21,12 +21,12 @@ use onerow::Database;
 
 use crate::apply::ApplyError;
 
-/// The files of the tests of this user.
+/// The files of this user's tests.
 pub(super) struct Files;
 
-/// A file in a directory of its own, removed with the value.
+/// A file in a directory of its own. Dropping the value removes both.
 pub(super) struct TestFile {
-    // Unlocked last: what is not locked, another process may remove.
+    // It is unlocked last, because another process may remove what is not locked.
     dir: TempDir,
     _lock: File,
 }
@@ -47,7 +47,7 @@ impl TestFile {
     }
 }
 
-/// Removes the files whose process was killed. It is held off from those that are being made.
+/// Removes the files of killed processes. Files that are being made are locked, so they stay.
 fn remove_leftovers() {
     let Ok(dirs) = scratch::dir("sqlite").and_then(fs::read_dir) else { return };
     for dir in dirs.flatten().map(|entry| entry.path()).filter(|path| path.is_dir()) {
@@ -109,8 +109,8 @@ impl Store for Files {
     }
 }
 
-/// Moves what a write-ahead log holds into the file: a connection that a migration left open kept
-/// it from being done.
+/// Moves the contents of a write-ahead log into the file. A connection that a migration left open
+/// would have kept SQLite from doing it.
 async fn checkpoint(file: &Path) -> Result<(), ApplyError> {
     let database = Database::connect(url(file)).await?;
     let done = database.execute_unprepared("PRAGMA wal_checkpoint(TRUNCATE)").await;
@@ -118,14 +118,14 @@ async fn checkpoint(file: &Path) -> Result<(), ApplyError> {
     done.map(drop).map_err(|error| doing("keep a template", &io::Error::other(error)))
 }
 
-/// The URL of a file: what would end a path in one, or begin an escape, is escaped.
+/// The URL of a file. Characters that would end the path or begin an escape are escaped.
 pub(super) fn url(file: &Path) -> String {
     let path =
         file.display().to_string().replace('%', "%25").replace('?', "%3F").replace('#', "%23");
     format!("sqlite://{path}?mode=rwc")
 }
 
-/// With the files that were locked for them.
+/// The old templates, with the files that were locked for them.
 fn old_templates(program: &str, build: &str) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(templates()?)?.flatten() {

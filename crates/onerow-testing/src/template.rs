@@ -1,18 +1,17 @@
-//! Migrated databases that are kept, and copied for each test.
+//! Migrated databases, kept to be copied for each test.
 //!
-//! A template is named after the program that built it, its build, and the migrations that were
-//! applied. So one that is found holds what this very program would make: code that changed is in
-//! another build. Two rules keep that true:
+//! The name of a template holds the program that built it, the program's build, and the migrations
+//! that were applied. So a template that is found is what this very program would make: changed
+//! code is another build. Two rules keep that true:
 //!
-//! - A build is told by what the kernel says of the program's file, the time of its last change
-//!   above all, which nobody can set.
-//! - A migration is told by its type, so it must have no fields: with fields, two of one type may
-//!   do different things. Those that were written for another tool are told by their place in its
-//!   migrator, and by their SQL. A registry that holds another one with fields has no templates up
-//!   from there, and is migrated for each test.
+//! - The kernel's record of the program's file identifies a build, above all the time of the last
+//!   change, which nobody can set.
+//! - The type of a migration identifies it, so it must have no fields: with fields, two migrations
+//!   of one type may do different things. Migrations of another tool are identified by their place
+//!   in its migrator, or by their SQL. If a registry holds another migration with fields, it has no
+//!   templates from there on, and each test migrates its database.
 //!
-//! What a migration takes from elsewhere (the clock, a file, a variable) is as it was when the
-//! template was built.
+//! The clock, a file or a variable that a migration reads is as it was when the template was built.
 
 use std::{
     env, fs,
@@ -31,34 +30,33 @@ use super::{
 };
 use onerow::{__private::identity, Registry};
 
-/// For how long a template is kept, where the server or the directory outlives the tests.
+/// How long a template is kept, if the server or the directory outlives the tests.
 pub(super) const KEPT: Duration = Duration::from_hours(24);
 
-/// How many templates are kept, of this build and of all others: each is a whole database, of 8 MB
-/// at least.
+/// How many templates are kept, of this build and all others. Each is a whole database of at least
+/// 8 MB.
 pub(super) const KEPT_AT_MOST: usize = 200;
 
-/// What keeps the databases and templates of one kind.
+/// The keeper of the databases and templates of one backend.
 #[async_trait]
 pub(super) trait Store: Send + Sync {
     /// A new database: empty, or a copy of this template. `None` if there is no such template.
     async fn create(&self, template: Option<&str>) -> Result<Option<Place>, ApplyError>;
 
-    /// Shuts out who else builds templates for this build of the program.
+    /// Keeps others from building templates for this build of the program.
     async fn lock(&self, build: &str) -> Result<Lock, ApplyError>;
 
     /// The last of these templates that exists.
     async fn highest(&self, names: &[String]) -> Result<Option<usize>, ApplyError>;
 
-    /// Makes a database that nobody is connected to a template.
+    /// Makes a database a template. Nobody must be connected to it.
     async fn publish(&self, place: Place, name: &str) -> Result<(), ApplyError>;
 
-    /// Removes the templates of other builds of this program, those that are old, and those that
-    /// are too many.
+    /// Removes the templates of other builds of this program, old ones, and those above the limit.
     async fn prune(&self, program: &str, build: &str) -> Result<(), ApplyError>;
 }
 
-/// The program that runs, and its build, as templates are named after them.
+/// The running program and its build, as the names of templates have them.
 struct Program {
     program: String,
     build: String,
@@ -72,8 +70,8 @@ impl Program {
 
     fn look() -> Self {
         let path = env::current_exe().unwrap_or_default();
-        // A program that was replaced since it started is another one by path, and is still itself
-        // here.
+        // If the program's file was replaced since it started, its path names another file, and
+        // this link still names the right one.
         let itself = PathBuf::from("/proc/self/exe");
         let file = fs::metadata(itself).or_else(|_| fs::metadata(&path));
         let build = file.map(|file| {
@@ -89,14 +87,14 @@ impl Program {
         });
         let path = path.to_string_lossy().trim_end_matches(" (deleted)").to_owned();
         let program = format!("{:08x}_", hash(&path) & 0xffff_ffff);
-        // A file that cannot be looked at is of a build of its own each time.
+        // If the file cannot be read, each start counts as a new build.
         let build = build.map_or_else(|_| fastrand::u64(..), |build| hash(&build));
         Self { build: format!("{program}{build:016x}_"), program }
     }
 }
 
 /// The names of the templates for each version from the first to this one, as far as the migrations
-/// can be told apart.
+/// can be identified.
 fn names(registry: &Registry, version: i32) -> Vec<String> {
     let mut applied = 0;
     let name = |number| {
@@ -106,11 +104,9 @@ fn names(registry: &Registry, version: i32) -> Vec<String> {
     (0..=version).map_while(name).collect()
 }
 
-/// A database with the migrations up to this version applied, copied from a template where that can
-/// be.
+/// A database with the migrations up to this version applied, copied from a template if possible.
 ///
-/// `migrate` takes a database from whatever version it is at to the one it is told, and lets go of
-/// it.
+/// `migrate` takes a database from its version to the given one, and closes its connections.
 pub(super) async fn database_at<M, F>(
     store: &dyn Store,
     registry: &Registry,
@@ -156,11 +152,11 @@ where
     let template = nearest.map(|nearest| names[nearest].as_str());
     let place = match store.create(template).await? {
         Some(place) => place,
-        // Pruned by another process since.
+        // Another process has pruned it meanwhile.
         None => create(store, None).await?,
     };
     let place = migrate(place, last).await?;
-    Ok(store.publish(place, &names[names.len() - 1]).await?)
+    store.publish(place, &names[names.len() - 1]).await
 }
 
 async fn create(store: &dyn Store, template: Option<&str>) -> Result<Place, ApplyError> {
@@ -168,7 +164,7 @@ async fn create(store: &dyn Store, template: Option<&str>) -> Result<Place, Appl
     Ok(place.unwrap_or_else(|| unreachable!("an empty database needs no template")))
 }
 
-/// The same in each process of one build, unlike that of a `HashMap`.
+/// The same in each process of one build, unlike the hash of a `HashMap`.
 pub(super) fn hash(value: &impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
     value.hash(&mut hasher);

@@ -8,7 +8,8 @@ use std::{
     time::Duration,
 };
 
-use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, Statement};
+use futures_util::future::join_all;
+use sea_orm::{DatabaseConnection, DbErr};
 use tokio::time::{sleep, timeout};
 
 use crate::{
@@ -149,10 +150,7 @@ impl<'a> Connections<'a> {
     }
 
     async fn no_schema(&self, source: DbErr) -> Error {
-        let pool = self.session.pool();
-        let show = Statement::from_string(pool.get_database_backend(), "SHOW search_path");
-        let shown = pool.query_one_raw(show).await.ok().flatten();
-        let path: String = shown.and_then(|row| row.try_get_by_index(0).ok()).unwrap_or_default();
+        let path = self.session.search_path().await;
         let table = &self.called;
         let message = format!(
             "no schema in the search path {path} exists, so there is no place for {table}; nothing \
@@ -247,14 +245,9 @@ impl<'a> Connections<'a> {
         timeout(CANCEL, read).await.ok().flatten()
     }
 
-    /// Cancels the statements of this run again and again, until its connections are idle.
-    pub(crate) async fn end_statements(&self, worker: Option<&dyn Session>) {
-        let rest = async {
-            match worker {
-                Some(worker) => drop(tokio::join!(self.session.close(), worker.close())),
-                None => self.session.close().await,
-            }
-        };
+    /// Cancels the statements of this run again and again, until these sessions are closed.
+    pub(crate) async fn end_statements(&self, sessions: &[&dyn Session]) {
+        let rest = join_all(sessions.iter().map(|session| session.close()));
         tokio::pin!(rest);
         loop {
             let cancel = async {
@@ -262,7 +255,7 @@ impl<'a> Connections<'a> {
                 monitor.cancel(&self.id).await.ok()
             };
             tokio::select! {
-                () = &mut rest => break,
+                _ = &mut rest => break,
                 _ = timeout(POLL.1, cancel) => (),
             }
             if timeout(POLL.1, &mut rest).await.is_ok() {

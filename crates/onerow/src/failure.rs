@@ -4,7 +4,7 @@ use std::error::Error as StdError;
 
 use sea_orm::DbErr;
 
-use crate::{driver, error::Error, progress::ServerSession, tool::Tool};
+use crate::{backend::watching::ServerSession, driver, error::Error, tool::Tool};
 
 /// How a migration failed. It is the source of an [`Error`] of the kind
 /// [`MigrationFailed`](crate::ErrorKind::MigrationFailed).

@@ -1,22 +1,16 @@
-//! Forward-only schema migrations on SeaORM. One row in the database is the version, and that row is the lock.
+//! Forward-only schema migrations on SeaORM. One row in the database is the version, and that row is
+//! the lock.
 //!
-//! | module | holds |
-//! |---|---|
-//! | `migration` | [`MigrationTrait`]: what a migration is |
-//! | `registry` | [`Registry`] and [`registry!`]: the migrations in order; [`Status`] |
-//! | `sql` | [`SqlMigration`] and [`embed_migrations!`]: a folder of `.sql` files that were written for another tool |
-//! | `up` | [`Up`]: a run and its options; [`Report`] |
-//! | `run` | the loop: claim the row, run a migration, move the version, commit |
-//! | `watch` | the second connection, which looks at what a migration is doing |
-//! | `progress` | [`Progress`]: what a run tells while it goes on |
-//! | `version` | the version row: read, create, claim |
-//! | `table` | which table holds it |
-//! | `adopt` | [`Adopt`], [`Baseline`]: taking over what another tool has migrated, and its migrations |
-//! | `database` | [`Database`]: the pool an app holds, or the transaction a migration is handed |
-//! | `backend` | what differs between PostgreSQL and SQLite |
-//! | `index` | [`create_index`]: an index built beside the traffic, healed when a build was cut off |
-//! | `place` | where a statement that failed stands |
-//! | `error` | [`Error`] and [`Failure`] |
+//! A migration commits together with the version, or nothing of it stays. Each takes effect exactly
+//! once, however many processes start at the same time, and whatever is killed. If there is nothing to
+//! do, a start costs one `SELECT`.
+//!
+//! # A migration
+//!
+//! A migration is a module `m0000`, `m0001`, … with a `Migration` that implements [`MigrationTrait`].
+//! `db` is the transaction that also holds the version row: entities, `sea_query` statements and plain
+//! SQL run on it, and an error rolls all of them back. [`registry!`] puts the modules in order. A gap,
+//! a duplicate or a wrong order does not compile.
 //!
 //! ```
 //! mod m0000 {
@@ -31,20 +25,101 @@
 //!         }
 //!
 //!         async fn migrate(&self, db: &Database) -> Result<(), DbErr> {
-//!             let members = Table::create().table("members").col(pk_auto("id")).col(string("email")).to_owned();
+//!             let members = Table::create().table("members").col(pk_auto("id")).col(string("email")).take();
 //!             db.schema().create_table(members).await
 //!         }
 //!     }
 //! }
 //!
+//! pub fn registry() -> onerow::Registry {
+//!     onerow::registry![m0000]
+//! }
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), onerow::Error> {
-//! let db = onerow::Database::connect("sqlite::memory:").await?;
-//! let report = onerow::registry![m0000].up(&db).await?;
-//! assert_eq!((report.initial, report.version), (-1, 0));
+//! # let db = onerow::Database::connect("sqlite::memory:").await?;
+//! # let report = registry().up(&db).await?;
+//! # assert_eq!((report.initial, report.version), (-1, 0));
 //! # db.disconnect().await
 //! # }
 //! ```
+//!
+//! What refuses a transaction, such as `CREATE INDEX CONCURRENTLY`, goes into a migration of
+//! [`Mode::Outside`]; [`create_index`] builds an index beside the traffic. A folder of `.sql` files
+//! that were written for another tool becomes a registry by [`embed_migrations!`].
+//!
+//! # The app
+//!
+//! The app connects, brings its schema up to date, and keeps the pool:
+//!
+//! ```
+//! use onerow::Database;
+//!
+//! async fn create_database(url: &str) -> Result<Database, onerow::Error> {
+//!     let db = Database::connect(url).await?;
+//!     let report = registry().up(&db).await?;
+//!     println!("from version {} to {}", report.initial, report.version);
+//!     Ok(db)
+//! }
+//! # fn registry() -> onerow::Registry { onerow::registry![] }
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), onerow::Error> {
+//! # create_database("sqlite::memory:").await?.disconnect().await
+//! # }
+//! ```
+//!
+//! [`Registry::up`] takes options: [`to`](Up::to) a version, timeouts, [`cancel_on`](Up::cancel_on) a
+//! signal. An [`Error`] says what happened and which version the database holds; its
+//! [`kind`](Error::kind) is for code.
+//!
+//! # A test
+//!
+//! The crate `onerow-testing` makes databases at the version before a migration, on each backend:
+//!
+//! ```text
+//! on_every_backend! {
+//!     async fn addresses_are_in_lower_case(backend: Backend) {
+//!         let db = backend.database_before(registry(), 1).await;
+//!         db.sql("INSERT INTO members (email) VALUES ('Ada@Example.org')").await;
+//!
+//!         db.apply(1).await.unwrap();
+//!
+//!         assert_eq!(db.rows("SELECT email FROM members").await, ["ada@example.org"]);
+//!     }
+//! }
+//! ```
+//!
+//! # The deploy
+//!
+//! Replicas that migrate when they start need no step of their own: one of them applies what is
+//! pending, and the others wait, then find nothing to do. For a step of its own, the crate `onerow-cli`
+//! gives a crate of migrations a command line:
+//!
+//! ```text
+//! cargo run -p migration -- up       # applies what is pending
+//! cargo run -p migration -- check    # succeeds if the database is at this build's version
+//! ```
+//!
+//! # Features
+//!
+//! | feature | brings |
+//! |---|---|
+//! | `postgres`, `sqlite` | the driver; a program compiles those that it names, and no other |
+//! | `rustls`, `native-tls` | TLS to the server |
+//!
+//! A database that another tool has migrated is taken over by [`Registry::adopt`].
+
+// The map of the crate, from the outside in:
+//
+// what an author of migrations meets   migration, registry, script, index, database/, prelude
+// what a caller meets                  run/up, status, progress, error, failure, databases
+// the loop                             run/: claim the row, run a migration, move the version, commit
+// taking over from other tools         adopt/, tool
+// what both stand on                   connections (the sessions of a run), waiting (where a waiter
+//                                      sleeps), monitor (the second session), version (what the row
+//                                      says), table (which table holds it), options
+// the databases                        backend/: small traits, and a folder for each database; all SQL
+//                                      on the version row is in the files version_row.rs
+// at the bottom                        driver/ (the driver's errors), place (where a statement stands)
 
 mod adopt;
 mod backend;
@@ -74,13 +149,14 @@ pub use adopt::{
     Adopt, Adopted, Adoption, AdoptionWarning, Baseline, HistoryProblem, HistoryProblems,
     SeaOrmMigration,
 };
+pub use backend::ServerSession;
 pub use database::Database;
 pub use driver::words;
 pub use error::{Error, ErrorKind};
 pub use failure::Failure;
 pub use index::{CreateIndex, create_index};
 pub use migration::{MigrationTrait, Mode, module_name};
-pub use progress::{Applied, Progress, ServerSession};
+pub use progress::{Applied, Progress};
 pub use registry::Registry;
 pub use run::{Report, Up};
 pub use script::SqlMigration;

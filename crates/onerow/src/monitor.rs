@@ -12,11 +12,11 @@ use tokio::{
 };
 
 use crate::{
-    backend::{self, Activity, Answer, Session, SessionOptions},
+    backend::{self, Activity, Answer, ServerSession, Session, SessionOptions},
     database::Database,
     driver,
     error::Error,
-    progress::{Progress, ServerSession},
+    progress::Progress,
 };
 
 /// How often it looks.

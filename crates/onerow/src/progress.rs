@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use crate::migration::module_name;
+use crate::{backend::watching::ServerSession, migration::module_name};
 
 /// The target of every event, whichever module sends it.
 const TARGET: &str = "onerow";
@@ -24,28 +24,6 @@ impl Applied {
     #[must_use]
     pub fn name(&self) -> String {
         module_name(self.version)
-    }
-}
-
-/// Another session on the server, which holds what this run needs.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ServerSession {
-    /// The number of its process on the server.
-    pub pid: i32,
-    /// The name that it gave itself. It is empty if the server does not tell.
-    pub application_name: String,
-    /// How long its transaction has lasted.
-    pub since: Duration,
-}
-
-impl fmt::Display for ServerSession {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "pid {}", self.pid)?;
-        if !self.application_name.is_empty() {
-            write!(f, " \"{}\"", self.application_name)?;
-        }
-        write!(f, ", in its transaction for {} s", self.since.as_secs())
     }
 }
 

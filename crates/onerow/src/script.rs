@@ -127,6 +127,10 @@ impl MigrationTrait for SqlMigration {
         self.mode
     }
 
+    fn transactional(&self) -> bool {
+        self.mode == Mode::Transaction
+    }
+
     fn replaces(&self) -> Vec<&str> {
         vec![self.name]
     }

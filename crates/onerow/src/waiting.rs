@@ -7,10 +7,11 @@ use sea_orm::{DatabaseConnection, DbErr};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::{
-    backend, driver,
+    backend::{self, ServerSession},
+    driver,
     error::{Error, ErrorKind, now_at},
     options::Options,
-    progress::{Progress, ServerSession},
+    progress::Progress,
 };
 
 /// The shortest and the longest pause between two looks of a waiter. Each pause is twice the one

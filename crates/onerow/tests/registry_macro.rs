@@ -1,6 +1,7 @@
-//! What `registry!` accepts, and what it and `embed_migrations!` reject with which words.
+//! Modules that `registry!` accepts, and the words by which it and `embed_migrations!` reject
+//! others.
 //!
-//! After a change of the words: `TRYBUILD=overwrite cargo test -p onerow --all-features --test
+//! If the words change: `TRYBUILD=overwrite cargo test -p onerow --all-features --test
 //! registry_macro`.
 
 /// A migration that does nothing.
@@ -26,8 +27,8 @@ mod m0001 {
     migration!();
 }
 
-/// Not a case for trybuild: a single one that has to compile would have it build all dependencies,
-/// not just check.
+/// This is not a case for trybuild: with one case that has to compile, it would build all
+/// dependencies instead of checking them.
 #[test]
 fn it_accepts_migrations_in_order_from_m0000() {
     assert_eq!(onerow::registry![].latest(), -1);

@@ -1,4 +1,4 @@
-//! What a run costs, counted in statements as the driver reports them: a process of its own, since
+//! The cost of a run in statements, as the driver reports them. It is a process of its own, because
 //! the count is global.
 
 use std::sync::{
@@ -15,7 +15,7 @@ static STATEMENTS: AtomicUsize = AtomicUsize::new(0);
 /// One test counts at a time.
 static COUNTING: Mutex<()> = Mutex::new(());
 
-/// sqlx sends an event of this target for each statement.
+/// sqlx sends an event with this target for each statement.
 struct Count;
 
 impl Subscriber for Count {
@@ -54,7 +54,7 @@ fn tables(count: usize) -> Registry {
 
 /// How many statements a run sends, and how many migrations it applies.
 async fn statements(registry: &Registry, db: &Database) -> (usize, usize) {
-    // No other test counts meanwhile: the caller holds `COUNTING`.
+    // The caller holds `COUNTING`, so no other test counts meanwhile.
     let before = STATEMENTS.load(Ordering::SeqCst);
     let applied = registry.up(db).await.unwrap().applied.len();
     (STATEMENTS.load(Ordering::SeqCst) - before, applied)
@@ -78,7 +78,7 @@ on_every_backend! {
     }
 }
 
-/// What the driver reports is one message each, and on PostgreSQL one round trip.
+/// Each statement that the driver reports is one message, and on PostgreSQL one round trip.
 #[tokio::test]
 #[allow(clippy::await_holding_lock)]
 async fn on_postgresql_a_migration_takes_one_message_besides_its_own() {

@@ -1,9 +1,8 @@
-//! Databases as they are when onerow takes them over: made by the tools that migrated them until
-//! then.
+//! Databases as onerow takes them over, made by the tools that have migrated them so far.
 //!
 //! Every tool has the same five migrations, in its own form: SQL in `migrations/`, Rust in
-//! `src/tools/sea_orm/`, Python in `quart_db/`. The third changes data, and the fourth cannot run
-//! in a transaction, where the tool has a way without.
+//! `src/tools/sea_orm/`, Python in `quart_db/`. The third changes data. The fourth cannot run in a
+//! transaction, so it runs outside one if the tool can do that.
 
 mod registry;
 mod schema;

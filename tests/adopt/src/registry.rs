@@ -1,4 +1,4 @@
-//! The same migrations in onerow's hands, each tool's in its own form.
+//! The same migrations as onerow's, each tool's in its own form.
 
 use onerow::{MigrationTrait, Mode, Registry, SqlMigration};
 
@@ -16,8 +16,8 @@ pub fn registry(tool: Tool) -> Registry {
     }
 }
 
-/// Python's are written anew, and the layout of the releases 0.8 to 0.10 has the name of onerow's
-/// table.
+/// Python migrations are written anew. In the releases 0.8 to 0.10, the table has another layout
+/// and the name of onerow's.
 fn rewritten(version: &str) -> Registry {
     let scripts = [
         include_str!("../migrations/sqlx/20240101000000_create_members.sql"),

@@ -1,4 +1,4 @@
-//! The app, running.
+//! The running app.
 
 use std::{
     net::SocketAddr,
@@ -16,7 +16,7 @@ use ureq::{Agent, Body, http};
 
 use super::{PATIENCE, eventually, log::Log, program};
 
-/// The app on a port of its own; killed when dropped.
+/// The app on a port of its own. It is killed when this is dropped.
 pub struct App {
     process: Child,
     log: Option<Log>,
@@ -55,7 +55,7 @@ impl App {
         starting.into_iter().map(Self::until_it_listens).collect()
     }
 
-    /// Starts it in a way that ends by itself: the exit code and what it complained of.
+    /// Starts it with arguments that make it stop by itself. Returns the exit code and the log.
     pub fn fail_to_start(database_url: &str, args: &[&str]) -> (Option<i32>, String) {
         Self::spawn(Some(database_url), args).wait()
     }
@@ -104,7 +104,7 @@ impl App {
         self.address
     }
 
-    /// Where it runs.
+    /// Its working directory.
     pub fn dir(&self) -> &Path {
         self.dir.path()
     }
@@ -129,7 +129,7 @@ impl App {
         self.request("DELETE", path, None)
     }
 
-    /// Sends a body as JSON, whatever it is.
+    /// Sends this body as JSON, even if it is none.
     pub fn request(&self, method: &str, path: &str, body: Option<&str>) -> Answer {
         let request =
             http::Request::builder().method(method).uri(format!("http://{}{path}", self.address));
@@ -152,13 +152,13 @@ impl App {
         kill(Pid::from_raw(pid), signal).unwrap();
     }
 
-    /// Waits for its end: the exit code and the log.
+    /// Waits until it ends. Returns the exit code and the log.
     pub fn wait(mut self) -> (Option<i32>, String) {
         let status = eventually("the app's end", || self.process.try_wait().unwrap());
         (status.code(), self.log.take().unwrap().into_text())
     }
 
-    /// Stops it in an orderly way; returns its log.
+    /// Stops it in an orderly way. Returns its log.
     pub fn stop(self) -> String {
         self.signal(Signal::SIGTERM);
         let (code, log) = self.wait();
@@ -169,7 +169,7 @@ impl App {
 
 impl Drop for App {
     fn drop(&mut self) {
-        // Fails only if it has ended already.
+        // This fails only if it has ended already.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
@@ -185,14 +185,15 @@ impl Answer {
         Self { status: response.status().as_u16(), body, headers: response.headers().clone() }
     }
 
-    /// The body of an answer with this status.
+    /// Checks the status of the answer, and returns the body.
     #[track_caller]
     pub fn expect(self, status: u16) -> Value {
         assert_eq!(self.status, status, "{}", self.body);
         self.body
     }
 
-    /// The message of a refusal with this status, in the one shape that refusals have.
+    /// Checks that it is a refusal with this status, in the one form of all refusals. Returns the
+    /// message.
     #[track_caller]
     pub fn refusal(self, status: u16) -> String {
         let body = self.expect(status);

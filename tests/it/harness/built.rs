@@ -1,4 +1,4 @@
-//! Programs of other packages: Cargo gives a test those of its own only.
+//! Programs of other packages, because Cargo gives a test only those of its own.
 
 use std::{
     collections::HashMap,
@@ -17,12 +17,13 @@ pub fn built(name: &str) -> &'static Path {
     &programs[name]
 }
 
-/// Built once for all tests, and together, so that all are with the same features of what they
-/// depend on.
+/// They are built once for all tests, and together, so that all share the features of their
+/// dependencies.
 static PROGRAMS: LazyLock<Result<HashMap<String, PathBuf>, String>> = LazyLock::new(|| {
     let mut build = Command::new(env!("CARGO"));
-    // What `cargo test` says of this package: the build script of ring takes it for its own, and
-    // all that stands on ring would be compiled again, here and at the next `cargo test`.
+    // `cargo test` sets these for this package. The build script of ring would take them for its
+    // own, so that ring and all its dependents would be compiled again, here and at the next `cargo
+    // test`.
     for (variable, _) in env::vars_os() {
         let name = variable.to_string_lossy();
         if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") {

@@ -8,7 +8,7 @@ use std::{
 
 use super::eventually;
 
-/// Collects what a program writes, while it writes it.
+/// Collects the lines of a program while it writes them.
 pub struct Log {
     text: Arc<Mutex<String>>,
     reader: JoinHandle<()>,
@@ -31,7 +31,7 @@ impl Log {
     /// The first line with `needle` in it.
     pub fn wait_for(&self, needle: &str) -> String {
         eventually(&format!("`{needle}` in the log"), || {
-            // Before the look, so that a last line is not missed.
+            // This comes first, so that a last line is not missed.
             let ended = self.reader.is_finished();
             let text = self.text();
             let found = text.lines().find(|line| line.contains(needle)).map(str::to_owned);
@@ -44,7 +44,7 @@ impl Log {
         self.text.lock().unwrap().clone()
     }
 
-    /// All of it, once the program has ended.
+    /// The whole text, when the program has ended.
     pub fn into_text(self) -> String {
         self.reader.join().unwrap();
         let text = self.text.lock().unwrap();

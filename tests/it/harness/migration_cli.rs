@@ -36,7 +36,7 @@ impl MigrationCli {
         Self { program: "migration", dir: tempfile::tempdir().unwrap(), env: Vec::new() }
     }
 
-    /// Over the migrations of `tests/subject`, of which the second does this.
+    /// The command line over the migrations of `tests/subject`, whose second does this.
     pub fn of_subject(database_url: &str, does: &str) -> Self {
         Self { program: "subject", ..Self::on(database_url).env("SUBJECT", does) }
     }
@@ -70,7 +70,7 @@ impl MigrationCli {
         Outcome::of(&mut self.command(args))
     }
 
-    /// Runs a script of shell, in which `migration` is the program.
+    /// Runs a shell script that can call `migration`.
     pub fn shell(&self, script: &str) -> Outcome {
         let programs = built("migration").parent().unwrap();
         let mut shell = program(Path::new("/bin/sh"), self.dir.path());
@@ -78,14 +78,14 @@ impl MigrationCli {
         Outcome::of(shell.env("PATH", path).args(["-c", script]).stdin(Stdio::null()))
     }
 
-    /// Runs with a terminal for its standard input, at which somebody has typed this.
+    /// Runs with a terminal as standard input, on which somebody has typed this.
     pub fn run_at_a_terminal(&self, args: &[&str], typed: &str) -> Outcome {
         let terminal = nix::pty::openpty(None, None).unwrap();
         File::from(terminal.master.try_clone().unwrap()).write_all(typed.as_bytes()).unwrap();
         Outcome::of(self.command(args).stdin(terminal.slave))
     }
 
-    /// Starts a run that is not waited for.
+    /// Starts a run without waiting for its end.
     pub fn start(&self, args: &[&str]) -> Running {
         let mut process =
             self.command(args).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
@@ -100,7 +100,7 @@ impl MigrationCli {
     }
 }
 
-/// A run that goes on.
+/// A run that is going on.
 pub struct Running {
     process: Child,
     log: Option<Log>,
@@ -117,13 +117,13 @@ impl Running {
         kill(Pid::from_raw(self.process.id().cast_signed()), signal).unwrap();
     }
 
-    /// Sends it a signal and waits for its end: the exit code and what it said on stderr.
+    /// Sends it a signal and waits until it ends. Returns the exit code and its stderr.
     pub fn stop(self, signal: Signal) -> (Option<i32>, String) {
         self.send(signal);
         self.end()
     }
 
-    /// Waits for its end: the exit code and what it said on stderr.
+    /// Waits until it ends. Returns the exit code and its stderr.
     pub fn end(mut self) -> (Option<i32>, String) {
         let status = eventually("the run's end", || self.process.try_wait().unwrap());
         (status.code(), self.log.take().unwrap().into_text())
@@ -132,7 +132,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // Fails only if it has ended already.
+        // This fails only if it has ended already.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
@@ -148,22 +148,21 @@ impl Outcome {
         }
     }
 
-    /// What a run that succeeded printed.
+    /// Checks that the run succeeded, and returns its stdout.
     #[track_caller]
     pub fn done(self) -> String {
         assert_eq!(self.code, Some(0), "{self:?}");
         self.stdout
     }
 
-    /// What a run that failed with this code complained of; its results, standard output, are
-    /// empty.
+    /// Checks that the run failed with this code and without results. Returns its complaint.
     #[track_caller]
     pub fn failed(self, code: i32) -> String {
         assert_eq!((self.code, self.stdout.as_str()), (Some(code), ""), "{self:?}");
         self.said().to_owned()
     }
 
-    /// What it said on stderr, behind the line that names the database.
+    /// Its stderr after the line that names the database.
     pub fn said(&self) -> &str {
         let named = self.stderr.strip_prefix("database: ").and_then(|rest| rest.split_once('\n'));
         named.map_or(&self.stderr, |(_, rest)| rest)

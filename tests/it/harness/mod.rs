@@ -1,4 +1,4 @@
-//! What drives the programs.
+//! Driving the programs.
 
 mod app;
 mod built;
@@ -22,17 +22,17 @@ pub use project::{Project, turn};
 pub use slow_request::SlowRequest;
 pub use transcript::Reader;
 
-/// What takes longer hangs.
+/// A program that takes longer hangs.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// A program that sees no environment but what the test gives it.
+/// A program whose environment is only what the test sets.
 fn program(path: &Path, dir: &Path) -> Command {
     let mut command = Command::new(path);
     command.env_clear().current_dir(dir);
     command
 }
 
-/// Asks again and again, until there is an answer.
+/// Asks again and again until there is an answer.
 pub fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {

@@ -1,4 +1,4 @@
-//! A cargo project outside this workspace, as a user of onerow has one.
+//! A cargo project outside this workspace, like that of a user of onerow.
 
 use std::{
     collections::BTreeMap,
@@ -17,9 +17,9 @@ pub struct Project {
     _turn: File,
 }
 
-/// Locked, so that there is one project at a time. In one directory of builds cargo takes a
-/// `migration` of two workspaces for the same, and builds it again only if its files are newer than
-/// what is built.
+/// The lock lets one project build at a time. In one build directory, cargo takes the `migration`
+/// of two workspaces for the same package, and builds it again only if its files are newer than its
+/// output.
 pub fn turn() -> File {
     let turn = File::create(Path::new(env!("CARGO_TARGET_TMPDIR")).join("projects.lock")).unwrap();
     turn.lock().unwrap();
@@ -27,15 +27,15 @@ pub fn turn() -> File {
 }
 
 impl Project {
-    /// A directory of this name with a `Cargo.toml` that begins like this, in the directory of
-    /// builds: it is built again only where something has changed.
+    /// Makes a directory of this name inside the build directory, with a `Cargo.toml` that begins
+    /// like this. It is built again only if something has changed.
     pub fn with_manifest(name: &str, manifest: &str) -> Self {
         let turn = turn();
         let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
         let _ = fs::remove_dir_all(&dir);
         let project = Self { dir, _turn: turn };
         project.write("Cargo.toml", &format!("{manifest}\n{}", profiles()));
-        // The versions that were tested, which are downloaded already.
+        // These versions were tested, and are downloaded already.
         fs::copy(Path::new(WORKSPACE).join("Cargo.lock"), project.dir.join("Cargo.lock")).unwrap();
         project
     }
@@ -54,7 +54,7 @@ impl Project {
         fs::read_to_string(self.dir.join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
     }
 
-    /// Every file, by its path, and what is in it.
+    /// The contents of every file, by its path.
     pub fn files(&self) -> BTreeMap<PathBuf, Vec<u8>> {
         let mut files = BTreeMap::new();
         let mut dirs = vec![self.dir.clone()];
@@ -86,7 +86,7 @@ impl Project {
         )
     }
 
-    /// Runs cargo, which must succeed; gives what it printed.
+    /// Runs cargo, which must succeed. Returns its output.
     #[track_caller]
     pub fn cargo(&self, arguments: &[&str], variables: &[(&str, &str)]) -> String {
         let (success, output) = self.try_cargo(arguments, variables);
@@ -94,7 +94,7 @@ impl Project {
         output
     }
 
-    /// Runs cargo, which must fail; gives what it printed.
+    /// Runs cargo, which must fail. Returns its output.
     #[track_caller]
     pub fn cargo_fails(&self, arguments: &[&str]) -> String {
         let (success, output) = self.try_cargo(arguments, &[]);
@@ -117,7 +117,7 @@ impl Project {
     }
 }
 
-/// Dependencies are built as this workspace builds them.
+/// The profiles by which this workspace builds its dependencies.
 fn profiles() -> String {
     let own = fs::read_to_string(Path::new(WORKSPACE).join("Cargo.toml")).unwrap();
     own.find("[profile.dev]").map_or_else(String::new, |at| own[at..].to_owned())

@@ -1,4 +1,4 @@
-//! A request that the app has begun to handle, and a client that takes its time.
+//! A request that the app has begun to handle, from a slow client.
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
@@ -9,14 +9,14 @@ use serde_json::Value;
 
 use super::PATIENCE;
 
-/// A POST whose head is sent and whose body is not.
+/// A POST request whose head was sent, and whose body was not.
 pub struct SlowRequest {
     stream: BufReader<TcpStream>,
     body: String,
 }
 
 impl SlowRequest {
-    /// Returns when the app has answered that it waits for the body: from there on the request is
+    /// Returns when the app has answered that it waits for the body. From then on, the request is
     /// in flight.
     pub fn begin(address: SocketAddr, path: &str, body: &Value) -> Self {
         let body = body.to_string();
@@ -41,7 +41,7 @@ impl SlowRequest {
         self.stream.get_mut().write_all(self.body.as_bytes()).unwrap();
     }
 
-    /// The whole answer, up to where the app closes the connection.
+    /// The whole answer, until the app closes the connection.
     pub fn answer(mut self) -> String {
         let mut answer = String::new();
         self.stream.read_to_string(&mut answer).unwrap();

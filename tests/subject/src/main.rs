@@ -1,4 +1,4 @@
-//! A command line over two migrations, of which the second does what the variable `SUBJECT` says.
+//! A command line over two migrations. The variable `SUBJECT` says what the second does.
 
 use std::{
     env,

@@ -163,12 +163,13 @@ fn package_name(dir: &Path) -> Result<String, ProjectError> {
 }
 
 fn files(package: &str, databases: &[Backend]) -> Vec<(&'static str, String)> {
-    let features = features(databases);
+    let (features, drivers) = features(databases);
     let name = package.replace('-', "_");
     let run = run(&name, databases.contains(&Backend::Sqlite));
     let sources =
         DEPENDENCIES.map(|name| (name, source(Path::new(env!("CARGO_MANIFEST_DIR")), name)));
     let mut values = vec![("package", package), ("run", &run), ("features", &features)];
+    values.push(("drivers", &drivers));
     values.extend(sources.iter().map(|(name, source)| (*name, source.as_str())));
     let templates = [
         ("Cargo.toml", template::MANIFEST),
@@ -191,13 +192,14 @@ fn run(name: &str, sqlite: bool) -> String {
     )
 }
 
-fn features(databases: &[Backend]) -> String {
+/// The features of the engine, and those of the test kit.
+fn features(databases: &[Backend]) -> (String, String) {
+    let known = [(Backend::Postgres, "\"postgres\""), (Backend::Sqlite, "\"sqlite\"")];
+    let named = known.into_iter().filter(|(database, _)| databases.contains(database));
+    let drivers = named.map(|(_, feature)| feature).collect::<Vec<_>>().join(", ");
     // SQLite is a file, so it needs no TLS.
-    let postgres: &[_] = if databases.contains(&Backend::Postgres) { &["postgres"] } else { &[] };
-    let sqlite: &[_] = if databases.contains(&Backend::Sqlite) { &["sqlite"] } else { &[] };
-    let rustls: &[_] = if postgres.is_empty() { &[] } else { &["rustls"] };
-    let features = [postgres, sqlite, rustls].concat();
-    features.iter().map(|feature| format!("\"{feature}\"")).collect::<Vec<_>>().join(", ")
+    let tls = if databases.contains(&Backend::Postgres) { ", \"rustls\"" } else { "" };
+    (format!("{drivers}{tls}"), drivers)
 }
 
 /// Where the new crate gets one of onerow's crates from. A program that was built from a checkout
@@ -243,12 +245,14 @@ mod tests {
 
     #[test]
     fn a_crate_has_the_drivers_that_were_asked_for() {
-        assert_eq!(
-            features(&[Backend::Sqlite, Backend::Postgres]),
-            r#""postgres", "sqlite", "rustls""#
-        );
-        assert_eq!(features(&[Backend::Postgres]), r#""postgres", "rustls""#);
-        assert_eq!(features(&[Backend::Sqlite]), r#""sqlite""#);
+        let quoted =
+            |names: &[&str]| names.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>();
+        let of =
+            |engine: &[&str], kit: &[&str]| (quoted(engine).join(", "), quoted(kit).join(", "));
+        let both = of(&["postgres", "sqlite", "rustls"], &["postgres", "sqlite"]);
+        assert_eq!(features(&[Backend::Postgres, Backend::Sqlite]), both);
+        assert_eq!(features(&[Backend::Postgres]), of(&["postgres", "rustls"], &["postgres"]));
+        assert_eq!(features(&[Backend::Sqlite]), of(&["sqlite"], &["sqlite"]));
     }
 
     #[test]

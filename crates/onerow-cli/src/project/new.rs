@@ -49,7 +49,8 @@ pub(super) fn new(args: &NewArgs, compiled: Option<i32>) -> Result<Report, Proje
     let before = fs::read_to_string(&lib).map_err(ProjectError::io("read", &lib))?;
     let next = Successor::new(&package, &before, compiled)?;
     let file = package.join(format!("src/{}.rs", next.name));
-    if file.exists() {
+    // Or a folder with a `mod.rs`.
+    if file.exists() || file.with_extension("").exists() {
         return Err(ProjectError::Unlisted {
             file: shown(&file),
             lib: shown(&lib),

@@ -78,7 +78,7 @@ const TODOS: &str = "CREATE TABLE todos (
     PRIMARY KEY (member_id, number)
 );";
 
-/// Makes the tables, from text that names types as SeaORM has them on either backend.
+/// Makes the tables from text that names types as SeaORM does on either backend.
 async fn make(db: &impl ConnectionTrait, ddl: &str) {
     let (types, first) = match db.get_database_backend() {
         DatabaseBackend::Postgres => {
@@ -95,7 +95,7 @@ async fn make(db: &impl ConnectionTrait, ddl: &str) {
     execute(db, &format!("{first}{ddl}")).await;
 }
 
-/// What the entity of members says of a table that differs from its own in this.
+/// The differences of the members' entity from a table that differs in this.
 async fn mismatch(db: &Database, from: &str, to: &str) -> String {
     let ddl = MEMBERS.replace(from, to);
     assert_ne!(ddl, MEMBERS);
@@ -180,7 +180,7 @@ members.email: in the primary key of the database, not of the entity"
     }
 
     async fn a_key_that_nothing_generates_is_told(db: TestDatabase) {
-        // On SQLite a bigint is no number of the row.
+        // On SQLite, a bigint is not the row's number.
         let found = mismatch(&db, "{key} PRIMARY KEY", "bigint NOT NULL PRIMARY KEY").await;
         let told = "members.id: given by the database in the entity, which neither generates it \
             nor has a default";

@@ -1,4 +1,4 @@
-//! What the schema of a database reads as.
+//! How the schema of a database prints.
 
 mod entity;
 mod postgres;
@@ -18,7 +18,7 @@ async fn schema(db: &impl ConnectionTrait) -> Schema {
     Schema::of(db).await.unwrap()
 }
 
-/// What a change of the schema prints, undone afterwards.
+/// The printed difference that a change makes. The change is undone afterwards.
 async fn difference(db: &Database, change: &str) -> String {
     let before = schema(db).await;
     let transaction = db.begin().await.unwrap();
@@ -108,7 +108,7 @@ on_every_backend! {
             ("ALTER TABLE todos DROP COLUMN done", "- done boolean not null default false"),
             ("ALTER TABLE todos RENAME COLUMN task TO title", "- task text\n+ title text"),
         ] {
-            // They would go with the column, or be renamed with it.
+            // Otherwise they would go with the column, or be renamed with it.
             execute(&db, "DROP VIEW IF EXISTS open_todos; DROP INDEX IF EXISTS todos_open").await;
             let printed = difference(&db, change).await.replace("::date", "");
             assert_eq!(printed, format!("table todos\n{expected}"), "{change}");

@@ -140,7 +140,7 @@ const QUOTED: &str = r#"
     begin update "members" set "score" = -1 where "id" = "new"."member_id"; select raise(abort, 'no; no'); end;
 "#;
 
-/// No more white space than it takes, and columns that came later.
+/// No more white space than necessary, and columns that came later.
 const TIGHT: &str = r#"
     CREATE TABLE members(id INTEGER PRIMARY KEY AUTOINCREMENT,email TEXT NOT NULL COLLATE NOCASE UNIQUE ON CONFLICT REPLACE,
         nick VARCHAR(20)DEFAULT'none',made TIMESTAMP WITH TIME ZONE NOT NULL DEFAULT CURRENT_TIMESTAMP);

@@ -30,52 +30,53 @@ use onerow::{Database, words};
 
 const URL_VARIABLE: &str = "TEST_POSTGRES_URL";
 
-/// The name of a test's database: this, the run it belongs to, and its number there.
+/// The beginning of the name of a test's database; the run and a number follow.
 const TEST: &str = "onerow_test_";
 
-/// What a process of tests calls its sessions: this, and its run. Its databases stay for as long as
-/// one is open.
+/// The beginning of the label of a test process's sessions; its run follows. The databases of a run
+/// stay as long as one of its sessions is open.
 const SESSION: &str = "onerow tests ";
 
 /// The setting came with PostgreSQL 14.
 const STAYS: &str = "SELECT pg_catalog.set_config('idle_session_timeout', '0', false)
     WHERE pg_catalog.current_setting('idle_session_timeout', true) IS NOT NULL";
 
-/// Sessions end within a moment of their connection, and PostgreSQL looks for that every 100 ms
-/// only.
+/// A session may end a moment after its connection, and PostgreSQL looks for that only every 100
+/// ms.
 const SESSIONS_END: Duration = Duration::from_millis(100);
 const POLL: Duration = Duration::from_millis(1);
 
-/// The server that tests of this process make databases on, and the sessions by which they do.
+/// The server on which the tests of this process make databases, and the sessions that they use for
+/// it.
 pub(crate) struct Server {
     url: Url,
     maintenance: Database,
     run: String,
-    /// What the name of a template begins with.
+    /// The beginning of the name of a template.
     template: String,
-    /// How a database is copied.
+    /// The strategy of `CREATE DATABASE`.
     strategy: &'static str,
     made: AtomicU32,
     _guest: Option<Guest>,
 }
 
-/// The sessions are served by a runtime of their own: that of a test ends with the test, and a drop
-/// waits in it.
+/// The sessions have a runtime of their own: the runtime of a test ends with the test, and a drop
+/// blocks inside it.
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
     let runtime = runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     runtime.unwrap_or_else(|error| panic!("cannot start a tokio runtime: {error}"))
 });
 
-/// A database of a test, dropped with the value.
+/// A test's database. Dropping the value drops it.
 pub(crate) struct TestDb {
     name: String,
-    /// Whether it has become a template.
+    /// Whether it has become a template, which stays.
     kept: bool,
 }
 
 impl Server {
     /// # Panics
-    /// Where there is no server.
+    /// If there is no server.
     pub(crate) fn of_this_process() -> &'static Self {
         static SERVER: LazyLock<Result<Server, String>> = LazyLock::new(Server::open);
         match &*SERVER {
@@ -101,7 +102,7 @@ impl Server {
         run.truncate(16);
         let (maintenance, strategy) = wait(connect_for_maintenance(url.clone(), run.clone()))
             .map_err(|error| error.to_string())?;
-        // Nobody may copy the database of another role.
+        // A role may copy only its own databases.
         let template = format!("onerow_template_{:04x}_", template::hash(&url.username()) & 0xffff);
         Ok(Self {
             url,
@@ -160,7 +161,8 @@ impl Store for &'static Server {
         let from =
             template.map(|name| format!(" TEMPLATE {}{name}", self.template)).unwrap_or_default();
         let sql = format!("CREATE DATABASE {name}{from}{}", self.strategy);
-        // Before it is there: who stops waiting for it leaves the server at it.
+        // The value exists before the database does: if the caller stops waiting, the server goes
+        // on making it.
         let mut database = TestDb { name, kept: false };
         let Err(error) = self.execute(sql).await else {
             return Ok(Some(Place::Postgres(database)));
@@ -173,12 +175,12 @@ impl Store for &'static Server {
     }
 
     async fn lock(&self, build: &str) -> Result<Lock, ApplyError> {
-        // Its session holds the lock, and lets go of it however this process ends.
+        // The session holds the lock, so the lock goes with this process, however that ends.
         let mut options = ConnectOptions::new(self.url.as_str());
         options.max_connections(1).idle_timeout(None).max_lifetime(None).sqlx_logging(false);
         let session = Database::connect(options).await?;
-        // It may block: its snapshot is in the way of nothing in other databases, `CREATE INDEX
-        // CONCURRENTLY` included.
+        // It may block: its snapshot is in nobody's way in other databases, not even in that of
+        // `CREATE INDEX CONCURRENTLY`.
         let lock = format!(
             "SELECT pg_catalog.pg_advisory_lock(pg_catalog.hashtext('{build}'))::pg_catalog.text"
         );
@@ -204,12 +206,13 @@ impl Store for &'static Server {
         let Place::Postgres(mut database) = place else { return Ok(()) };
         let publish = async {
             self.sessions_end(&database.name).await?;
-            // Nobody comes in any more: a session on a template is in the way of copying it.
+            // From here on nobody can connect: a session on a template would be in the way of
+            // copying it.
             self.execute(format!("ALTER DATABASE {} ALLOW_CONNECTIONS false", database.name))
                 .await?;
             let built = seconds_since_epoch();
             self.execute(format!("COMMENT ON DATABASE {} IS '{built}'", database.name)).await?;
-            // Those that a migration left open, with what they did not commit.
+            // These are the sessions that a migration left open, with their uncommitted work.
             let others = format!(
                 "SELECT pg_catalog.pg_terminate_backend(pid)::pg_catalog.text
                  FROM pg_catalog.pg_stat_activity WHERE datname OPERATOR(pg_catalog.=) '{}'",
@@ -224,8 +227,8 @@ impl Store for &'static Server {
         };
         match publish.await {
             Ok(()) => database.kept = true,
-            // The lock is of the database that we are connected to, and somebody came by way of
-            // another.
+            // The lock is on the database that we are connected to; somebody else came through
+            // another database.
             Err(error) if code(&error).is_some_and(|code| IS_THERE.contains(&&*code)) => (),
             Err(error) => return Err(doing("keep a template", error)),
         }
@@ -251,7 +254,7 @@ impl Store for &'static Server {
         );
         let old = self.fetch(sql).await.map_err(|error| doing("look for old templates", error))?;
         for name in old {
-            // Another process may be at it, or copy it just now.
+            // Another process may be dropping it or copying it just now.
             let _ = self.drop_database(name).await;
         }
         Ok(())
@@ -265,7 +268,7 @@ impl Drop for TestDb {
         }
         let server = Server::of_this_process();
         let dropped = wait(server.drop_database(self.name.clone()));
-        // No panic: one in a test that already does would abort the others.
+        // A panic would abort the process if the test is panicking already.
         if let Err(error) = dropped {
             eprintln!("the database {} is left behind: {}", self.name, words(&error));
         }
@@ -278,7 +281,7 @@ async fn connect_for_maintenance(
 ) -> Result<(Database, &'static str), ApplyError> {
     url.query_pairs_mut().append_pair("application_name", &format!("{SESSION}{run}"));
     let mut options = ConnectOptions::new(url.as_str());
-    // Those it opens stay: they tell others that this process is alive.
+    // Its connections stay open: they show others that this process is alive.
     options.max_connections(4).idle_timeout(None).max_lifetime(None);
     options.map_sqlx_postgres_pool_opts(|pool| {
         pool.after_connect(|session, _| Box::pin(async { session.execute(STAYS).await.map(drop) }))
@@ -286,7 +289,7 @@ async fn connect_for_maintenance(
     let database = Database::connect(options.sqlx_logging(false).to_owned()).await?;
     let failed = |error| doing("prepare the server for tests", error);
     drop_leftovers(&database).await.map_err(failed)?;
-    // Where nothing is flushed to disk, to copy files takes less than half the time of copying by
+    // If nothing is flushed to disk, copying files takes less than half the time of copying through
     // the log.
     let sql = "pg_catalog.current_setting('server_version_num')::int OPERATOR(pg_catalog.>=) 150000
         AND pg_catalog.current_setting('fsync') OPERATOR(pg_catalog.=) 'off'";
@@ -295,7 +298,7 @@ async fn connect_for_maintenance(
     Ok((database, if by_file { " STRATEGY file_copy" } else { "" }))
 }
 
-/// Drops the databases whose process was killed.
+/// Drops the databases of killed processes.
 async fn drop_leftovers(database: &Database) -> Result<(), DbErr> {
     let run_starts = TEST.len() + 1;
     let sql = format!(
@@ -305,7 +308,7 @@ async fn drop_leftovers(database: &Database) -> Result<(), DbErr> {
                  '{SESSION}' OPERATOR(pg_catalog.||) pg_catalog.substr(d.datname, {run_starts}, 16)))"
     );
     for name in fetch(database, &sql).await? {
-        // Another process may be at it.
+        // Another process may be dropping it too.
         let _ = database
             .execute_unprepared(&format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
             .await;
@@ -321,7 +324,7 @@ async fn fetch(database: &Database, sql: &str) -> Result<Vec<String>, DbErr> {
 
 /// <https://www.postgresql.org/docs/current/errcodes-appendix.html>
 const NO_SUCH_DATABASE: &str = "3D000";
-/// `duplicate_database`, or a key of the catalog's.
+/// `duplicate_database`, or a duplicate key in the catalog.
 const IS_THERE: [&str; 2] = ["42P04", "23505"];
 
 fn code(error: &DbErr) -> Option<Cow<'_, str>> {
@@ -333,8 +336,8 @@ fn code(error: &DbErr) -> Option<Cow<'_, str>> {
     error.as_database_error()?.code()
 }
 
-/// The server of a URL, to whose path a test's database goes. A parameter of the name would outrank
-/// the path, and have the tests write to that database.
+/// The server of a URL; the kit sets the path to a test's database. A parameter with the database's
+/// name would win over the path, so that the tests would write to that database.
 fn server_url(text: &str) -> Result<Url, String> {
     let mut url =
         Url::parse(text).map_err(|error| format!("{URL_VARIABLE} does not parse: {error}"))?;
@@ -358,7 +361,7 @@ fn seconds_since_epoch() -> u64 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
-/// Waits for the future on our runtime, also inside another.
+/// Waits for the future on our runtime, even inside another runtime.
 fn wait<T: Send + 'static>(future: impl Future<Output = T> + Send + 'static) -> T {
     let (sender, receiver) = mpsc::channel();
     RUNTIME.spawn(async move {

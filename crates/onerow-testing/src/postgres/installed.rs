@@ -1,4 +1,4 @@
-//! Where PostgreSQL's server programs are.
+//! Finding PostgreSQL's server programs.
 
 use std::{
     env,
@@ -8,13 +8,14 @@ use std::{
 
 use super::ServerError;
 
-/// Names the directory of PostgreSQL's programs, for one that is found nowhere else.
+/// The directory of PostgreSQL's programs, if the kit does not find them.
 pub const BIN_DIR_VARIABLE: &str = "POSTGRES_BIN_DIR";
 
 /// The directory that holds `initdb`, `postgres` and the rest.
 ///
-/// What the environment names is used or refused, never passed over. Otherwise the first of `PATH`,
-/// Debian's directories from the newest version down, and what `pg_config` says.
+/// If the variable is set, its directory is used or refused, never passed over. Otherwise it is the
+/// first of `PATH`, Debian's directories from the newest version down, and the answer of
+/// `pg_config`.
 pub(super) fn bin_dir() -> Result<PathBuf, ServerError> {
     if let Some(named) = env::var_os(BIN_DIR_VARIABLE) {
         let named = PathBuf::from(named);
@@ -28,15 +29,15 @@ pub(super) fn bin_dir() -> Result<PathBuf, ServerError> {
         .ok_or(ServerError::NotInstalled)
 }
 
-/// The directory itself, or the one that its links lead to: a link to `initdb` may stand where
-/// `psql` has none.
+/// The directory itself, or the one that its links lead to: a directory may hold a link to `initdb`
+/// and none to `psql`.
 fn server_dir(dir: &Path) -> Option<PathBuf> {
     let complete = ["initdb", "postgres"].iter().all(|program| dir.join(program).is_file());
     let initdb = complete.then(|| dir.join("initdb").canonicalize().ok())??;
     Some(initdb.parent()?.to_owned())
 }
 
-/// Debian keeps the server out of `PATH`, one directory for each major version.
+/// Debian keeps the server out of `PATH`, in a directory for each major version.
 fn debian_dirs() -> Vec<PathBuf> {
     let mut versions: Vec<u32> = std::fs::read_dir("/usr/lib/postgresql")
         .into_iter()

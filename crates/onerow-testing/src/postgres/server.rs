@@ -2,6 +2,7 @@
 
 use std::{
     error::Error,
+    fmt,
     fs::{self, File, OpenOptions},
     io::{self, Read, Write},
     net::TcpListener,
@@ -22,39 +23,39 @@ use super::{
     supervisor::{Supervisor, quoted},
 };
 
-/// What every server gets, before the settings its test asks for.
+/// The settings of every server, before those that its test asks for.
 pub(super) const SETTINGS: &[(&str, &str)] = &[
     ("listen_addresses", "127.0.0.1"),
-    // Two pools for each of many tests at once.
+    // Each of many tests has two pools at once.
     ("max_connections", "300"),
-    // These survive a killed server, only not a machine that loses power, and nothing here outlives
-    // the machine.
+    // The data survives a killed server without these. It would not survive a machine that loses
+    // power, but nothing here has to.
     ("fsync", "off"),
     ("full_page_writes", "off"),
-    // In files that go with the others; otherwise a server that was killed leaves them in /dev/shm.
+    // The files go with the server's others; otherwise a killed server leaves them in /dev/shm.
     ("dynamic_shared_memory_type", "mmap"),
 ];
 
 /// Without replication there is less to write. A test that wants a standby asks for `wal_level`.
 const NO_REPLICATION: &[(&str, &str)] = &[("wal_level", "minimal"), ("max_wal_senders", "0")];
 
-/// UTF-8 that knows upper from lower case beyond ASCII, as the servers of a real installation do.
+/// UTF-8 that knows upper and lower case beyond ASCII, as real servers do.
 const LOCALE: &str = if cfg!(target_os = "linux") { "C.UTF-8" } else { "en_US.UTF-8" };
 
-/// Another process can take a port between our finding it free and PostgreSQL's binding it.
+/// Another process can take a port after we find it free and before PostgreSQL binds it.
 const PORTS_TRIED: u32 = 5;
 
-/// After its postmaster was killed, processes of a server hold its shared memory until they notice.
+/// If the postmaster was killed, its processes hold the shared memory until they notice.
 const ORPHANS_GONE_WITHIN: Duration = Duration::from_secs(30);
 
 /// A throwaway PostgreSQL server, started from the installed programs.
 ///
-/// It listens on 127.0.0.1, on a port that was free, with a password of its own for the user
-/// `postgres`. Started by root it runs as the system's user `postgres`, because PostgreSQL refuses
-/// to run as root. Server and files are gone when the value is dropped, and within a moment when
-/// the process ends in any other way, `kill -9` included.
+/// It listens on 127.0.0.1, on a port that was free, and the user `postgres` has a password of its
+/// own. If root starts it, it runs as the system's user `postgres`, because PostgreSQL refuses to
+/// run as root. Server and files are gone when the value is dropped, and within a moment if the
+/// process ends in any other way, `kill -9` included.
 ///
-/// The methods block: some for a second, as starting a server takes.
+/// The methods block, some for a second, because starting a server takes that long.
 ///
 /// ```no_run
 /// use onerow_testing::PostgresServer;
@@ -69,6 +70,16 @@ pub struct PostgresServer {
     dir: PathBuf,
     port: u16,
     password: String,
+}
+
+impl fmt::Debug for PostgresServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { dir, port, .. } = self;
+        f.debug_struct("PostgresServer")
+            .field("dir", dir)
+            .field("port", port)
+            .finish_non_exhaustive()
+    }
 }
 
 impl PostgresServer {
@@ -92,8 +103,8 @@ impl PostgresServer {
         Ok(server)
     }
 
-    /// Leaves the server to the processes that share it: it goes when the last has gone, and nobody
-    /// came for so many seconds.
+    /// Leaves the server to the processes that share it. It ends when the last has gone and nobody
+    /// has come for so many seconds.
     pub(super) fn share(self, seconds: u32) -> Result<Address, ServerError> {
         let postmaster = self.postmaster_pid()?;
         let supervisor = self.supervisor.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -103,8 +114,8 @@ impl PostgresServer {
 
     /// Starts a read-only copy of this server that follows it: a hot standby.
     ///
-    /// What was committed before the call is there at once; what comes later arrives within a
-    /// moment. This server has to be started with `("wal_level", "replica")`.
+    /// What was committed before the call is there at once; later changes arrive within a moment.
+    /// Start this server with `("wal_level", "replica")`.
     pub fn base_backup_standby(&self) -> Result<Self, ServerError> {
         let mut standby = Self::prepare()?;
         standby.password.clone_from(&self.password);
@@ -129,14 +140,13 @@ impl PostgresServer {
         format!("postgres://postgres:{}@127.0.0.1:{}/{database}", self.password, self.port)
     }
 
-    /// The TCP port, the same for the server's whole life.
+    /// The TCP port. It stays the same as long as the server lives.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// The directory of the programs it runs from, `psql` and `pgbench` among them where they are
-    /// installed.
+    /// The directory of the server's programs, with `psql` and `pgbench` if they are installed.
     #[must_use]
     pub fn bin_dir(&self) -> &Path {
         &self.bin_dir
@@ -144,8 +154,8 @@ impl PostgresServer {
 
     /// The process id of the postmaster, the parent of all the server's processes.
     ///
-    /// Errors when the server was stopped; a killed postmaster's is still told until the next
-    /// start.
+    /// It is an error if the server was stopped. After a postmaster was killed, its id is returned
+    /// until the next start.
     pub fn postmaster_pid(&self) -> Result<i32, ServerError> {
         let lines = fs::read_to_string(self.data_dir().join("postmaster.pid"))
             .map_err(ServerError::Files)?;
@@ -155,25 +165,25 @@ impl PostgresServer {
         })
     }
 
-    /// Stops the server as an operator in a hurry does: SIGQUIT to the postmaster. Connections
-    /// break without a word, and the next start recovers from the log. Returns when the server is
-    /// gone.
+    /// Stops the server as an operator in a hurry does, by SIGQUIT to the postmaster. Connections
+    /// break without a word, and the next start recovers from the log. It returns when the server
+    /// is gone.
     pub fn kill_immediately(&self) -> Result<(), ServerError> {
         self.supervisor().run("stopping the server", "stop QUIT")
     }
 
-    /// Kills one process of the server with SIGKILL: a connection's, as `pg_backend_pid()` tells,
-    /// or the [postmaster](Self::postmaster_pid).
+    /// Kills one process of the server with SIGKILL: that of a connection (`pg_backend_pid()`), or
+    /// the [postmaster](Self::postmaster_pid).
     ///
-    /// When a connection's process dies like that, PostgreSQL ends all the others and recovers by
-    /// itself.
+    /// If the process of a connection dies like that, PostgreSQL ends all the others and recovers
+    /// by itself.
     pub fn kill_nine(&self, pid: i32) -> Result<(), ServerError> {
         kill(Pid::from_raw(pid), Signal::SIGKILL)
             .map_err(|errno| ServerError::Kill { pid, source: errno.into() })
     }
 
-    /// Stops the server, if it is running, and starts it again on the same port. Returns when it
-    /// accepts connections.
+    /// Stops the server, if it runs, and starts it again on the same port. It returns when the
+    /// server accepts connections.
     pub fn restart(&self) -> Result<(), ServerError> {
         let deadline = Instant::now() + ORPHANS_GONE_WITHIN;
         loop {
@@ -188,7 +198,7 @@ impl PostgresServer {
         }
     }
 
-    /// A supervised directory, and nothing in it yet.
+    /// A supervised directory that is still empty.
     fn prepare() -> Result<Self, ServerError> {
         let bin_dir = installed::bin_dir()?;
         let supervisor = Supervisor::start(&bin_dir)?;
@@ -198,8 +208,8 @@ impl PostgresServer {
     }
 
     fn init_database(&self) -> Result<(), ServerError> {
-        // The password goes through a pipe: an argument would show in the list of processes. Those
-        // who reach the socket need none, and its directory lets nobody else in.
+        // The password goes through a pipe, because an argument would show in the list of
+        // processes. The socket asks for none, and nobody else may enter its directory.
         let line = format!(
             "echo {} | {} --pgdata {} --username postgres --pwfile /dev/stdin --auth-host \
              scram-sha-256 --auth-local trust --encoding UTF8 --locale {LOCALE} --no-sync \
@@ -211,7 +221,7 @@ impl PostgresServer {
         self.supervisor().run("creating a PostgreSQL cluster", &line)
     }
 
-    /// Appends to the configuration, where the last mention of a setting wins.
+    /// Appends to the configuration, in which the last entry for a setting wins.
     fn configure(&self, settings: &[(&str, &str)]) -> Result<(), ServerError> {
         let path = self.data_dir().join("postgresql.conf");
         let append = || {
@@ -225,7 +235,7 @@ impl PostgresServer {
 
     fn start_on_a_free_port(&mut self) -> Result<(), ServerError> {
         let sockets = self.dir.to_string_lossy().into_owned();
-        // A list, in which a comma is no part of a name unless that is quoted.
+        // It is a list, so a name with a comma has to be quoted.
         let sockets = format!("\"{}\"", sockets.replace('"', "\"\""));
         self.configure(&[("unix_socket_directories", &sockets)])?;
         let mut tries = 1;
@@ -241,7 +251,7 @@ impl PostgresServer {
         }
     }
 
-    /// A panic elsewhere leaves the shell between two commands, as good as before.
+    /// If another thread panicked, the shell is between two commands, and as good as before.
     fn supervisor(&self) -> MutexGuard<'_, Supervisor> {
         self.supervisor.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -266,12 +276,12 @@ pub enum ServerError {
     /// `POSTGRES_BIN_DIR` is set, and wrong.
     #[error("POSTGRES_BIN_DIR is {0}, which does not hold initdb and postgres")]
     NotInstalledIn(PathBuf),
-    /// We are root, PostgreSQL refuses to be, and there is nobody to be instead.
+    /// PostgreSQL refuses to run as root, and there is no user `postgres`.
     #[error(
         "PostgreSQL refuses to run as root, and this system has no user `postgres` to run it as"
     )]
     NoUser,
-    /// The shell that runs and removes the server cannot be started, or has died.
+    /// The shell that runs and removes the server could not start, or has died.
     #[error("the supervising shell of the PostgreSQL server failed")]
     Supervisor(#[source] io::Error),
     /// The server's files cannot be read or written.
@@ -282,10 +292,10 @@ pub enum ServerError {
     Failed {
         /// What it was to do.
         operation: &'static str,
-        /// What it printed, or what the server logged.
+        /// What it printed, or the log of the server.
         output: String,
     },
-    /// No such process, or not ours.
+    /// There is no such process, or it is not ours.
     #[error("cannot kill process {pid}")]
     Kill {
         /// The process that was to be killed.
@@ -296,7 +306,7 @@ pub enum ServerError {
 }
 
 impl ServerError {
-    /// The error, and on the next line its cause.
+    /// The error, and its cause on the next line.
     pub(crate) fn explain(&self) -> String {
         let cause = self.source().map(|cause| format!("\n  caused by: {cause}"));
         format!("{self}{}", cause.unwrap_or_default())
@@ -326,8 +336,9 @@ mod tests {
     };
 
     use super::*;
+    use crate::postgres::wait_until;
 
-    /// Runs SQL through the socket, which asks for no password.
+    /// Runs SQL through the socket, which needs no password.
     fn psql(server: &PostgresServer, sql: &str) -> Output {
         Command::new(server.bin_dir().join("psql"))
             .args(["--no-psqlrc", "--tuples-only", "--no-align", "--username", "postgres"])
@@ -342,15 +353,6 @@ mod tests {
         let output = psql(server, sql);
         assert!(output.status.success(), "{sql}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
-    }
-
-    /// Until the condition holds, or the test fails.
-    fn wait_until(what: &str, condition: impl Fn() -> bool) {
-        let deadline = Instant::now() + Duration::from_secs(20);
-        while !condition() {
-            assert!(Instant::now() < deadline, "still waiting: {what}");
-            thread::sleep(Duration::from_millis(20));
-        }
     }
 
     fn runs(pid: i32) -> bool {
@@ -378,7 +380,7 @@ mod tests {
         wait_until("its files are removed", || !dir.exists());
     }
 
-    /// This test program again, at the test below and no other.
+    /// Starts this test program again, with only the test below.
     fn start_in_another_process() -> (std::process::Child, i32, PathBuf) {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args([

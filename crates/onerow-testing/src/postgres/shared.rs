@@ -1,5 +1,5 @@
-//! The server that the test processes of a user share: those of one `cargo test`, and under nextest
-//! one for each test.
+//! The server that the test processes of a user share: those of one `cargo test`, or one for each
+//! test under nextest.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -26,35 +26,35 @@ use super::{
 };
 use crate::scratch;
 
-/// What makes tests faster and is nothing a server that is killed on purpose should have.
+/// Settings for speed. A server that a test kills on purpose should not have them.
 const FOR_SHORT_LIVES: &[(&str, &str)] = &[
-    // By socket alone: no password to compute, and no port that somebody else may take.
+    // The socket alone: no password to hash, and no port that somebody else may take.
     ("listen_addresses", ""),
     ("autovacuum", "off"),
     ("jit", "off"),
     ("log_checkpoints", "off"),
 ];
 
-/// How long the server waits for another guest: `cargo test` runs one program after the other.
+/// How long the server waits for another guest. `cargo test` runs one program after the other.
 const GRACE_SECONDS: u32 = 10;
 
-/// How long a busy machine may keep the supervisor from its door.
+/// How long a busy machine may keep the supervisor from opening its door.
 const DOOR_OPENS_WITHIN: Duration = Duration::from_secs(10);
 
-/// How often is looked whether it has.
+/// How often to look whether it has.
 const POLL: Duration = Duration::from_millis(2);
 
-/// A server that is shared, as it stands in a file for the next process.
+/// A shared server's address, which the next process reads from a file.
 #[derive(Debug, Clone)]
 pub(super) struct Address {
     pub(super) dir: PathBuf,
     pub(super) port: u16,
-    /// The process ids of the shell that keeps it, and of the postmaster.
+    /// The process ids of its supervising shell and of the postmaster.
     pub(super) supervisor: i32,
     pub(super) postmaster: i32,
 }
 
-/// This process, come to a server that it shares. The server stays for as long as this does, which
+/// This process as a guest of a shared server. The server stays as long as the guest, and the guest
 /// ends with the process, however that ends.
 pub(super) struct Guest {
     address: Address,
@@ -62,14 +62,14 @@ pub(super) struct Guest {
 }
 
 impl Guest {
-    /// Comes to the server that is there, or starts it.
+    /// Joins the running server, or starts it.
     pub(super) fn come() -> Result<Self, ServerError> {
         let bin_dir = installed::bin_dir()?;
         let dir = scratch::dir("postgres").map_err(ServerError::Files)?;
         Self::come_to(&dir.join(name(&bin_dir)), GRACE_SECONDS)
     }
 
-    /// The same, of the server whose address this file holds.
+    /// The same, with the file that holds the server's address.
     fn come_to(file: &Path, grace_seconds: u32) -> Result<Self, ServerError> {
         let _starts_alone =
             scratch::lock(&file.with_extension("lock")).map_err(ServerError::Files)?;
@@ -86,7 +86,7 @@ impl Guest {
         Self::of(&address).ok_or_else(gone)
     }
 
-    /// `None` if the server is gone, or about to.
+    /// `None` if the server is gone, or about to go.
     fn of(address: &Address) -> Option<Self> {
         let door = enter(&address.dir, || is_alive(address.supervisor)).ok()?;
         let socket = address.dir.join(format!(".s.PGSQL.{}", address.port));
@@ -94,7 +94,7 @@ impl Guest {
         Some(Self { address: address.clone(), _door: door })
     }
 
-    /// The URL of the server's own database, for its superuser, by socket.
+    /// The URL of the server's own database for its superuser, through the socket.
     pub(super) fn url(&self) -> Url {
         let Address { dir, port, .. } = &self.address;
         let mut url = Url::parse(&format!("postgres://postgres@localhost:{port}/postgres"))
@@ -104,14 +104,14 @@ impl Guest {
     }
 }
 
-/// Servers of other programs, or of other settings, are others.
+/// Other programs or other settings make another server.
 fn name(bin_dir: &Path) -> String {
     let mut hasher = DefaultHasher::new();
     (bin_dir, SETTINGS, FOR_SHORT_LIVES, SCRIPT).hash(&mut hasher);
     format!("{:016x}", hasher.finish())
 }
 
-/// Holds the door open, once the supervisor has seen that: see `supervisor.sh`.
+/// Opens the door and waits until the supervisor has seen it: see `supervisor.sh`.
 fn enter(dir: &Path, is_kept: impl Fn() -> bool) -> io::Result<File> {
     let deadline = Instant::now() + DOOR_OPENS_WITHIN;
     let door = dir.join("door");
@@ -120,7 +120,7 @@ fn enter(dir: &Path, is_kept: impl Fn() -> bool) -> io::Result<File> {
     let seen = dir.join(&name);
     File::create(&seen)?;
     let mut opened = open_without_waiting(&door, wait)?;
-    // In one piece, so that no other guest's name gets between.
+    // One write, so that no other guest's name gets between.
     opened.write_all(format!("{name}\n").as_bytes())?;
     while seen.exists() {
         wait()?;
@@ -130,7 +130,7 @@ fn enter(dir: &Path, is_kept: impl Fn() -> bool) -> io::Result<File> {
     Ok(opened)
 }
 
-/// Between two guests the supervisor is not at its door for a moment, and opening it fails.
+/// Between two guests the supervisor leaves its door for a moment, and opening it fails.
 fn open_without_waiting(door: &Path, wait: impl Fn() -> io::Result<()>) -> io::Result<File> {
     loop {
         let opened =
@@ -151,10 +151,10 @@ fn wait(door: &Path, deadline: Instant, is_kept: impl Fn() -> bool) -> io::Resul
     Ok(())
 }
 
-/// Whether a process runs; one that has ended, and that nobody has asked for its end yet, does not.
+/// Whether a process runs. A zombie does not: it has ended, and nobody has asked for its status.
 fn is_alive(pid: i32) -> bool {
     let state = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    // After the name, which stands in parentheses.
+    // The state follows the name, which stands in parentheses.
     let has_ended = state.rsplit(") ").next().is_some_and(|rest| rest.starts_with('Z'));
     kill(Pid::from_raw(pid), None) != Err(Errno::ESRCH) && !has_ended
 }
@@ -174,14 +174,14 @@ impl Address {
         fs::write(file, format!("{}\n{port}\n{supervisor}\n{postmaster}\n", dir.display()))
     }
 
-    /// Ends the server of a supervisor that was killed, and removes its files.
+    /// Ends the server of a killed supervisor, and removes its files.
     fn clear(&self) {
         if is_alive(self.supervisor) {
             return;
         }
-        // Another process may have its number by now; a postmaster is at home in its data. Where
-        // that cannot be seen, it ends by itself within a minute, without its files
-        // (`RecheckDataDirLockFile` in its sources).
+        // Another process may have its number by now, but only a postmaster works in the data
+        // directory. If that cannot be seen, the server ends by itself within a minute, without its
+        // files (`RecheckDataDirLockFile` in its sources).
         let home = fs::read_link(format!("/proc/{}/cwd", self.postmaster));
         if home.is_ok_and(|home| home == self.dir.join("data")) {
             let _ = kill(Pid::from_raw(self.postmaster), Signal::SIGQUIT);
@@ -195,16 +195,7 @@ mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
     use super::*;
-    use crate::postgres::supervisor::Supervisor;
-
-    /// Until the condition holds, or the test fails.
-    fn wait_until(what: &str, condition: impl Fn() -> bool) {
-        let deadline = Instant::now() + Duration::from_secs(20);
-        while !condition() {
-            assert!(Instant::now() < deadline, "still waiting: {what}");
-            thread::sleep(Duration::from_millis(20));
-        }
-    }
+    use crate::postgres::{supervisor::Supervisor, wait_until};
 
     #[test]
     fn guests_share_a_server_and_it_goes_when_the_last_has_gone() {
@@ -249,8 +240,8 @@ mod tests {
         wait_until("the postmaster ends", || !is_alive(postmaster));
     }
 
-    /// Many come and go while the supervisor is about to leave: whoever is let in finds it there
-    /// until it leaves.
+    /// Many guests come and go while the supervisor is about to leave. A guest who is let in finds
+    /// the server there until the guest leaves.
     #[test]
     fn nobody_is_let_in_by_a_supervisor_that_leaves() {
         let (let_in, turned_away) = (AtomicU32::new(0), AtomicU32::new(0));

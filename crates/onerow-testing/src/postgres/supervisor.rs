@@ -1,4 +1,4 @@
-//! The process that outlives ours by as long as it takes to clean up.
+//! The process that outlives ours until it has cleaned up.
 
 use std::{
     io::{self, BufRead, BufReader, Write},
@@ -16,26 +16,25 @@ use super::ServerError;
 
 pub(super) const SCRIPT: &str = include_str!("supervisor.sh");
 
-/// Where files are kept in memory, on Linux. There, copying a database of 1,000 tables takes 0.12
-/// s, and always does; on a disk (ext4, mounted with `discard`) it takes 0.5 s and up to 4 s, in
-/// which all other tests wait too.
+/// A file system in memory, on Linux. Copying a database of 1,000 tables takes 0.12 s there,
+/// always. On a disk (ext4, mounted with `discard`) it takes 0.5 s and up to 4 s, while all other
+/// tests wait too.
 const MEMORY: &str = "/dev/shm";
 
-/// What has to be free there: many containers have 64 MiB.
+/// The room that it must have: many containers have 64 MiB.
 const ROOM: u64 = 4 << 30;
 
 /// A shell with a directory of its own, running as a user that PostgreSQL accepts.
 ///
-/// The kernel closes our end of its standard input however this process ends; that is what makes
-/// the shell stop the server and remove the directory. No handler that a `kill -9` would skip is
-/// involved.
+/// The kernel closes our end of its standard input however this process ends; then the shell stops
+/// the server and removes the directory. There is no handler that a `kill -9` would skip.
 pub(super) struct Supervisor {
     child: Child,
     /// `None` only while dropping.
     commands: Option<ChildStdin>,
     answers: BufReader<ChildStdout>,
     dir: PathBuf,
-    /// Whether it stays for others when this process goes.
+    /// Whether it stays for others when this process ends.
     shared: bool,
 }
 
@@ -61,7 +60,7 @@ impl Supervisor {
         &self.dir
     }
 
-    /// Runs one line of shell; an exit status other than 0 is an error that holds what was printed.
+    /// Runs one line of shell. If its exit status is not 0, the error holds what it printed.
     pub(super) fn run(&mut self, operation: &'static str, line: &str) -> Result<(), ServerError> {
         let commands = self.commands.as_mut().ok_or_else(gone)?;
         writeln!(commands, "{line}").map_err(ServerError::Supervisor)?;
@@ -75,8 +74,8 @@ impl Supervisor {
         })
     }
 
-    /// Has it serve whoever holds its door open, and give up when nobody has for so many seconds;
-    /// tells its process id.
+    /// Has the shell serve the processes that hold its door open, and give up if nobody has for so
+    /// many seconds. Returns its process id.
     pub(super) fn share(mut self, seconds: u32) -> Result<i32, ServerError> {
         self.run("sharing the server", &format!("share {seconds}"))?;
         self.shared = true;
@@ -99,8 +98,8 @@ impl Drop for Supervisor {
         if self.shared {
             return;
         }
-        // Waiting makes "removed" true when the drop returns. A failure to wait changes nothing
-        // about the removal.
+        // Waiting makes sure that all is removed when the drop returns. The shell removes it even
+        // if the wait fails.
         let _ = self.child.wait();
     }
 }
@@ -113,12 +112,12 @@ fn command(bin_dir: &Path) -> Result<Command, ServerError> {
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         // Ctrl-C in a terminal reaches every process of the foreground group, and this one has to
-        // live through it.
+        // survive it.
         .process_group(0)
-        // The user it runs as may be shut out of ours.
+        // The user that it runs as may have no access to our directory.
         .current_dir("/")
-        // PostgreSQL's messages are read below, and `initdb` is quicker when it need not find out
-        // the time zone.
+        // We read PostgreSQL's messages below, and `initdb` is faster if it need not find out the
+        // time zone.
         .env("LC_ALL", "C")
         .env("TZ", "UTC");
     if std::env::var_os("TMPDIR").is_none() && has_room(MEMORY) {
@@ -139,7 +138,7 @@ fn command(bin_dir: &Path) -> Result<Command, ServerError> {
 
 fn has_room(dir: &str) -> bool {
     statvfs(dir).is_ok_and(|found| {
-        // Both are as wide as a pointer, or as they are on that system.
+        // Both are as wide as a pointer, or already have that type on this system.
         #[allow(clippy::useless_conversion, clippy::unnecessary_cast)]
         let free = u64::from(found.blocks_available()) * found.fragment_size() as u64;
         free >= ROOM
@@ -167,7 +166,7 @@ mod tests {
         answers.read_line(&mut dir).unwrap();
         assert!(Path::new(dir.trim()).exists());
 
-        // As `kill -9` in the middle of a command leaves it: both pipes broken.
+        // This is how `kill -9` in the middle of a command leaves it: both pipes are broken.
         writeln!(shell.stdin.take().unwrap(), "sleep 0.3").unwrap();
         drop(answers);
 

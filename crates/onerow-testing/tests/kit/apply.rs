@@ -22,7 +22,7 @@ mod m0000 {
     }
 }
 
-/// Keeps what it should: a column more, and the addresses in lower case.
+/// It keeps all rows: it adds a column, and puts the addresses in lower case.
 mod m0001 {
     use onerow::prelude::{schema::*, *};
 
@@ -40,7 +40,7 @@ mod m0001 {
     }
 }
 
-/// Loses a member and the whole of a table.
+/// It loses a member and a whole table.
 mod m0002 {
     use onerow::prelude::*;
 
@@ -59,7 +59,7 @@ fn registry() -> Registry {
     onerow::registry![m0000, m0001, m0002]
 }
 
-/// As a migration reaches the database.
+/// How a migration sends its statements.
 enum Way {
     Unprepared,
     Builder,
@@ -110,7 +110,7 @@ on_every_backend! {
 
         assert_eq!((report.initial, report.version, report.applied.len()), (0, 1, 1));
         assert_eq!(db.rows("SELECT nick FROM members").await, [""; 0]);
-        // The next one drops it.
+        // The next migration drops it.
         assert!(db.schema().has_table("audit").await.unwrap());
     }
 
@@ -155,7 +155,7 @@ on_every_backend! {
         }
     }
 
-    /// It is not the SQL that failed, but one that was allowed to.
+    /// This SQL did not fail the migration, which allowed it to fail.
     async fn sql_that_the_migration_did_not_mind_is_not_shown(backend: Backend) {
         let db = backend.database_at(Registry::new(vec![Box::new(GivesUp)]), -1).await;
 

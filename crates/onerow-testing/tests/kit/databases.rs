@@ -1,4 +1,4 @@
-//! A database of a test's own, and what becomes of it.
+//! A test's own database, from its making to its end.
 
 use std::{fs, path::Path};
 
@@ -7,9 +7,9 @@ use onerow_testing::{Backend, TestDatabase, on_every_backend};
 
 use crate::programs::Program;
 
-/// Whether the database at this URL is there.
+/// Whether the database at this URL exists.
 async fn exists(url: &str) -> bool {
-    // Not made anew by looking.
+    // Looking must not create it.
     match Database::connect(url.replace("mode=rwc", "mode=rw")).await {
         Ok(found) => {
             found.disconnect().await.unwrap();
@@ -25,6 +25,14 @@ on_every_backend! {
         Registry::new(vec![]).up(&db).await.unwrap();
         db.sql("CREATE TABLE IF NOT EXISTS schema_migration (version INTEGER)").await;
         assert_eq!(db.read_schema().await.to_string(), "");
+    }
+
+    async fn debug_tells_the_database_without_its_password(db: TestDatabase) {
+        let told = format!("{db:?}");
+        let name = db.url().rsplit('/').next().unwrap().split('?').next().unwrap();
+        assert!(told.contains(name), "{told}");
+        let password = db.url().split_once('@').and_then(|(before, _)| before.rsplit(':').next());
+        assert!(!password.is_some_and(|password| told.contains(password)), "{told}");
     }
 
     async fn a_database_is_gone_when_its_test_ends(db: TestDatabase) {
@@ -90,7 +98,7 @@ on_every_backend! {
     }
 }
 
-/// In a runtime of one thread, which a drop keeps waiting.
+/// The runtime has one thread, which a drop blocks.
 #[tokio::test]
 async fn a_runtime_of_one_thread_is_enough() {
     for backend in

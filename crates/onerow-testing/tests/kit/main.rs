@@ -1,4 +1,4 @@
-//! What the test kit promises, from outside, as those see it who test their migrations with it.
+//! The promises of the test kit, as its users see them.
 
 mod apply;
 mod databases;

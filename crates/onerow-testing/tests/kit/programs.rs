@@ -1,4 +1,4 @@
-//! This test program once more: as a process of its own, and as a program that can be built anew.
+//! This test program again: as a process of its own, and as a program that can be built anew.
 
 use std::{
     env,
@@ -11,7 +11,7 @@ use onerow::prelude::*;
 use onerow_testing::Backend;
 use tempfile::TempDir;
 
-/// A copy of this program, which nobody else has templates of.
+/// A copy of this program. Nobody else has templates of it.
 pub struct Program {
     _dir: TempDir,
     path: PathBuf,
@@ -21,8 +21,8 @@ impl Program {
     pub fn copy() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("program");
-        // By a process of its own: a file that this one has open for writing, a child of another
-        // test has too, for a moment, and then it cannot be run.
+        // Another process makes the copy: a file that we have open for writing may for a moment be
+        // open in a child of another test too, and then it cannot be run.
         assert!(
             Command::new("cp")
                 .arg(env::current_exe().unwrap())
@@ -34,14 +34,14 @@ impl Program {
         Self { _dir: dir, path }
     }
 
-    /// As the linker does when a migration was edited: another file at the same path.
+    /// Replaces the file at the same path, as the linker does when a migration was edited.
     pub fn rebuild(&self) {
         let append = format!("echo edited >>'{}'", self.path.display());
         assert!(Command::new("sh").args(["-c", &append]).status().unwrap().success());
     }
 
-    /// Makes a database at this version, prints how many migrations ran for that, and holds it
-    /// until it is killed or told to end.
+    /// Makes a database at this version, prints how many migrations that took, and holds it until
+    /// it is killed or told to end.
     pub fn start(&self, backend: Backend, version: i32) -> Process {
         Process::of(&mut self.command(backend, version))
     }
@@ -51,7 +51,7 @@ impl Program {
         Process::of(self.command(Backend::Postgres, version).env("TEST_POSTGRES_URL", url))
     }
 
-    /// What it prints when it is to make a database on that server, and cannot.
+    /// Its complaint if it cannot make a database on that server.
     pub fn complains_of_server(&self, url: &str) -> String {
         let output =
             self.command(Backend::Postgres, 0).env("TEST_POSTGRES_URL", url).output().unwrap();
@@ -68,7 +68,7 @@ impl Program {
         command
     }
 
-    /// How many migrations ran to make a database at this version.
+    /// How many migrations it took to make a database at this version.
     pub fn migrations_run(&self, backend: Backend, version: i32) -> u32 {
         let mut process = self.start(backend, version);
         let (run, _) = process.answer();
@@ -110,7 +110,7 @@ impl Process {
     }
 }
 
-/// Not a specification: the body of [`Program::start`].
+/// The body of [`Program::start`], not a specification.
 #[tokio::test]
 #[ignore = "only as a process of another test"]
 async fn a_process() {

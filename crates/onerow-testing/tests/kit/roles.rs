@@ -1,4 +1,4 @@
-//! What belongs to the whole server, and not to the database of a test.
+//! Objects of the whole server, which do not belong to a test's database.
 
 use onerow::{SqlMigration, prelude::*};
 use onerow_testing::Backend;
@@ -39,7 +39,7 @@ async fn a_role_that_is_there_already_is_told_to_be_the_whole_servers() {
     if !Backend::Postgres.is_wanted() {
         return;
     }
-    // Each server has this one.
+    // Each server has this role.
     let db = Backend::Postgres.database_at(registry("CREATE ROLE postgres"), -1).await;
     let text = db.apply(0).await.unwrap_err().to_string();
     assert!(

@@ -45,7 +45,7 @@ fn a_server_that_cannot_be_used_is_told_with_the_reason_and_no_password() {
     }
 }
 
-/// sqlx has the parameter outrank the path; tests would write to the database that it names.
+/// In sqlx the parameter wins over the path, so tests would write to the database that it names.
 #[tokio::test]
 async fn a_database_that_a_parameter_names_is_left_alone() {
     if !Backend::Postgres.is_wanted() {
@@ -86,7 +86,7 @@ async fn the_templates_of_an_earlier_build_are_removed() {
     db.disconnect().await.unwrap();
 }
 
-/// The databases of a server whose names begin like this.
+/// The server's databases whose names begin like this.
 async fn databases(db: &onerow::Database, prefix: &str) -> Vec<String> {
     let sql =
         format!("SELECT datname::text FROM pg_database WHERE starts_with(datname, '{prefix}')");

@@ -1,4 +1,4 @@
-//! The migrated schema is built once and copied, and is never that of another build.
+//! The migrated schema is built once and copied. A copy is never of another build.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use onerow_testing::{Backend, on_every_backend};
 
 use crate::programs::Program;
 
-/// A migration that makes a table of this name: one type, and two registries of it are two things.
+/// A migration that makes a table of this name: two registries of this one type differ.
 struct Makes(&'static str);
 
 #[async_trait]
@@ -55,7 +55,7 @@ on_every_backend! {
         }
     }
 
-    /// The builder's lock is the kernel's or the server's, and what it had half made is nobody's
+    /// The builder's lock is the kernel's or the server's, and its unfinished database is nobody's
     /// template.
     async fn a_builder_that_is_killed_leaves_the_next_one_to_build(backend: Backend) {
         let program = Program::copy();

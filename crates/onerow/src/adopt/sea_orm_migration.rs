@@ -12,7 +12,7 @@ use sea_orm_migration::{
 
 use crate::{
     database::Database,
-    migration::{MigrationTrait, Mode, hash},
+    migration::{MigrationTrait, hash},
     registry::Registry,
 };
 
@@ -55,8 +55,8 @@ impl MigrationTrait for SeaOrmMigration {
         self.former.up(&db.schema()).await
     }
 
-    fn mode(&self) -> Mode {
-        if self.former.use_transaction() == Some(false) { Mode::Outside } else { Mode::Transaction }
+    fn transactional(&self) -> bool {
+        self.former.use_transaction() != Some(false)
     }
 
     fn replaces(&self) -> Vec<&str> {

@@ -35,6 +35,7 @@ fn words_of(error: &sqlx::Error) -> String {
     let Some(refusal) = error.as_database_error() else {
         return error.to_string();
     };
+    #[cfg_attr(not(feature = "postgres"), expect(unused_mut, reason = "only PostgreSQL says more"))]
     let mut words = refusal.message().to_owned();
     #[cfg(feature = "postgres")]
     if let Some(refusal) = refusal.try_downcast_ref::<sqlx::postgres::PgDatabaseError>() {

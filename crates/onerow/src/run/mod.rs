@@ -27,13 +27,13 @@ use tokio::time::{sleep, timeout};
 use self::{outside::Worker, record::Record};
 use crate::{
     adopt::check_adopted,
-    backend::{Claim, Fault, NONE, Settings},
+    backend::{Claim, Fault, NONE, ServerSession, Settings},
     connections::{CANCEL, Connections},
     driver,
     error::Error,
     failure::Failure,
     migration::{MigrationTrait, Mode, module_name},
-    progress::{Progress, ServerSession},
+    progress::Progress,
     registry::Registry,
     version::{self, Found},
     waiting::{RETRY, pauses},
@@ -174,8 +174,8 @@ impl<'a> Run<'a> {
         match self.connections.read().await?.version() {
             Some(version) if version != self.version => self.moved_to(version),
             _ => {
-                let Connections { session, called, .. } = &self.connections;
-                Err(version::unmovable(session.pool(), called, self.version).await)
+                let Connections { session, table, .. } = &self.connections;
+                Err(version::unmovable(session.pool(), table, self.version).await)
             }
         }
     }
@@ -227,8 +227,11 @@ impl<'a> Run<'a> {
     async fn cancelled(&mut self) -> Error {
         self.claim = None;
         let stopped = async {
-            let worker = self.worker.take();
-            self.connections.end_statements(worker.as_ref().map(|worker| worker.session())).await;
+            let worker = self.worker.take().and_then(Arc::into_inner).map(Worker::let_go_of_row);
+            let mut sessions = vec![&*self.connections.session];
+            sessions.extend(worker.as_ref().map(|(session, _)| &**session));
+            self.connections.end_statements(&sessions).await;
+            // What stands for the row is held until nothing runs any more.
             drop(worker);
             self.flush().await;
             let version = self.version_now().await;

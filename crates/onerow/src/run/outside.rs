@@ -27,8 +27,15 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    pub(super) fn session(&self) -> &dyn Session {
+    fn session(&self) -> &dyn Session {
         &*self.session
+    }
+
+    /// The session, with what it holds but for the row: the connection that has the row could not come
+    /// to rest.
+    pub(super) fn let_go_of_row(self) -> (Arc<dyn Session>, Option<Lease>) {
+        let lease = Some(self.lease).filter(|lease| !matches!(lease, Lease::Row(_)));
+        (self.session, lease)
     }
 }
 
@@ -138,7 +145,8 @@ impl Run<'_> {
             // while that waits for older transactions.
             outcome = self.perform(&db, number, worker.session.pid(), None) => outcome,
             error = worker.lease.lost() => {
-                self.connections.end_statements(Some(worker.session())).await;
+                // Not the run's own: the lease has that.
+                self.connections.end_statements(&[worker.session()]).await;
                 Err(FailedTry::new(number, Failure::ClaimLost(error)))
             }
         };

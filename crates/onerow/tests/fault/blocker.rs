@@ -1,4 +1,4 @@
-//! A transaction that an index build waits for, for as long as we like.
+//! A transaction that an index build waits for, as long as we like.
 
 use fastrand::Rng;
 use onerow::prelude::*;
@@ -7,9 +7,10 @@ use sea_orm::{DatabaseTransaction, IsolationLevel};
 use crate::{place::Place, subject::Subject};
 
 const STATEMENTS: [(IsolationLevel, &str); 2] = [
-    // A writer, which is waited for before anything is built.
+    // This is a writer; the build waits for it before anything is built.
     (IsolationLevel::ReadCommitted, "UPDATE wide SET note = note WHERE id = 1"),
-    // An old snapshot, when all is built and only has to be declared valid.
+    // This is an old snapshot; the build waits for it when all is built and only has to be declared
+    // valid.
     (IsolationLevel::RepeatableRead, "SELECT FROM ledger"),
 ];
 

@@ -1,4 +1,4 @@
-//! The run is told to stop, as Ctrl-C and SIGTERM do.
+//! The run is told to stop, as by Ctrl-C or SIGTERM.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ struct Cancel {
     pace: Pace,
 }
 
-/// How long the server may take to notice that nobody is left.
+/// How long the server may take to notice that its client has gone.
 const SOON: Duration = Duration::from_secs(5);
 
 #[async_trait]
@@ -54,7 +54,7 @@ impl Scenario for Cancel {
             let told = match &ending.outcome {
                 Ok(report) => Some(report.version),
                 Err(error) if error.kind() == ErrorKind::Cancelled => error.version(),
-                Err(_) => panic!("it was told to stop, and failed otherwise\n{}", ending.explain()),
+                _ => panic!("it was told to stop, and failed otherwise\n{}", ending.explain()),
             };
             assert_eq!(told, Some(version), "what it tells, and what the database holds");
             round.count(ending.outcome.is_err(), version);
@@ -67,7 +67,7 @@ impl Scenario for Cancel {
     }
 }
 
-/// No session of the run is left on the server.
+/// Checks that no session of the run is left on the server.
 async fn assert_gone(world: &World, place: &Place) {
     if place.kind != Kind::Postgres {
         return;

@@ -1,5 +1,5 @@
-//! The server dies while it is asked to commit, or as soon as `up` has returned, and takes along
-//! what is only in its memory: commits that were answered, but not waited for.
+//! The server dies during a commit, or as soon as `up` has returned. It loses the contents of its
+//! memory: commits that were answered, but not waited for.
 
 use onerow::prelude::async_trait;
 use tokio::time::timeout;
@@ -42,7 +42,7 @@ impl Scenario for CommitCrash {
 
     async fn round(&mut self, round: &mut Round<'_>) {
         let (server, place) = (round.world.server().await, round.place(Kind::Postgres).await);
-        // The last one is like no other: it is the one that has to be on disk before `up` returns.
+        // The last commit is special: it has to be on disk before `up` returns.
         let last = round.number.is_multiple_of(2);
         let version = if last { SUBJECT.last() } else { round.rng.i32(0..SUBJECT.last()) };
         let moment =
@@ -59,8 +59,8 @@ impl Scenario for CommitCrash {
         let ending = running.end().await;
         server.recovered().await;
         round.count(true, state::check(&place, SUBJECT).await);
-        // Whatever the crash took along: the run reads the row again, when the server is back, and
-        // goes on from there.
+        // Whatever the crash lost, the run reads the row again when the server is back, and goes on
+        // from there.
         assert_eq!(ending.version(), SUBJECT.last());
         state::check_finished(&place, SUBJECT).await;
     }

@@ -1,4 +1,4 @@
-//! Many processes at once, on one database; some of them are killed.
+//! Many processes on one database at once; some of them are killed.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -55,8 +55,8 @@ impl Scenario for Crowd {
         2
     }
 
-    /// Every other round without kills; with the index, on a table under write load, in every other
-    /// of both.
+    /// Every second round has kills. Half of both sorts have the index, on a table under write
+    /// load.
     async fn round(&mut self, round: &mut Round<'_>) {
         let (is_attacked, is_indexed) = (round.number.is_multiple_of(2), round.number % 4 < 2);
         let subject = if is_indexed { Subject::INDEXED } else { Subject::PLAIN };
@@ -77,7 +77,7 @@ impl Scenario for Crowd {
     }
 }
 
-/// Brings every other database to some version first.
+/// Brings every second database to some version first.
 async fn half_way(place: &Place, subject: Subject, round: &mut Round<'_>) -> i32 {
     if round.rng.bool() {
         return -1;
@@ -100,7 +100,7 @@ impl Processes {
         Self { runners, ended: Vec::new() }
     }
 
-    /// Up to half of them, while the others go on.
+    /// Kills up to half of them, while the others go on.
     async fn kill_some(
         &mut self,
         place: &Place,
@@ -110,7 +110,7 @@ impl Processes {
     ) {
         let victims = round.rng.usize(1..=self.runners.len() / 2);
         let started = Instant::now();
-        // They hinder each other, and a killed one costs the others time.
+        // The processes hinder each other, and a killed one costs the others time.
         let mut moments: Vec<_> =
             (0..victims).map(|_| whole.mul_f64(2.0 * round.rng.f64())).collect();
         moments.sort_unstable();
@@ -126,14 +126,14 @@ impl Processes {
         }
     }
 
-    /// The survivors have to succeed.
+    /// Waits for the survivors, which have to succeed.
     pub async fn all_end(&mut self) {
         for runner in self.runners.drain(..) {
             self.ended.push(runner.succeed().await);
         }
     }
 
-    /// Each migration was told to be applied by one process; by none perhaps where that was killed
+    /// Checks that one process reported each migration. It may be none if that process was killed
     /// before it could.
     pub fn assert_each_once(&self, initial: i32, subject: Subject, is_attacked: bool) {
         let told: Vec<i32> = self.ended.iter().flat_map(End::applied).collect();
@@ -152,7 +152,7 @@ impl Processes {
     }
 }
 
-/// An app that writes to the table that the index is built on, for as long as this lives.
+/// An app that writes to the table under the index, as long as this lives.
 struct Load(JoinHandle<()>);
 
 impl Load {
@@ -163,7 +163,7 @@ impl Load {
             for id in (1..1000).cycle() {
                 let update = format!("UPDATE wide SET note = note || '.' WHERE id = {id}");
                 if db.execute_unprepared(&update).await.is_err() {
-                    // The table is not there yet.
+                    // The table does not exist yet.
                     sleep(Duration::from_millis(10)).await;
                 }
             }

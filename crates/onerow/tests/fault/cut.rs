@@ -1,5 +1,5 @@
-//! The connection is cut at each message of the protocol in turn, just before and just after it is
-//! forwarded.
+//! The connection is cut at each message of the protocol in turn, just before and just after the
+//! message is forwarded.
 
 use onerow::prelude::async_trait;
 
@@ -20,7 +20,7 @@ pub fn scenarios() -> Vec<Box<dyn Scenario>> {
 
 struct Cut {
     then: Then,
-    /// The cases that are still to come, the next one last.
+    /// The cases that are still to come. The last is the next.
     cases: Option<Vec<(usize, Moment)>>,
     rounds: usize,
     undelivered: usize,
@@ -42,7 +42,7 @@ impl Cut {
         next.unwrap_or_else(|| panic!("there are no more messages"))
     }
 
-    /// What became of a commit whose answer did not arrive in full.
+    /// Counts a commit whose answer did not arrive in full.
     fn count_doubt(&mut self, doubt: Doubt) {
         match doubt {
             Doubt::Undelivered => self.undelivered += 1,
@@ -67,7 +67,7 @@ impl Scenario for Cut {
     fn share(&self) -> usize {
         match self.then {
             Then::CutForEver => 3,
-            // In the long run, all.
+            // The long run takes all of them.
             _ => 1000,
         }
     }
@@ -112,14 +112,14 @@ impl Scenario for Cut {
     }
 }
 
-/// A run that reads the row again has no reason to fail, nor to apply or tell anything twice.
+/// A run that reads the row again has no reason to fail, or to apply or report anything twice.
 fn assert_went_on(ending: &Ending) {
     let all: Vec<i32> = (0..=SUBJECT.last()).collect();
     assert_eq!(ending.version(), SUBJECT.last());
     assert_eq!(ending.applied(), all, "what the run told to be applied");
 }
 
-/// In what way a client can't know of its commit.
+/// Why a client cannot know whether it has committed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Doubt {
     Undelivered,
@@ -137,7 +137,7 @@ impl Doubt {
     }
 }
 
-/// The messages of a run that nothing happens to.
+/// The messages of an undisturbed run.
 async fn rehearse(world: &World) -> Vec<Message> {
     let (server, place) = (world.server().await, world.place(Kind::Postgres).await);
     let proxy = start(server.port(), None).await;
@@ -148,8 +148,8 @@ async fn rehearse(world: &World) -> Vec<Message> {
     seen
 }
 
-/// Each message twice, in a random order, but for two that every run, however short, has to meet: a
-/// commit that does not arrive, and one whose answer does not.
+/// Each message twice, in a random order. Two cases come first, because every run, however short,
+/// has to meet them: a commit that does not arrive, and one whose answer does not.
 fn cases(messages: Vec<Message>, round: &mut Round<'_>) -> Vec<(usize, Moment)> {
     let moments = [Moment::BeforeForwarding, Moment::AfterForwarding];
     let mut cases: Vec<_> =

@@ -1,5 +1,5 @@
-//! A migration that takes its time and leaves a line at each step, so that it shows if two ran at
-//! once.
+//! A migration that takes its time and writes a line at each step, so that two runs at once would
+//! show.
 
 use std::{collections::BTreeSet, fmt, str::FromStr, time::Duration};
 
@@ -11,16 +11,16 @@ use crate::{place::Place, runner::LIMIT, state::texts};
 /// The table of the lines.
 pub const TABLE: &str = "diary";
 
-/// Each line in the order of writing, as [`Line`] reads it.
+/// The lines in the order of writing, in the form that [`Line`] reads.
 pub const LINES: &str = "SELECT run || ' ' || line || ' ' || alive FROM diary ORDER BY id";
 
-/// A migration that writes so many lines, with pauses between them.
+/// A migration that writes so many lines, with pauses in between.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Diary {
     /// Its version.
     pub at: i32,
     pub lines: i32,
-    /// In milliseconds, on the average.
+    /// The mean pause, in milliseconds.
     pub pause: u32,
     pub transactional: bool,
 }
@@ -28,15 +28,15 @@ pub struct Diary {
 /// A row of the diary.
 #[derive(Clone, Copy)]
 pub struct Line {
-    /// Drawn each time that the migration is begun.
+    /// A random number for each start of the migration.
     run: u32,
     number: i32,
-    /// How many sessions that wrote lines of other runs were still there.
+    /// How many sessions that had written lines of other runs still existed.
     alive: u32,
 }
 
 impl Diary {
-    /// The table, made by the first migration.
+    /// The statement that creates the table; the first migration runs it.
     pub fn table(backend: DatabaseBackend) -> String {
         let id = if backend == DatabaseBackend::Sqlite { "INTEGER" } else { "SERIAL" };
         format!(
@@ -54,8 +54,8 @@ impl Diary {
         Ok(())
     }
 
-    /// Most pauses leave the session idle, as a migration that computes does; some are a
-    /// statement's.
+    /// Most pauses leave the session idle, as in a migration that computes. In some, a statement
+    /// waits.
     async fn pause(self, db: &Database) -> Result<(), DbErr> {
         let pause = Duration::from_millis(fastrand::u64(..=2 * u64::from(self.pause)));
         if db.get_database_backend() == DatabaseBackend::Sqlite || fastrand::u8(..3) > 0 {
@@ -66,8 +66,8 @@ impl Diary {
         db.execute_unprepared(&sql).await.map(drop)
     }
 
-    /// Panics unless each run of it ended before the next began, and the last is complete if it is
-    /// applied.
+    /// Panics unless each run of the migration ended before the next began, and the last is
+    /// complete if the migration is applied.
     pub fn check(self, lines: &[Line], version: i32) {
         let runs: Vec<&[Line]> = lines.chunk_by(|one, next| one.run == next.run).collect();
         let distinct: BTreeSet<u32> = lines.iter().map(|line| line.run).collect();
@@ -112,7 +112,7 @@ impl FromStr for Line {
     }
 }
 
-/// Short, as there are many.
+/// It is short, because there are many lines.
 impl fmt::Debug for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { run, number, alive } = self;
@@ -134,7 +134,7 @@ fn insert(backend: DatabaseBackend, run: u32, number: i32) -> String {
 /// Returns when so many lines can be seen.
 pub async fn wait_for_lines(place: &Place, wanted: usize) {
     let (onlooker, deadline) = (place.look().await, Instant::now() + LIMIT);
-    // Until the table is there, it is refused.
+    // The query fails until the table exists.
     while texts(&onlooker, LINES).await.map_or(0, |lines| lines.len()) < wanted {
         assert!(Instant::now() < deadline, "there are no {wanted} lines after {LIMIT:?}");
         sleep(Duration::from_millis(10)).await;

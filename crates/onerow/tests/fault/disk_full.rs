@@ -1,4 +1,4 @@
-//! No room is left for an SQLite database to grow.
+//! An SQLite database has no room to grow.
 
 use std::{
     fs,
@@ -25,7 +25,7 @@ pub fn scenarios() -> Vec<Box<dyn Scenario>> {
 
 struct DiskFull {
     journal: Journal,
-    /// Whether it was told that no disk can be mounted here.
+    /// Whether it was said that no disk can be mounted here.
     told: bool,
 }
 
@@ -46,8 +46,8 @@ impl Scenario for DiskFull {
     }
 
     async fn round(&mut self, round: &mut Round<'_>) {
-        // From hardly enough for a page to almost enough for all. Without room for its index of the
-        // log, of 32 KiB, SQLite does not open a database at all, and calls that an I/O error.
+        // The room goes from hardly a page to almost enough. With no room for its index of the log,
+        // 32 KiB, SQLite does not even open a database, and calls that an I/O error.
         let least = if self.journal == Journal::Wal { 48 } else { 8 };
         let kibibytes = round.rng.u64(least..600);
         match Disk::mount() {
@@ -95,7 +95,7 @@ async fn in_few_pages(round: &mut Round<'_>, kind: Kind, pages: u64) {
     running::finish(&place, SUBJECT).await;
 }
 
-/// Brings most databases to some version first: in one go SQLite commits all the migrations
+/// Brings most databases to some version first, because in one go SQLite commits all migrations
 /// together.
 async fn begin(round: &mut Round<'_>, options: impl Into<ConnectOptions>) {
     let version = round.rng.i32(-40..SUBJECT.last()).max(-1);
@@ -103,7 +103,7 @@ async fn begin(round: &mut Round<'_>, options: impl Into<ConnectOptions>) {
     assert_eq!(ending.version(), version);
 }
 
-/// A run that has no room: its error says so, and the database is whole.
+/// Starts a run without room. Its error says so, and the database is whole.
 async fn attack(round: &mut Round<'_>, place: &Place, options: impl Into<ConnectOptions>) {
     let ending = Running::start(options, SUBJECT).end().await;
     if let Err(error) = &ending.outcome {
@@ -115,10 +115,10 @@ async fn attack(round: &mut Round<'_>, place: &Place, options: impl Into<Connect
     round.count(ending.outcome.is_err(), version);
 }
 
-/// In kibibytes, more than all migrations and their journal take.
+/// In kibibytes: more than all migrations and their journal take.
 const ROOMY: u64 = 65_536;
 
-/// A disk in memory that can grow and shrink; unmounted when it is dropped.
+/// A disk in memory that can grow and shrink. It is unmounted when it is dropped.
 struct Disk(TempDir);
 
 impl Disk {
@@ -136,7 +136,7 @@ impl Disk {
         self.0.path()
     }
 
-    /// In kibibytes.
+    /// The used space in kibibytes.
     fn used(&self) -> u64 {
         let files = fs::read_dir(self.path()).and_then(|files| {
             let sizes =
@@ -155,7 +155,8 @@ impl Disk {
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        // Lazily: a pool that closes in the background may still have the file open.
+        // A pool that closes in the background may still have the file open, so this unmounts
+        // lazily.
         if let Err(error) = run(Command::new("umount").arg("--lazy").arg(self.path())) {
             eprintln!("{} stays mounted: {error}", self.path().display());
         }

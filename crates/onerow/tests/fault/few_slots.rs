@@ -1,4 +1,4 @@
-//! More processes than the server has connections to give.
+//! More processes than the server has connections.
 
 use onerow::prelude::async_trait;
 
@@ -20,10 +20,10 @@ pub fn scenarios() -> Vec<Box<dyn Scenario>> {
 }
 
 struct FewSlots {
-    /// Of all kinds: three of them are kept for superusers.
+    /// All connections; three of them are reserved for superusers.
     connections: &'static str,
     size: usize,
-    /// Started by the first round.
+    /// The first round starts it.
     server: Option<Server>,
 }
 

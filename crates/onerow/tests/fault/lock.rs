@@ -1,4 +1,4 @@
-//! Another session's long transaction holds what a migration needs.
+//! A long transaction of another session holds a lock that a migration needs.
 
 use std::time::Duration;
 
@@ -21,9 +21,9 @@ struct Lock(Kind);
 
 const SUBJECT: Subject = Subject { count: 30, ..Subject::PLAIN };
 
-/// What a long transaction does that a later migration has to wait for.
+/// Statements of a long transaction that a later migration has to wait for.
 const HOLDS: [&str; 3] = [
-    // It reads a table, which `ALTER TABLE` waits for.
+    // `ALTER TABLE` waits for its reader.
     "SELECT * FROM wide",
     "UPDATE counter SET value = value",
     "LOCK TABLE ledger IN SHARE MODE",
@@ -53,7 +53,7 @@ impl Scenario for Lock {
         let half_way =
             SUBJECT.registry().up(&onlooker).to(round.rng.i32(0..SUBJECT.last() - 5)).await;
         half_way.unwrap_or_else(|error| panic!("{}", error.explain()));
-        // All that a reader of SQLite's holds is the commit.
+        // On SQLite, a reader is only in the way of the commit.
         let holds = if self.0 == Kind::Postgres { round.rng.usize(..HOLDS.len()) } else { 0 };
         let holder = Holder::take(&onlooker, HOLDS[holds]).await;
         let lock_timeout = Duration::from_millis(round.rng.u64(400..800));
@@ -67,7 +67,7 @@ impl Scenario for Lock {
     }
 }
 
-/// The run tries again and again, names who is in its way, and goes on when that is gone.
+/// The run tries again and again, names the session in its way, and goes on when that has gone.
 async fn waits_it_out(place: &Place, holder: Holder, lock_timeout: Duration) {
     let up =
         Running::start_with(place.url.as_str(), SUBJECT, move |up| up.lock_timeout(lock_timeout));
@@ -95,7 +95,7 @@ async fn waits_it_out(place: &Place, holder: Holder, lock_timeout: Duration) {
     );
 }
 
-/// The last try's error names who was in the way, and nothing is changed.
+/// The error of the last try names the session in its way, and nothing is changed.
 async fn gives_up(place: &Place, holder: Holder, lock_timeout: Duration) {
     let up = Running::start_with(place.url.as_str(), SUBJECT, move |up| {
         up.lock_timeout(lock_timeout).max_tries(2)
@@ -107,8 +107,7 @@ async fn gives_up(place: &Place, holder: Holder, lock_timeout: Duration) {
     let Some(Failure::Blocked { tries: 2, blockers, .. }) = error.and_then(Error::failure) else {
         panic!("it was to give up, blocked\n{}", ending.explain())
     };
-    // On SQLite, whose commit is what is in the way, it is the last of those that it would have
-    // committed.
+    // On SQLite the commit is blocked, so it is the last migration of that commit.
     assert!(error.and_then(Error::migration) > Some(version), "{}", ending.explain());
     let named = blockers.iter().any(|blocker| blocker.pid.to_string() == holder.pid);
     assert!(named || holder.pid.is_empty(), "{}", ending.explain());
@@ -118,7 +117,7 @@ async fn gives_up(place: &Place, holder: Holder, lock_timeout: Duration) {
 /// A transaction that goes on until it is told to let go.
 struct Holder {
     transaction: DatabaseTransaction,
-    /// Of its process on the server; empty where there is none.
+    /// The id of its process on the server; empty if there is none.
     pid: String,
 }
 

@@ -1,5 +1,5 @@
-//! The session that holds the row is lost while a migration outside a transaction goes on, and
-//! others wait for their turn.
+//! The session that holds the row is lost while a migration outside a transaction runs, and others
+//! wait for their turn.
 
 use std::time::Duration;
 
@@ -37,7 +37,8 @@ enum By {
 const DIARY: Diary = Diary { at: 1, lines: 24, pause: 120, transactional: false };
 const SUBJECT: Subject = Subject::writing(DIARY);
 
-/// Within which the others come, and the session is lost: well before the migration ends.
+/// In milliseconds: the others start and the session is lost within this time, well before the
+/// migration ends.
 const MOMENTS: u64 = 600;
 
 #[async_trait]
@@ -84,7 +85,7 @@ impl Scenario for LostClaim {
     }
 }
 
-/// Whether it tells that the row was lost: all that it may fail with.
+/// Whether it says that the row was lost. It may fail with no other error.
 fn has_noticed(holder: &Ending) -> bool {
     match &holder.outcome {
         Ok(_) => false,
@@ -110,7 +111,7 @@ impl By {
         let holder = format!("state = 'idle in transaction' AND {}", runs(DIARY.at));
         let deadline = Instant::now() + Duration::from_secs(1);
         while Instant::now() < deadline {
-            // It may just be asked whether it is there.
+            // The run may be asking just now whether the session is there.
             if self.strike(server, place, proxy, &holder).await {
                 return true;
             }

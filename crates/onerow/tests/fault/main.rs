@@ -1,28 +1,28 @@
-//! The fault suite: real processes are killed, real servers crash, real connections are cut, and
-//! after each fault the database must be at some version *n*, complete, with nothing of *n* + 1;
-//! the next `up` must finish.
+//! The fault suite: it kills real processes, crashes real servers and cuts real connections. After
+//! each fault the database must be at some version *n*, complete, with nothing of *n* + 1, and the
+//! next `up` must finish.
 //!
 //! | module | holds |
 //! |---|---|
-//! | `suite` | what runs, how often, and what is printed |
-//! | `scenario` | what a scenario is, and what one round of it is handed |
-//! | `tally` | what a scenario has counted; the summary table |
-//! | `subject` | the migrations under fire, and what each version of them leaves |
-//! | `diary` | one that takes its time, and shows if two runs of it were at work at once |
-//! | `state` | what a database holds, read in one snapshot, compared with what its version promises |
+//! | `suite` | the run: which scenarios, how often, and the output |
+//! | `scenario` | a scenario, and the tools of one round of it |
+//! | `tally` | the counts of a scenario; the summary table |
+//! | `subject` | the migrations under fire, and the result of each version |
+//! | `diary` | a migration that takes its time, and shows if two runs of it overlapped |
+//! | `state` | the contents of a database, read in one snapshot, compared with its version |
 //! | `place` | databases to attack: on a server that can be killed, or in a file |
 //! | `runner` | this program again, as a process that applies the migrations and can be killed |
-//! | `running` | a run inside this process, where its error can be looked at |
-//! | `proxy` | between a run and its server; counts messages, cuts connections, falls silent |
+//! | `running` | a run inside this process, whose error can be inspected |
+//! | `proxy` | between a run and its server: counts messages, cuts connections, falls silent |
 //! | `blocker` | a transaction that an index build waits for |
 //! | the others | one scenario each, or a few that differ in a detail |
 //!
 //! | variable | what it does |
 //! |---|---|
-//! | `ONEROW_FAULTS` | how many faults on each backend; without it a short run |
-//! | `ONEROW_FAULT_SEED` | repeats a run's draws; without it a new seed, printed at the start and at each failure |
+//! | `ONEROW_FAULTS` | how many faults on each backend; without it, a short run |
+//! | `ONEROW_FAULT_SEED` | repeats a run's draws; without it, a new seed, printed at the start and at failures |
 //! | `ONEROW_FAULT_ONLY` | the scenarios whose name contains this |
-//! | `ONEROW_TEST_BACKENDS` | `sqlite` or `postgres`; without it both |
+//! | `ONEROW_TEST_BACKENDS` | `sqlite` or `postgres`; without it, both |
 
 mod blocker;
 mod cancel;

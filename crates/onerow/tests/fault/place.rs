@@ -18,7 +18,7 @@ use tokio::{
 
 use crate::{runner::LIMIT, state::texts};
 
-/// Who owns the databases, and has no slots reserved.
+/// The owner of the databases, for whom no slots are reserved.
 const USER: &str = "fault";
 
 /// How long a killed server may take to recover.
@@ -47,7 +47,7 @@ impl World {
     }
 }
 
-/// What kind of database a scenario attacks.
+/// The kind of database that a scenario attacks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     Postgres,
@@ -62,7 +62,7 @@ impl Kind {
         }
     }
 
-    /// As the summary names it.
+    /// Its name in the summary.
     pub fn name(self) -> &'static str {
         match self {
             Self::Postgres => "postgres",
@@ -72,7 +72,7 @@ impl Kind {
     }
 }
 
-/// How SQLite keeps a transaction apart until it is committed.
+/// How SQLite keeps a transaction apart until the commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Journal {
     Rollback,
@@ -85,7 +85,7 @@ pub struct Place {
     pub url: String,
     /// Its name on the server.
     name: String,
-    /// Removed when it is dropped.
+    /// The directory goes with the value.
     home: Option<TempDir>,
 }
 
@@ -114,7 +114,7 @@ impl Place {
         }
     }
 
-    /// One connection of an onlooker.
+    /// A connection of an onlooker.
     pub async fn look(&self) -> Database {
         connect(&self.url).await
     }
@@ -135,14 +135,14 @@ pub struct Server {
 }
 
 impl Server {
-    /// With these settings besides its own.
+    /// Starts one with these settings besides its own.
     pub async fn start(settings: &[(&str, &str)]) -> Self {
         let mut all = vec![
-            // As real servers have it. The minimal level writes new tables to the log in another
+            // Real servers have this level. The minimal one writes new tables to the log in another
             // way.
             ("wal_level", "replica"),
-            // What no commit waits for stays in memory until it fills a page, so that a crash does
-            // lose it.
+            // Records that no commit waits for stay in memory until they fill a page, so that a
+            // crash loses them.
             ("wal_writer_delay", "10s"),
         ];
         all.extend(settings);
@@ -158,7 +158,7 @@ impl Server {
         self.postgres.port()
     }
 
-    /// An empty database. The one before goes: a thousand of them would fill the disk.
+    /// An empty database. It replaces the one before: a thousand of them would fill the disk.
     pub async fn place(&self) -> Place {
         let number = self.databases.fetch_add(1, Ordering::Relaxed);
         let name = format!("fault_{number}");
@@ -176,18 +176,18 @@ impl Server {
         Place { kind: place.kind, url, name: place.name.clone(), home: None }
     }
 
-    /// What the owner's next sessions start with, there alone or everywhere.
+    /// Sets what the owner's next sessions start with, in this database or everywhere.
     pub async fn set_for_owner(&self, place: Option<&Place>, name: &str, value: &str) {
         let only = place.map_or(String::new(), |place| format!("IN DATABASE {}", place.name));
         self.execute(&format!("ALTER ROLE {USER} {only} SET {name} = '{value}'")).await;
     }
 
-    /// The owner's next sessions start with the server's settings, in all databases.
+    /// Lets the owner's next sessions start with the server's settings, in all databases.
     pub async fn reset_owner(&self) {
         self.execute(&format!("ALTER ROLE {USER} RESET ALL")).await;
     }
 
-    /// As the server counts its versions: 150004.
+    /// In the server's own form: 150004.
     pub async fn version(&self) -> u32 {
         let version = self.ask("SELECT current_setting('server_version_num')").await;
         version.parse().unwrap_or_else(|error| panic!("server version {version}: {error}"))
@@ -208,7 +208,7 @@ impl Server {
         disconnect(db).await;
     }
 
-    /// The first column of what a query finds on the sessions `s` of this database.
+    /// The first column of a query on the sessions `s` of this database.
     pub async fn sessions(&self, place: &Place, what: &str, condition: &str) -> Vec<String> {
         let db = connect(&self.postgres.url("postgres")).await;
         let sql = format!(
@@ -221,7 +221,7 @@ impl Server {
         found.unwrap_or_else(|error| panic!("{sql}: {error}"))
     }
 
-    /// Returns when a run has got to this migration.
+    /// Returns when a run has reached this migration.
     pub async fn wait_until_it_runs(&self, place: &Place, version: i32) {
         let (condition, deadline) = (runs(version), Instant::now() + LIMIT);
         while self.sessions(place, "pid", &condition).await.is_empty() {
@@ -242,14 +242,14 @@ impl Server {
         started.unwrap_or_else(|error| panic!("{error}"));
     }
 
-    /// The process id of the process that writes the log in the background.
+    /// The id of the process that writes the log in the background.
     pub async fn log_writer(&self) -> String {
         self.ask("SELECT pid FROM pg_stat_activity WHERE backend_type = 'walwriter'").await
     }
 
-    /// SIGKILL to one process of the server; false if it was gone already. Returns when the server
-    /// has noticed, and ends all the other sessions: before that it would still accept new ones,
-    /// and end them as well.
+    /// SIGKILL to one process of the server; false if it had gone already. Returns when the server
+    /// has noticed, and is ending all other sessions. Before that, it would accept new ones and end
+    /// them too.
     pub async fn kill_process(&self, pid: &str) -> bool {
         let pid = pid.parse().unwrap_or_else(|error| panic!("pid {pid}: {error}"));
         let db = connect(&self.postgres.url("postgres")).await;
@@ -260,7 +260,7 @@ impl Server {
         let deadline = Instant::now() + NOTICED;
         while witness.execute_unprepared("SELECT").await.is_ok() {
             if Instant::now() > deadline {
-                // What was killed had ended by itself, and only its parent had not looked yet.
+                // The process had ended by itself, and its parent had not looked yet.
                 return false;
             }
             sleep(Duration::from_millis(2)).await;
@@ -281,12 +281,12 @@ impl Server {
     }
 }
 
-/// What holds of the sessions that run this migration.
+/// The condition for the sessions that run this migration.
 pub fn runs(version: i32) -> String {
     format!("application_name LIKE 'onerow m{version:04} %'")
 }
 
-/// Of one connection.
+/// The options for one connection.
 fn options(url: &str) -> ConnectOptions {
     let mut options = ConnectOptions::new(url);
     options.max_connections(1).sqlx_logging(false);

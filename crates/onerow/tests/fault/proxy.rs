@@ -23,7 +23,7 @@ use tokio::{
 /// One message of the protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Message {
-    /// Over all connections and both directions, from 0.
+    /// Counted over all connections and both directions, from 0.
     pub number: usize,
     pub from: Side,
     /// The first byte; a space for a client's first message, which has none.
@@ -37,12 +37,12 @@ pub enum Side {
     Server,
 }
 
-/// Where in a run a message stands.
+/// The place of a message in a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Spot {
     /// The message that commits this migration.
     Commit(i32),
-    /// A part of the answer to that.
+    /// A part of the answer to it.
     CommitAnswer(i32),
     Elsewhere,
 }
@@ -70,15 +70,15 @@ pub enum Moment {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Then {
-    /// That connection is closed on both sides.
+    /// The connection is closed on both sides.
     Cut,
-    /// So is every other, for good.
+    /// This and every other connection is closed, for good.
     CutForEver,
-    /// Nothing passes any more on that connection, until one side closes it.
+    /// Nothing passes on the connection until one side closes it.
     Hold,
 }
 
-/// A proxy, gone when it is dropped.
+/// A proxy. It goes when it is dropped.
 pub struct Proxy {
     port: u16,
     shared: Arc<Shared>,
@@ -92,14 +92,14 @@ struct Shared {
     sprung: Mutex<Option<Message>>,
     springs: Notify,
     is_down: AtomicBool,
-    /// Whether nothing passes any more, on no connection, not even word of its end.
+    /// Whether nothing passes on any connection, not even its end.
     is_silent: AtomicBool,
     /// What ends a connection, and the port by which the server knows it.
     links: Mutex<Vec<(u16, Arc<Notify>)>>,
 }
 
 impl Proxy {
-    /// In front of the server at this port of this machine.
+    /// Starts in front of the server at this port of this machine.
     pub async fn start(server: u16, trap: Option<Trap>) -> io::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let port = listener.local_addr()?.port();
@@ -117,7 +117,7 @@ impl Proxy {
         Ok(Self { port, shared, accepting })
     }
 
-    /// The URL of a database on the server, by way of this proxy.
+    /// The URL of a database on the server, through this proxy.
     pub fn url(&self, direct: &str) -> String {
         let port = format!(":{}/", self.shared.server);
         direct.replace(&port, &format!(":{}/", self.port)) + "?sslmode=disable"
@@ -128,7 +128,7 @@ impl Proxy {
         locked(&self.shared.seen).clone()
     }
 
-    /// The message at which the trap was sprung.
+    /// The message that sprang the trap.
     pub fn sprung(&self) -> Option<Message> {
         *locked(&self.shared.sprung)
     }
@@ -138,7 +138,7 @@ impl Proxy {
         self.shared.springs.notified().await;
     }
 
-    /// Swallows from now on what either side says, as a line that is dead does without a word.
+    /// From now on nothing of either side passes, as on a dead line.
     pub fn fall_silent(&self) {
         self.shared.is_silent.store(true, Ordering::Relaxed);
     }
@@ -151,7 +151,7 @@ impl Proxy {
     }
 }
 
-/// Its connections go with it, as silent ones do when the two ends have given each other up.
+/// Its connections go with it, as if both ends of a silent line had given up.
 impl Drop for Proxy {
     fn drop(&mut self) {
         self.accepting.abort();
@@ -165,7 +165,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     }
 }
 
-/// One connection, until one side closes it or the trap does.
+/// Serves one connection until one side or the trap closes it.
 async fn serve(client: TcpStream, shared: Arc<Shared>) {
     if shared.is_down.load(Ordering::Relaxed) {
         return;
@@ -173,7 +173,7 @@ async fn serve(client: TcpStream, shared: Arc<Shared>) {
     let Ok(server) = TcpStream::connect(("127.0.0.1", shared.server)).await else {
         return;
     };
-    // A message is written by itself, and would wait for the answer to the one before.
+    // Otherwise a message, which is written by itself, would wait for the answer to the one before.
     let _ = (client.set_nodelay(true), server.set_nodelay(true));
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
@@ -188,14 +188,14 @@ async fn serve(client: TcpStream, shared: Arc<Shared>) {
 }
 
 impl Shared {
-    /// Notes a connection; what it gives ends it.
+    /// Notes a connection. Notifying the result ends it.
     fn link(&self, port: u16) -> Arc<Notify> {
         let cut = Arc::new(Notify::new());
         locked(&self.links).push((port, Arc::clone(&cut)));
         cut
     }
 
-    /// The trap if it is to spring now, which it does once: a run may well commit the same
+    /// The trap, if it is to spring now. It springs once, because a run may commit the same
     /// migration again.
     fn trap_for(&self, message: &Message) -> Option<Trap> {
         let mut sprung = locked(&self.sprung);
@@ -211,10 +211,10 @@ struct Link<'a> {
     is_held: AtomicBool,
 }
 
-/// How far one connection is in what a run says on it.
+/// The state of one connection of a run.
 #[derive(Default)]
 struct Dialogue {
-    /// The version whose commit is not answered in full yet.
+    /// The version whose commit is not yet answered in full.
     committing: Option<i32>,
 }
 
@@ -289,9 +289,9 @@ impl Dialogue {
     }
 }
 
-/// The version that a message moves the row to and commits.
+/// The version to which a message moves the row before it commits.
 fn committed(message: &str) -> Option<i32> {
-    // In whichever schema.
+    // The schema does not matter.
     let (_, update) = message.split_once("schema_migration SET version = ")?;
     let (version, rest) = update.split_once(' ')?;
     rest.contains("; COMMIT").then(|| version.parse().ok())?
@@ -306,8 +306,8 @@ impl Trap {
     }
 }
 
-/// One message as it stands: a byte that tells its kind, except in a client's first, then its
-/// length, itself included.
+/// Reads one message: a byte for its kind, except in a client's first, then its length, which
+/// includes itself.
 async fn read_message(from: &mut (impl AsyncRead + Unpin), is_first: bool) -> io::Result<Vec<u8>> {
     let mut message = Vec::new();
     if !is_first {

@@ -27,8 +27,8 @@ const HOP: &str = "FAULT_HOP";
 /// A run that takes longer hangs.
 pub const LIMIT: Duration = Duration::from_mins(1);
 
-/// Does what the arguments say, as a migration crate's `main` does, if this process is there for
-/// that.
+/// If this process was started for it: does what the arguments say, like the `main` of a migration
+/// crate.
 pub fn obey_command_line() -> Option<ExitCode> {
     env::var_os(COMMAND_LINE)?;
     Some(onerow_cli::run(subject().registry()))
@@ -39,17 +39,17 @@ fn subject() -> Subject {
     text.parse().unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// What a runner process is told to do.
+/// The orders of a runner process.
 pub struct Order {
     url: String,
     subject: Subject,
-    /// How many migrations to apply in each of several runs; all in one where it is too large for
-    /// two.
+    /// How many migrations to apply in each of several runs; if it is too large for two runs, all
+    /// in one.
     hop: i32,
 }
 
 impl Order {
-    /// What this process is told, if it is a runner.
+    /// The orders of this process, if it is a runner.
     pub fn from_environment() -> Option<Self> {
         let url = env::var(URL).ok()?;
         let read = |name| env::var(name).unwrap_or_else(|error| panic!("{name}: {error}"));
@@ -70,7 +70,7 @@ impl Order {
         }
     }
 
-    /// Prints the version of each migration as soon as it is told to be applied.
+    /// Prints the version of each migration as soon as it is reported as applied.
     async fn run(self) -> Result<(), Error> {
         let db = Database::connect(self.url).await?;
         let registry: Registry = self.subject.registry();
@@ -91,21 +91,21 @@ impl Order {
     }
 }
 
-/// A runner process; killed when it is dropped.
+/// A runner process. It is killed when it is dropped.
 pub struct Runner(Child);
 
 impl Runner {
-    /// Starts a process that applies all there is to apply.
+    /// Starts a process that applies everything.
     pub fn start(place: &Place, subject: Subject) -> Self {
         Self::start_hopping(place, subject, i32::MAX / 2)
     }
 
-    /// Starts a process that does so in several runs, of so many migrations each.
+    /// Starts a process that applies everything in several runs, of so many migrations each.
     pub fn start_hopping(place: &Place, subject: Subject, hop: i32) -> Self {
         Self::spawn(program(subject).env(URL, &place.url).env(HOP, hop.to_string()))
     }
 
-    /// Starts the command line's `up`, which hears signals.
+    /// Starts the command line's `up`, which listens for signals.
     pub fn start_command_line(url: &str, subject: Subject) -> Self {
         Self::spawn(program(subject).arg("up").env(COMMAND_LINE, "").env("DATABASE_URL", url))
     }
@@ -120,21 +120,21 @@ impl Runner {
         Self(child.unwrap_or_else(|error| panic!("cannot start a runner: {error}")))
     }
 
-    /// Sends a signal, if it is still there.
+    /// Sends a signal, if the process still exists.
     pub fn signal(&self, signal: Signal) {
         let Some(pid) = self.0.id() else { return };
         let sent = kill(Pid::from_raw(pid.cast_signed()), signal);
         sent.unwrap_or_else(|error| panic!("cannot send {signal} to a runner: {error}"));
     }
 
-    /// SIGKILL, which may come too late.
+    /// Sends SIGKILL, which may come too late.
     pub async fn kill(mut self) -> End {
         let killed = self.0.start_kill();
         killed.unwrap_or_else(|error| panic!("cannot kill a runner: {error}"));
         self.end().await
     }
 
-    /// What it came to. Panics if it does not end.
+    /// Waits for its end. Panics if it does not end.
     pub async fn end(self) -> End {
         let output = timeout(LIMIT, self.0.wait_with_output()).await;
         let output =
@@ -170,7 +170,7 @@ impl End {
         self.0.status.success()
     }
 
-    /// What it printed to its standard error.
+    /// Its standard error.
     pub fn complaint(&self) -> String {
         String::from_utf8_lossy(&self.0.stderr).into_owned()
     }
@@ -184,15 +184,15 @@ impl End {
         );
     }
 
-    /// The last version that it told to be applied.
+    /// The last version that it reported as applied.
     pub fn told(&self) -> Option<i32> {
-        // Without a last line that was cut off.
+        // A last line that was cut off does not count.
         let complete = self.0.stdout.iter().rposition(|byte| *byte == b'\n')?;
         let text = String::from_utf8_lossy(&self.0.stdout[..complete]);
         text.lines().last()?.parse().ok()
     }
 
-    /// All the versions that it told to be applied.
+    /// All versions that it reported as applied.
     pub fn applied(&self) -> Vec<i32> {
         let text = String::from_utf8_lossy(&self.0.stdout);
         text.lines().flat_map(str::parse).collect()

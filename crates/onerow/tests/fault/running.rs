@@ -1,4 +1,4 @@
-//! A run inside this process, where its error can be looked at.
+//! A run inside this process, whose error can be inspected.
 
 use std::{
     ops::RangeInclusive,
@@ -28,12 +28,12 @@ pub struct Ending {
 }
 
 impl Running {
-    /// Connects and applies all there is.
+    /// Connects and applies everything.
     pub fn start(options: impl Into<ConnectOptions>, subject: Subject) -> Self {
         Self::start_with(options, subject, |up| up)
     }
 
-    /// Connects and applies what there is, with these options of the run.
+    /// Connects and applies everything, with these options of the run.
     pub fn start_with(
         options: impl Into<ConnectOptions>,
         subject: Subject,
@@ -46,14 +46,14 @@ impl Running {
             let registry = subject.registry();
             let hear = move |step: &Progress| locked(&steps).push(step.clone());
             let outcome = configure(registry.up(&db).on_progress(hear)).await;
-            // Where the connection is broken this fails, and that is not of interest.
+            // If the connection is broken this fails, which does not matter.
             let _ = db.disconnect().await;
             outcome
         });
         Self { task, heard }
     }
 
-    /// Waits until the run tells such a step; false if it ends before.
+    /// Waits until the run reports such a step; false if it ends before.
     pub async fn hears(&self, wanted: impl Fn(&Progress) -> bool) -> bool {
         while !self.is_over() {
             if locked(&self.heard).iter().any(&wanted) {
@@ -68,12 +68,12 @@ impl Running {
         self.task.is_finished()
     }
 
-    /// Panics if it does not end.
+    /// Waits for its end. Panics if it does not end.
     pub async fn end(self) -> Ending {
         self.end_within(LIMIT).await
     }
 
-    /// The same, for one that may take its time, or less.
+    /// The same, with more time or less.
     pub async fn end_within(self, limit: Duration) -> Ending {
         let joined = timeout(limit, self.task).await;
         let joined = joined.unwrap_or_else(|_| {
@@ -89,7 +89,7 @@ impl Running {
 }
 
 impl Ending {
-    /// The versions that it told to be applied.
+    /// The versions that it reported as applied.
     pub fn applied(&self) -> Vec<i32> {
         let of = |step: &Progress| match step {
             Progress::Applied(applied) => Some(applied.version),
@@ -98,7 +98,7 @@ impl Ending {
         self.heard.iter().filter_map(of).collect()
     }
 
-    /// The version, of a run that succeeded.
+    /// The version after a run that succeeded.
     pub fn version(&self) -> i32 {
         match &self.outcome {
             Ok(report) => report.version,
@@ -106,7 +106,7 @@ impl Ending {
         }
     }
 
-    /// Panics if the run or its error tells another version than the database holds.
+    /// Panics if the run or its error reports another version than the database holds.
     pub fn assert_truthful(&self, found: i32) {
         let told = match &self.outcome {
             Ok(report) => Some(report.version..=report.version),
@@ -120,9 +120,9 @@ impl Ending {
         );
     }
 
-    /// Panics unless the version that the run told at its success has outlived the server. Until
-    /// then a run does not wait for its commits to reach the disk, so an error may tell a version
-    /// that is lost with the server.
+    /// Panics if the server has lost the version that a successful run reported. A run that fails
+    /// has not waited for its commits to reach the disk, so the version in its error may be lost
+    /// with the server.
     pub fn assert_lasting(&self, found: i32) {
         if self.outcome.is_ok() {
             self.assert_truthful(found);
@@ -137,7 +137,7 @@ impl Ending {
     }
 }
 
-/// The versions at one of which the database is, by what an error tells.
+/// The range of versions that an error allows.
 fn told(error: &Error) -> Option<RangeInclusive<i32>> {
     match (error.kind(), error.migration()) {
         (ErrorKind::CommitInDoubt, Some(migration)) => Some(migration - 1..=migration),

@@ -1,4 +1,4 @@
-//! What a scenario is, and what one round of it is handed.
+//! A scenario, and the tools of one round of it.
 
 use std::time::{Duration, Instant};
 
@@ -20,29 +20,29 @@ pub trait Scenario: Send {
 
     fn kind(&self) -> Kind;
 
-    /// How many of every thousand faults on its backend.
+    /// Its share of every thousand faults on its backend.
     fn share(&self) -> usize;
 
-    /// How many rounds at least, however few faults are asked for.
+    /// The fewest rounds, however few faults are asked for.
     fn least_rounds(&self) -> usize {
         1
     }
 
-    /// Whether each fault takes so long that the short run does without.
+    /// Whether each fault takes so long that the short run leaves it out.
     fn is_slow(&self) -> bool {
         false
     }
 
-    /// How many rounds at most; known once the first is done.
+    /// The most rounds. It is known when the first is done.
     fn most_rounds(&self) -> usize {
         usize::MAX
     }
 
-    /// Attacks an empty database, once or several times, checks it each time, and has it brought to
+    /// Attacks an empty database once or several times, checks it each time, and has it brought to
     /// the last version.
     async fn round(&mut self, round: &mut Round<'_>);
 
-    /// What all rounds together have to have shown.
+    /// Checks what all rounds together have to show.
     fn conclude(&self) {}
 }
 
@@ -51,7 +51,7 @@ pub struct Round<'a> {
     pub world: &'a World,
     /// Counted from 0.
     pub number: usize,
-    /// Seeded with the seed, the scenario and the round's number.
+    /// Its seed comes from the run's seed, the scenario and the round's number.
     pub rng: Rng,
     pub tally: &'a mut Tally,
 }
@@ -62,30 +62,30 @@ impl Round<'_> {
         self.world.place(kind).await
     }
 
-    /// In every second round, one of the migrations builds an index.
+    /// The migrations. In every second round, one of them builds an index.
     pub fn subject(&self) -> Subject {
         if self.number.is_multiple_of(2) { Subject::PLAIN } else { Subject::INDEXED }
     }
 
-    /// Counts a fault, at the version that the database held after it.
+    /// Counts a fault, at the version of the database after it.
     pub fn count(&mut self, was_hit: bool, version: i32) {
         self.tally.count(was_hit, version);
     }
 
-    /// A moment of what is left of a run, when a whole one takes so long.
+    /// A moment in the rest of a run, if a whole run takes so long.
     pub fn moment(&mut self, whole: Duration, subject: Subject, version: i32) -> Duration {
         let left = f64::from(subject.last() - version) / f64::from(subject.count);
-        // A tenth for what every run has: to start, to connect, and to make the version's table.
+        // Every run needs a tenth to start, to connect, and to make the version's table.
         whole.mul_f64(self.rng.f64() * (0.1 + left))
     }
 }
 
-/// How long a run takes, measured when it is first asked for.
+/// The length of a run, measured when it is first asked for.
 #[derive(Default)]
 pub struct Pace(Vec<((Subject, i32), Duration)>);
 
 impl Pace {
-    /// Of a runner process.
+    /// The length of a runner process.
     pub async fn of(&mut self, world: &World, kind: Kind, subject: Subject, hop: i32) -> Duration {
         let known = self.0.iter().find(|(what, _)| *what == (subject, hop));
         if let Some((_, pace)) = known {

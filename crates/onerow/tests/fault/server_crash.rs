@@ -23,9 +23,9 @@ struct ServerCrash {
 
 #[derive(Clone, Copy)]
 enum Crash {
-    /// SIGQUIT to the postmaster; somebody starts the server again.
+    /// SIGQUIT to the postmaster. Somebody starts the server again.
     Server,
-    /// SIGKILL to a process of the runner's: the server drops all sessions and recovers by itself.
+    /// SIGKILL to a process of the runner's. The server drops all sessions and recovers by itself.
     Session,
 }
 
@@ -70,7 +70,7 @@ impl Scenario for ServerCrash {
 }
 
 impl Crash {
-    /// Whether there was anything to kill.
+    /// Strikes; false if there was nothing to kill.
     async fn strike(self, server: &Server, place: &Place, round: &mut Round<'_>) -> bool {
         match self {
             Self::Server => {

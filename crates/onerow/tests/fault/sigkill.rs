@@ -25,8 +25,8 @@ struct Sigkill {
     pace: Pace,
 }
 
-/// SQLite gathers migrations in one transaction for half a second, which is all of them: several
-/// runs, one after the other, have more versions to be killed at.
+/// SQLite gathers migrations in one transaction for half a second, which is enough for all of them.
+/// Several runs, one after the other, can be killed at more versions.
 const HOPS: [i32; 4] = [1, 7, 40, 200];
 
 #[async_trait]
@@ -65,7 +65,7 @@ impl Scenario for Sigkill {
                  as the killed runner told"
             );
             version = found;
-            // About half are attacked again half way.
+            // About half of them are attacked again half way.
             if version == subject.last() || round.rng.bool() {
                 break;
             }

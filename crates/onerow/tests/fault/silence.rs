@@ -1,5 +1,4 @@
-//! The line goes dead without a word: what either side says is swallowed, on all connections of a
-//! run.
+//! The line goes dead without a word: on all connections of a run, nothing of either side arrives.
 
 use std::time::Duration;
 
@@ -32,14 +31,14 @@ enum Then {
     Interrupt,
 }
 
-/// How long a process may take to end that is told to.
+/// How long a process may take to end when it is told to.
 const STOPPED: Duration = Duration::from_secs(20);
 
 const fn subject(transactional: bool) -> Subject {
     Subject::writing(Diary { at: 1, lines: 30, pause: 100, transactional })
 }
 
-/// Within which the line goes dead: well before the migration ends.
+/// In milliseconds: the line goes dead within this time, well before the migration ends.
 const MOMENTS: u64 = 1500;
 
 #[async_trait]
@@ -75,7 +74,7 @@ impl Scenario for Silence {
         let second = another(round, &place, subject).await;
 
         run.end().await;
-        // Now the server gives the sessions up, as its keepalives have it do.
+        // Now the server gives the sessions up, as its keepalives would make it do.
         drop(proxy);
         if let Some(second) = second {
             assert_eq!(second.end().await.version(), subject.last());
@@ -85,7 +84,7 @@ impl Scenario for Silence {
     }
 }
 
-/// Every other time a runner comes by another way.
+/// Every second time, a runner comes another way.
 async fn another(round: &mut Round<'_>, place: &Place, subject: Subject) -> Option<Running> {
     sleep(Duration::from_millis(round.rng.u64(..MOMENTS))).await;
     round.rng.bool().then(|| Running::start(place.url.as_str(), subject))
@@ -104,11 +103,11 @@ impl Run {
         }
     }
 
-    /// It fails, in time.
+    /// Checks that it fails in time.
     async fn end(self) {
         match self {
             Self::Here(running) => {
-                // The disconnection is a stop of its own.
+                // Disconnecting takes time of its own.
                 let ending = running.end_within(LIMIT + STOPPED).await;
                 assert!(
                     ending.outcome.is_err(),

@@ -1,4 +1,4 @@
-//! What a database holds, against what its version promises.
+//! The contents of a database, compared with its version.
 
 use std::{collections::BTreeSet, fmt::Debug};
 
@@ -13,26 +13,26 @@ use crate::{
 
 const TABLE: &str = "schema_migration";
 
-/// All that the migrations leave, as of one moment.
+/// Everything that the migrations leave, at one moment.
 #[derive(Debug)]
 struct State {
-    /// `None` without the version's table.
+    /// `None` if there is no version table.
     version: Option<i32>,
     tables: BTreeSet<String>,
     columns: BTreeSet<String>,
     /// With repetitions.
     ledger: Vec<i32>,
     counter: Option<usize>,
-    /// Of the table that is there to be indexed.
+    /// The rows of the table that gets the index.
     rows: Option<u32>,
-    /// Whether it is valid; `None` without one.
+    /// Whether the index is valid; `None` if there is none.
     index: Option<bool>,
-    /// As they were written.
+    /// In the order of writing.
     diary: Vec<Line>,
 }
 
-/// Panics unless the database holds what its version promises, and nothing else. The version, −1
-/// for none.
+/// Panics unless the contents are exactly those of the version. Returns the version, −1 if there is
+/// none.
 pub async fn check(place: &Place, subject: Subject) -> i32 {
     let db = place.look().await;
     let state =
@@ -42,7 +42,7 @@ pub async fn check(place: &Place, subject: Subject) -> i32 {
     state.check(subject)
 }
 
-/// As [`check`], at the last version.
+/// The same, and that it is the last version.
 pub async fn check_finished(place: &Place, subject: Subject) {
     let version = check(place, subject).await;
     assert_eq!(version, subject.last(), "up has returned, and the version is another");
@@ -59,8 +59,7 @@ impl State {
         let counted = (version >= 0).then(|| subject.entered(version).count());
         same.assert("counter", &self.counter, &counted);
         same.assert("rows of wide", &self.rows, &(version >= 0).then_some(subject.rows));
-        // The one that comes next runs outside a transaction, and may have been cut off at any
-        // point.
+        // The next migration may run outside a transaction, and may have been cut off at any point.
         if subject.index_at != Some(version + 1) {
             let built = subject.index_at.is_some_and(|at| at <= version);
             same.assert("index", &self.index, &built.then_some(true));
@@ -87,7 +86,7 @@ impl Same {
     }
 }
 
-/// In one snapshot: a run may go on meanwhile.
+/// Reads in one snapshot, because a run may go on meanwhile.
 async fn read(db: &Database) -> Result<State, DbErr> {
     let (isolation, access) = (IsolationLevel::RepeatableRead, AccessMode::ReadOnly);
     let snapshot = match db.get_database_backend() {
@@ -103,7 +102,7 @@ async fn read(db: &Database) -> Result<State, DbErr> {
 async fn read_in(snapshot: &Snapshot) -> Result<State, DbErr> {
     let catalogue = Catalogue::of(snapshot.0.get_database_backend());
     let mut tables: BTreeSet<_> = snapshot.texts(catalogue.tables).await?.into_iter().collect();
-    // Asked of the snapshot, since a statement that names a table is refused where there is none.
+    // The catalog of the snapshot tells, because a statement on a missing table would fail.
     let (is_begun, has_version) = (tables.contains("ledger"), tables.remove(TABLE));
     let has_diary = tables.contains(diary::TABLE);
     let mut state = State {
@@ -135,7 +134,7 @@ async fn read_in(snapshot: &Snapshot) -> Result<State, DbErr> {
     Ok(state)
 }
 
-/// Where a database keeps what it knows of itself. Plain queries, so that they see the snapshot.
+/// The catalogs of a database. They are plain queries, so that they see the snapshot.
 struct Catalogue {
     tables: &'static str,
     columns: &'static str,
@@ -197,7 +196,7 @@ impl Snapshot {
 /// The only column of each row, as text.
 pub async fn texts(db: &impl ConnectionTrait, sql: &str) -> Result<Vec<String>, DbErr> {
     let backend = db.get_database_backend();
-    // The column gets a name, wherever it comes from.
+    // The column gets a name, whatever it is called in the query.
     let sql = format!("WITH asked(one) AS ({sql}) SELECT CAST(one AS TEXT) AS one FROM asked");
     let rows = db.query_all_raw(Statement::from_string(backend, sql)).await?;
     rows.iter().map(|row| row.try_get("", "one")).collect()

@@ -45,12 +45,12 @@ impl Scenario for Stopped {
         2
     }
 
-    /// The short run has the files alone, whose scenarios are done before the server's.
+    /// The short run has only the file, whose scenarios are done before the server's.
     fn is_slow(&self) -> bool {
         self.0 == Kind::Postgres
     }
 
-    /// Goes on and is killed by turns.
+    /// The process goes on and is killed by turns.
     async fn round(&mut self, round: &mut Round<'_>) {
         let goes_on = round.number.is_multiple_of(2);
         let place = round.place(self.0).await;

@@ -1,5 +1,5 @@
-//! The migrations under fire: each changes schema and data in a way that shows if it took effect
-//! twice, half or not.
+//! The migrations under fire. Each changes schema and data so that it shows if it took effect
+//! twice, half or not at all.
 
 use std::{collections::BTreeSet, fmt, str::FromStr};
 
@@ -10,33 +10,33 @@ use crate::diary::{self, Diary};
 /// The name of the index that the migration outside a transaction builds.
 const INDEX: &str = "wide_note";
 
-/// A registry, small enough to be handed to another process as text.
+/// A registry that can be passed to another process as text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Subject {
     /// How many migrations.
     pub count: i32,
-    /// Which of them builds an index, outside a transaction; it does nothing else.
+    /// Which of them builds an index outside a transaction. It does nothing else.
     pub index_at: Option<i32>,
-    /// How many rows the index is built on.
+    /// How many rows the index has.
     pub rows: u32,
-    /// From which on they change data alone.
+    /// From this one on, they change only data.
     pub light_from: i32,
-    /// Which of them writes a diary; it does nothing else.
+    /// Which of them writes a diary. It does nothing else.
     pub diary: Option<Diary>,
 }
 
 impl Subject {
     pub const PLAIN: Self =
         Self { count: 200, index_at: None, rows: 10, light_from: i32::MAX, diary: None };
-    /// Rows enough for a build of a good part of a run.
+    /// The build of the index takes a good part of the run.
     pub const INDEXED: Self = Self { index_at: Some(100), rows: 100_000, ..Self::PLAIN };
     /// Few messages, of every kind.
     pub const SHORT: Self = Self { count: 6, index_at: Some(3), rows: 100, ..Self::PLAIN };
-    /// Almost all of which fits a page of the server's log: what fills one is written soon, whoever
-    /// asks for it.
+    /// Almost all of it fits a page of the server's log. A full page is written soon, whoever asks
+    /// for it.
     pub const LIGHT: Self = Self { count: 25, light_from: 1, ..Self::PLAIN };
 
-    /// A few, of which one writes a diary.
+    /// A few migrations, one of which writes a diary.
     pub const fn writing(diary: Diary) -> Self {
         Self { count: diary.at + 2, diary: Some(diary), ..Self::PLAIN }
     }
@@ -50,17 +50,17 @@ impl Subject {
         Registry::new((0..self.count).map(step).collect())
     }
 
-    /// The migrations that leave a table and a row in `ledger`, up to this version.
+    /// The migrations up to this version that leave a table and a row in `ledger`.
     pub fn entered(self, version: i32) -> impl Iterator<Item = i32> {
         (0..=version).filter(move |number| !self.is_set_apart(*number))
     }
 
-    /// Whether it is one of the two that do nothing that all the others do.
+    /// Whether it is one of the two that do only their own work.
     fn is_set_apart(self, number: i32) -> bool {
         Some(number) == self.index_at || self.diary.is_some_and(|diary| diary.at == number)
     }
 
-    /// The tables that are there at this version.
+    /// The tables of this version.
     pub fn tables(self, version: i32) -> BTreeSet<String> {
         if version < 0 {
             return BTreeSet::new();
@@ -157,7 +157,7 @@ impl MigrationTrait for Step {
 }
 
 impl Step {
-    /// That it writes.
+    /// The diary that this migration writes.
     fn diary(&self) -> Option<Diary> {
         self.subject.diary.filter(|diary| diary.at == self.number)
     }

@@ -1,4 +1,4 @@
-//! What runs, how often, and what is printed.
+//! The run: which scenarios, how often, and the output.
 
 use std::{
     any::Any,
@@ -25,17 +25,17 @@ use crate::{
     terminate, timeouts,
 };
 
-/// On each backend, where the environment does not say.
+/// The faults on each backend, if the environment does not say.
 const SHORT: usize = 60;
 
-/// More than all the limits inside of a round together, for what has none.
+/// More than all limits inside a round together, for rounds that have none.
 const ROUND: Duration = Duration::from_mins(10);
 
-/// A scenario that breaks as often is not tried further.
+/// A scenario that fails so often is not tried further.
 const ENOUGH: usize = 3;
 
-/// How many rounds a fault may take: most rounds have one or two, but every other one of a crowd
-/// has none.
+/// How many rounds a fault may take. Most rounds have one or two faults, but every second round of
+/// a crowd has none.
 const PATIENCE: usize = 20;
 
 struct Settings {
@@ -66,7 +66,7 @@ fn variable<T: FromStr>(name: &str) -> Option<T> {
     Some(text.parse().unwrap_or_else(|_| panic!("{name} is {text:?}, which is not a number")))
 }
 
-/// As much of libtest's command line as `cargo test` with a filter, and tools that list tests,
+/// The part of libtest's command line that `cargo test` with a filter, and tools that list tests,
 /// need.
 #[derive(Default)]
 struct Arguments {
@@ -85,7 +85,7 @@ impl Arguments {
                 "--ignored" => parsed.ignored = true,
                 "--skip" => parsed.skip.extend(arguments.next()),
                 "--test-threads" | "--format" | "--color" | "--logfile" | "-Z" => {
-                    drop(arguments.next())
+                    drop(arguments.next());
                 }
                 flag if flag.starts_with('-') => (),
                 filter => parsed.filters.push(filter.into()),
@@ -134,15 +134,14 @@ pub async fn run() -> ExitCode {
         }
         return ExitCode::SUCCESS;
     }
-    // Without the backtrace, which shows the suite and not the engine; the message comes with the
-    // seed.
+    // The backtrace would show the suite and not the engine. The message comes with the seed.
     panic::set_hook(Box::new(|panic| eprintln!("{panic}")));
     let wanted = Wanted::read(!selected.is_empty());
     selected.retain(|scenario| wanted.includes(scenario.kind().backend()));
     run_all(settings, selected).await
 }
 
-/// The backends to attack, each asked about once, since that prints what is left out.
+/// The backends to attack. Each is asked about once, because asking prints what is left out.
 struct Wanted {
     sqlite: bool,
     postgres: bool,
@@ -164,7 +163,7 @@ impl Wanted {
     }
 }
 
-/// The backends side by side: what one of them waits for is the disk, and the other the server.
+/// The backends run side by side: one waits for the disk, the other for the server.
 async fn run_all(settings: Settings, selected: Vec<Box<dyn Scenario>>) -> ExitCode {
     println!("\nrunning {} tests", selected.len());
     println!("seed {}, {} faults on each backend", settings.seed, settings.faults);
@@ -223,7 +222,7 @@ fn conclude(tallies: &[Tally], ignored: usize, elapsed: Duration) -> ExitCode {
     code
 }
 
-/// Rounds until so many faults have hit.
+/// Runs rounds until so many faults have hit.
 async fn run_one(
     settings: &Settings,
     world: &World,
@@ -259,7 +258,7 @@ async fn run_one(
     tally
 }
 
-/// The invariant that it breaks, if it does.
+/// Returns the broken invariant, if there is one.
 async fn run_round(scenario: &mut dyn Scenario, mut round: Round<'_>) -> Option<String> {
     let story = timeout(ROUND, scenario.round(&mut round));
     match AssertUnwindSafe(story).catch_unwind().await {

@@ -1,4 +1,4 @@
-//! What a scenario has counted; the summary table.
+//! The counts of a scenario; the summary table.
 
 use std::{collections::BTreeSet, fmt, time::Duration};
 
@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, fmt, time::Duration};
 pub struct Tally {
     pub scenario: &'static str,
     pub backend: &'static str,
-    /// Those that hit something alive.
+    /// The faults that hit something alive.
     pub faults: usize,
     late: usize,
     pub rounds: usize,
@@ -29,7 +29,7 @@ impl Tally {
         }
     }
 
-    /// One fault more, at the version that the database held after it.
+    /// Counts one more fault, at the version of the database after it.
     pub fn count(&mut self, was_hit: bool, version: i32) {
         if was_hit {
             self.faults += 1;
@@ -47,7 +47,7 @@ impl Tally {
     }
 }
 
-/// Each scenario a row, and the sum of each backend.
+/// A row for each scenario, and a sum for each backend.
 pub struct Summary<'a>(pub &'a [Tally]);
 
 impl fmt::Display for Summary<'_> {

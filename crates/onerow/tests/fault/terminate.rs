@@ -23,7 +23,7 @@ pub fn scenarios() -> Vec<Box<dyn Scenario>> {
     ]
 }
 
-/// Whichever there are at a random moment.
+/// Any session of a random moment.
 #[derive(Default)]
 struct AnySession {
     pace: Pace,
@@ -64,7 +64,7 @@ impl Scenario for AnySession {
     }
 }
 
-/// Ends the sessions of the runner for which this holds; whether there was one.
+/// Ends the runner's sessions that meet the condition; false if there was none.
 pub async fn terminate(server: &Server, place: &Place, condition: &str) -> bool {
     let ended = server.sessions(place, "pg_terminate_backend(pid)", condition).await;
     ended.iter().any(|ended| ended == "true")
@@ -75,9 +75,9 @@ struct OfTwo(Victim);
 
 #[derive(Clone, Copy)]
 enum Victim {
-    /// The one that holds the row.
+    /// It holds the row.
     Lock,
-    /// The one that builds the index.
+    /// It builds the index.
     Worker,
 }
 
@@ -115,15 +115,15 @@ impl Scenario for OfTwo {
             Victim::Worker => WORKER,
         };
         let was_hit = terminate(server, &place, condition).await;
-        // Another runner may come before the index is built: nothing holds the row if its session
-        // was terminated.
+        // Another runner may come before the index is built: if the session was terminated, nothing
+        // holds the row.
         let second = round.rng.bool().then(|| Running::start(place.url.as_str(), SUBJECT));
         sleep(Duration::from_millis(round.rng.u64(..100))).await;
         blocker.end().await;
 
         let ending = running.end().await;
         if let Some(second) = second {
-            // What the first tells is of a moment that has passed.
+            // The first one's report is about a moment that has passed.
             assert_eq!(second.end().await.version(), SUBJECT.last());
         } else {
             ending.assert_truthful(state::check(&place, SUBJECT).await);

@@ -1,4 +1,4 @@
-//! Whoever migrates has a timeout set, short enough to strike; two at once.
+//! Two runners at once, whose role has a timeout short enough to strike.
 
 use std::time::{Duration, Instant};
 
@@ -21,14 +21,14 @@ pub fn scenarios() -> Vec<Box<dyn Scenario>> {
 }
 
 struct Timeouts {
-    /// Those that the server has; none before the first round.
+    /// The timeouts of this server; none before the first round.
     settings: Vec<&'static str>,
 }
 
-/// The one that may strike a migration's own statements.
+/// It may strike a migration's own statements.
 const STATEMENT: &str = "statement_timeout";
 
-/// The one that strikes who waits for a lock, which a diary does not.
+/// It strikes waiting for a lock, which a diary does not do.
 const LOCK: &str = "lock_timeout";
 
 /// The timeouts, each with the first version of a server that has it.
@@ -54,7 +54,7 @@ impl Scenario for Timeouts {
         40
     }
 
-    /// Each of them.
+    /// A round for each timeout.
     fn least_rounds(&self) -> usize {
         SETTINGS.len()
     }
@@ -100,9 +100,9 @@ impl Timeouts {
     }
 }
 
-/// From a twentieth of a second, mostly short, to two seconds.
+/// From a twentieth of a second to two seconds, mostly short.
 fn limit(setting: &str, rng: &mut Rng) -> Duration {
-    // On a slow machine a shorter one would strike the first look at the version, which nobody can
+    // On a slow machine, a shorter one would strike the first look at the version, which nobody can
     // protect.
     let least: f64 = if setting == STATEMENT { 0.2 } else { 0.05 };
     Duration::from_secs_f64(least * (2.0 / least).powf(rng.f64()))
@@ -115,7 +115,7 @@ struct Case {
 }
 
 impl Case {
-    /// At first outside a transaction, which takes the most sessions.
+    /// The first is outside a transaction, because that takes the most sessions.
     fn draw(setting: &'static str, may_be_transactional: bool, rng: &mut Rng) -> Self {
         let diary = Diary {
             at: 1,
@@ -123,13 +123,13 @@ impl Case {
             pause: rng.u32(100..300),
             transactional: may_be_transactional && rng.bool(),
         };
-        // An index waits for locks.
+        // An index build waits for locks.
         let is_indexed = setting == LOCK || setting == STATEMENT && rng.bool();
         let subject = if is_indexed { Subject::SHORT } else { Subject::writing(diary) };
         Self { setting, limit: limit(setting, rng), subject }
     }
 
-    /// Two at once, while an index has to wait for a little longer than the limit.
+    /// Two runs at once, while an index build waits a little longer than the limit.
     async fn run(
         &self,
         owner: &Place,

@@ -1,4 +1,4 @@
-//! A run of all that onerow does on PostgreSQL.
+//! A run of everything that onerow does on PostgreSQL.
 
 use std::{env, process::Command, time::Duration};
 
@@ -24,7 +24,7 @@ impl MigrationTrait for Sql {
     }
 }
 
-/// An index that an earlier build has left invalid, and one that is there.
+/// An index that an earlier build has left invalid, and one that exists already.
 struct Index;
 
 #[async_trait]
@@ -67,7 +67,7 @@ pub fn registry() -> Registry {
     ])
 }
 
-/// Of what a schema has, for its reader.
+/// One object of every kind, for the reader of schemas.
 const EVERY_KIND: &str = "
     CREATE TABLE parts (id int NOT NULL, at date, CHECK (id IS NOT NULL)) PARTITION BY RANGE (at);
     CREATE TABLE part PARTITION OF parts FOR VALUES FROM ('2026-01-01') TO ('2027-01-01');
@@ -122,7 +122,7 @@ async fn a_run_from_nothing() {
     broken.up(&db).await.unwrap_err();
 }
 
-/// One that waits for a lock, one that waits for that one, and what each tells of whom.
+/// One runner waits for a lock, another waits for the first, and each says whom it waits for.
 async fn runners_in_each_others_way() {
     let db = database().await;
     Registry::new(vec![inside(ITEMS)]).up(&db).await.unwrap();
@@ -156,7 +156,7 @@ async fn stopped() {
     }
 }
 
-/// Its session is there when the next one comes.
+/// Its session is still there when the next runner comes.
 async fn a_killed_runner() {
     let db = database().await;
     let named = format!("{}?application_name=onerow%20m0000%2012345678", db.url());
@@ -184,7 +184,7 @@ async fn a_schema_of_its_own() {
     assert_eq!(other.up(&db).await.unwrap().version, 0);
 }
 
-/// What each tool's table is, and what its first migration is called.
+/// The columns of each tool's table, and the name of its first migration.
 const TOOLS: [(Tool, &str, &str); 5] = [
     (Tool::SeaOrmMigration, "m1_a", "CREATE TABLE seaql_migrations (version varchar PRIMARY KEY, applied_at bigint);
         INSERT INTO seaql_migrations VALUES ('m1_a', 1); CREATE TABLE a (id serial PRIMARY KEY)"),

@@ -1,10 +1,10 @@
-//! The statements that a server has logged.
+//! The statements in a server's log.
 
 use onerow::prelude::*;
 use onerow_testing::PostgresServer;
 use sea_orm::Statement;
 
-/// In the SQL of the migrations, and of this test: neither is onerow's.
+/// Marks the SQL of the migrations and of this test, which is not onerow's.
 pub const NOT_ONEROWS: &str = "/* not onerow's */";
 
 pub fn server() -> PostgresServer {
@@ -17,9 +17,9 @@ pub fn server() -> PostgresServer {
     PostgresServer::start_with(&settings).unwrap()
 }
 
-/// The messages of the log, as far as it is written.
+/// The messages of the log so far.
 pub async fn messages(server: &PostgresServer) -> Vec<String> {
-    // What the collector has in its pipe.
+    // The collector may still have messages in its pipe.
     tokio::time::sleep(std::time::Duration::from_millis(500)).await;
     let db = Database::connect(server.url("postgres")).await.unwrap();
     let sql = format!(
@@ -37,7 +37,7 @@ pub async fn messages(server: &PostgresServer) -> Vec<String> {
 /// <https://www.postgresql.org/docs/current/runtime-config-logging.html#RUNTIME-CONFIG-LOGGING-CSVLOG>
 const MESSAGE: usize = 13;
 
-/// What was sent, each once, without that which says that it is not onerow's.
+/// The statements that were sent, each once, without those that are marked as not onerow's.
 pub fn statements(messages: &[String]) -> Vec<String> {
     let sent = messages.iter().filter_map(|message| {
         let (kind, sql) = message.split_once(": ")?;
@@ -50,7 +50,7 @@ pub fn statements(messages: &[String]) -> Vec<String> {
     sent
 }
 
-/// A field may hold commas and lines, in quotes.
+/// A quoted field may hold commas and line breaks.
 fn records(log: &str) -> Vec<Vec<String>> {
     let mut records = vec![vec![String::new()]];
     let mut in_quotes = false;
@@ -59,7 +59,7 @@ fn records(log: &str) -> Vec<Vec<String>> {
         match c {
             '"' => {
                 in_quotes = !in_quotes;
-                // A doubled one.
+                // A doubled quote stands for one.
                 if in_quotes && !record.last().unwrap().is_empty() {
                     record.last_mut().unwrap().push('"');
                 }

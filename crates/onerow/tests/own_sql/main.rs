@@ -1,15 +1,15 @@
-//! No SQL of onerow's own is led astray: all that it sends to PostgreSQL is read off the server's
-//! log.
+//! Nobody can mislead onerow's own SQL. The test reads all of it off the log of a PostgreSQL
+//! server.
 //!
-//! A name without its schema is looked for in `public` too, where in databases from before
-//! PostgreSQL 15 any role may have put a function or operator that fits better, and that then runs
-//! with the rights of whoever migrates.
+//! PostgreSQL looks for a name without a schema in `public` too. In databases from before
+//! PostgreSQL 15, any role may have put a better-fitting function or operator there, which then
+//! runs with the rights of whoever migrates.
 //!
 //! | module | holds |
 //! |---|---|
-//! | `everything` | a run of all that onerow does on PostgreSQL |
-//! | `log` | the statements that the server has logged |
-//! | `names` | what of SQL is found by the search path |
+//! | `everything` | a run of everything that onerow does on PostgreSQL |
+//! | `log` | the statements in the server's log |
+//! | `names` | the parts of SQL that PostgreSQL looks for by the search path |
 
 mod everything;
 mod log;
@@ -24,23 +24,24 @@ use std::{
 use onerow::prelude::*;
 use onerow_testing::{Backend, PostgresServer};
 
-/// Relations that are found by the search path, since where they are is theirs to say.
+/// Relations that are looked for by the search path, because their place is not onerow's to say.
 const BY_THE_PATH: [&str; 7] = [
-    // The version's, unless the registry says in which schema it is.
+    // The version's table, unless the registry names its schema.
     "schema_migration",
-    // Those of other tools. They are looked at before they are read.
+    // Other tools' tables. onerow looks at them before it reads them.
     "_sqlx_migrations",
     "seaql_migrations",
     "refinery_schema_history",
     "__diesel_schema_migrations",
     "history",
-    // The one that `create_index` is told of.
+    // The table that `create_index` is given.
     "items",
 ];
 
 /// Statements that others write and onerow sends.
 const OF_OTHERS: [&str; 1] = [
-    // SeaORM's, of an entity that is compared with its table: with the types that the entity names.
+    // SeaORM's, for an entity that is compared with its table. It has the types that the entity
+    // names.
     "CREATE TABLE \"items\" ( \"id\" integer, \"task\" text )",
 ];
 
@@ -80,15 +81,15 @@ async fn each_name_has_its_schema() {
 
 fn complaint(sql: &str) -> Option<String> {
     let mut names = names::unqualified(sql, &BY_THE_PATH);
-    // Of the version's table, whose columns are written for SQLite too. Of types the path decides
-    // alone, and it begins with pg_catalog and the session's own tables.
+    // This is the version's table, whose columns are written for SQLite too. Only the path decides
+    // about types, and it begins with pg_catalog and the session's own tables.
     names.retain(|name| name != "type bool");
     let is_ours = !OF_OTHERS.contains(&sql);
     (is_ours && !names.is_empty())
         .then(|| format!("{}\n  in {}", names.join(", "), sql.replace('\n', "\n     ")))
 }
 
-/// This program once more: the test kit takes its server from the environment.
+/// Starts this program once more, because the test kit takes its server from the environment.
 fn run_everything(server: &PostgresServer) {
     let run = Command::new(env::current_exe().unwrap())
         .env("OWN_SQL_RUN", "1")
@@ -97,7 +98,7 @@ fn run_everything(server: &PostgresServer) {
     assert!(run.unwrap().success());
 }
 
-/// What better fits a call than the server's own does, of any role's making. It tells the log.
+/// Objects of another role that fit a call better than the server's own. They write to the log.
 const INTRUDER: &str = include_str!("intruder.sql");
 
 async fn nothing_of_an_intruders_runs() {
@@ -113,6 +114,6 @@ async fn nothing_of_an_intruders_runs() {
     let messages = log::messages(&server).await;
     let hijacked: Vec<_> =
         messages.iter().filter(|message| message.starts_with("hijacked: ")).collect();
-    // The two from above.
+    // These are the two from above.
     assert_eq!(hijacked, ["hijacked: =(oid,regclass)"; 2]);
 }

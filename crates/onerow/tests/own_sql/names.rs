@@ -1,17 +1,17 @@
-//! Finds in SQL what PostgreSQL looks for by the search path.
+//! Finds the parts of SQL that PostgreSQL looks for by the search path.
 //!
-//! That is each function, type, collation and relation without its schema, and each operator that
-//! is not written as `OPERATOR(pg_catalog.…)`. Of the forms that are syntax, some look for an
-//! operator too: tried on PostgreSQL 15 with operators for `varchar` in `public`, these did: `IN`,
-//! `BETWEEN`, `LIKE`, `IS DISTINCT FROM`, `NULLIF`, `CASE x WHEN`, `= ANY`, `JOIN … USING`. These
-//! did not: `COALESCE`, `GREATEST`, `EXTRACT`, `POSITION`, `SUBSTRING`, `TRIM`, `OVERLAY`,
-//! `DISTINCT`, `GROUP BY`, `ORDER BY`, `UNION`.
+//! These are functions, types, collations and relations without a schema, and operators that are
+//! not written as `OPERATOR(pg_catalog.…)`. Some forms of syntax look for an operator too. On
+//! PostgreSQL 15, with operators for `varchar` in `public`, these did: `IN`, `BETWEEN`, `LIKE`, `IS
+//! DISTINCT FROM`, `NULLIF`, `CASE x WHEN`, `= ANY`, `JOIN … USING`. These did not: `COALESCE`,
+//! `GREATEST`, `EXTRACT`, `POSITION`, `SUBSTRING`, `TRIM`, `OVERLAY`, `DISTINCT`, `GROUP BY`,
+//! `ORDER BY`, `UNION`.
 
 #[derive(Debug, Clone, PartialEq)]
 enum Token {
     /// In lower case.
     Word(String),
-    /// Double quotes taken off.
+    /// Without its double quotes.
     Quoted(String),
     Text(String),
     Number,
@@ -21,14 +21,14 @@ enum Token {
     Mark(char),
 }
 
-/// The same for messages that differ in their values alone.
+/// The same text for messages that differ only in their values.
 pub fn shape(sql: &str) -> String {
     let words =
         tokens(sql).into_iter().filter(|token| !matches!(token, Token::Text(_) | Token::Number));
     format!("{:?}", words.collect::<Vec<_>>())
 }
 
-/// What of a message is found by the search path, but for these relations.
+/// The parts of a message that the search path decides, except these relations.
 pub fn unqualified(sql: &str, relations: &[&str]) -> Vec<String> {
     tokens(sql)
         .split(|token| *token == Token::Mark(';'))
@@ -41,20 +41,20 @@ struct Statement<'a> {
     relations: &'a [&'a str],
 }
 
-/// Words that stand before a parenthesis and call nothing.
+/// Words before a parenthesis that call nothing.
 const NO_CALLS: &str = "all and any array as by cast check coalesce conflict else except exists \
     extract filter from greatest group having in join key lateral least limit not on operator or \
     order overlay over partition position primary references returning row select set substring \
     then trim union unique using values when where with";
 
-/// Types that the grammar itself takes to `pg_catalog`.
+/// Types that the grammar itself finds in `pg_catalog`.
 const TYPES_OF_THE_GRAMMAR: &str = "bigint bit boolean char character dec decimal double float int \
     integer interval national nchar numeric real smallint time timestamp varchar";
 
 /// Syntax that looks for an operator.
 const OPERATORS_IN_DISGUISE: &str = "between ilike like natural nullif similar";
 
-/// Before the name of a relation.
+/// Words before the name of a relation.
 const BEFORE_A_RELATION: &str = "from into join table update";
 
 fn is_one_of(list: &str, word: &str) -> bool {
@@ -120,7 +120,7 @@ impl Statement<'_> {
         is_cast.then(|| self.unqualified_type(at + 1)).flatten()
     }
 
-    /// The word before the parenthesis that this place is in.
+    /// The word before the parenthesis around this place.
     fn opened_by(&self, at: usize) -> Option<&str> {
         let mut depth = 0;
         for place in (0..at).rev() {
@@ -181,7 +181,7 @@ impl Statement<'_> {
         }
     }
 
-    /// `SET x = …`, of a setting or of a column.
+    /// `SET x = …`, for a setting or a column.
     fn assigns(&self, at: usize) -> bool {
         let last = |words: &str| {
             (0..at).rev().find(|place| self.word(*place).is_some_and(|word| is_one_of(words, word)))
@@ -225,7 +225,7 @@ impl Statement<'_> {
             .then(|| format!("relation {name}"))
     }
 
-    /// Whether it is a name from `WITH`.
+    /// Whether the name comes from `WITH`.
     fn is_query(&self, name: &str) -> bool {
         let with =
             |at: usize| matches!(self.before(at, 1), Some("with")) || self.is_before(at, ',');
@@ -233,7 +233,7 @@ impl Statement<'_> {
             .any(|at| self.word(at) == Some(name) && with(at) && self.word(at + 1) == Some("as"))
     }
 
-    /// Wherever it stands: in a list behind `FROM` too.
+    /// A catalog counts wherever it stands, also in a list after `FROM`.
     fn catalog(&self, at: usize) -> Option<String> {
         let word = self.word(at)?;
         let is_bare = word.starts_with("pg_") && !self.is_qualified(at) && !self.is(at + 1, '(');
@@ -318,7 +318,8 @@ fn number(rest: &str) -> usize {
     rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len())
 }
 
-/// Up to the quote that is neither doubled nor, in an `E'…'`, behind a backslash.
+/// Reads up to the closing quote. A doubled quote does not close, nor in an `E'…'` one after a
+/// backslash.
 fn quoted(rest: &str, start: usize, quote: char, escapes: bool) -> (Option<Token>, usize) {
     let mut text = String::new();
     let mut chars = rest[start + 1..].char_indices().peekable();
@@ -338,7 +339,7 @@ fn quoted(rest: &str, start: usize, quote: char, escapes: bool) -> (Option<Token
     (Some(Token::Text(text)), rest.len())
 }
 
-/// What is found in statements that were made for this, and what is not.
+/// Checks statements that were made for this: which names it finds, and which it does not.
 pub fn each_kind_of_name_is_found() {
     let found = |sql: &str| unqualified(sql, &["members"]).join(", ");
     for (sql, expected) in [

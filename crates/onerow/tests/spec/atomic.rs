@@ -26,7 +26,7 @@ fn change() -> Sql {
     ])
 }
 
-/// The database is at version 0, as [`base`] left it.
+/// Checks that the database is at version 0, as [`base`] left it.
 async fn is_untouched(db: &TestDatabase) {
     assert_eq!(version(&**db).await, 0);
     assert!(!has_table(db, "more").await);
@@ -164,7 +164,7 @@ impl MigrationTrait for Nested {
     }
 }
 
-/// Begins a transaction on the one it is handed, and never ends it.
+/// Begins a transaction inside its own, and never ends it.
 struct Keeps(Arc<Mutex<Option<sea_orm::DatabaseTransaction>>>);
 
 #[async_trait]

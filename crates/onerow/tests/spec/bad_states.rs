@@ -1,4 +1,4 @@
-//! Bad states: each has its own clear error, and nothing is changed.
+//! Bad states: each has a clear error of its own, and nothing is changed.
 
 use std::{
     fmt::Write,
@@ -10,16 +10,15 @@ use onerow::{Error, ErrorKind, prelude::*};
 use onerow_cli::next_step;
 use onerow_testing::{Backend, PostgresServer, TestDatabase, on_every_backend};
 
-use crate::support::{has_table, logged, number, only_on};
+use crate::support::{has_table, logged, number, only_on, server_with};
 
 const PASSWORD: &str = "s3cret-pass";
 
-/// A server of our own, where roles may be made; its supervisor ends it with this process.
-fn server() -> &'static PostgresServer {
-    static SERVER: OnceLock<PostgresServer> = OnceLock::new();
-    SERVER.get_or_init(|| {
-        PostgresServer::start_with(&[("wal_level", "replica"), ("max_wal_senders", "4")]).unwrap()
-    })
+/// A server of our own, so that we may create roles. Its supervisor ends it with this process.
+fn server() -> Option<&'static PostgresServer> {
+    static SERVER: OnceLock<Option<PostgresServer>> = OnceLock::new();
+    let settings = &[("wal_level", "replica"), ("max_wal_senders", "4")];
+    SERVER.get_or_init(|| server_with(settings)).as_ref()
 }
 
 async fn connecting(url: &str) -> Error {
@@ -52,7 +51,8 @@ async fn a_server_that_is_not_there_is_an_error_within_seconds() {
     let error = connecting(&format!("postgres://u:{PASSWORD}@127.0.0.1:1/x")).await;
     assert_eq!(error.kind(), ErrorKind::ServerUnreachable, "{error:?}");
     assert_eq!(error.to_string(), "no server answers at 127.0.0.1:1/x");
-    // Not a measure: sqlx alone would go on for thirty seconds, and then say "pool timed out".
+    // This is not a measurement: sqlx alone would try for thirty seconds, then say "pool timed
+    // out".
     assert!(started.elapsed().as_secs() < 20);
 
     let error = connecting("postgres://u@no-such-host.invalid/x").await;
@@ -61,18 +61,16 @@ async fn a_server_that_is_not_there_is_an_error_within_seconds() {
 
 #[tokio::test]
 async fn a_wrong_password() {
-    if !Backend::Postgres.is_wanted() {
-        return;
-    }
-    let url = format!("postgres://postgres:{PASSWORD}@127.0.0.1:{}/postgres", server().port());
+    let Some(server) = server() else { return };
+    let url = format!("postgres://postgres:{PASSWORD}@127.0.0.1:{}/postgres", server.port());
     let error = connecting(&url).await;
     assert_eq!(error.kind(), ErrorKind::AuthenticationFailed, "{error:?}");
 }
 
 #[tokio::test]
 async fn no_such_database() {
-    if Backend::Postgres.is_wanted() {
-        let error = connecting(&server().url("nowhere")).await;
+    if let Some(server) = server() {
+        let error = connecting(&server.url("nowhere")).await;
         assert_eq!(error.kind(), ErrorKind::NoSuchDatabase, "{error:?}");
         assert!(error.to_string().ends_with("/nowhere"), "{error}");
     }
@@ -152,14 +150,12 @@ async fn a_read_only_file() {
 
 #[tokio::test]
 async fn a_read_only_standby() {
-    if !Backend::Postgres.is_wanted() {
-        return;
-    }
-    let primary = Database::connect(server().url("postgres")).await.unwrap();
+    let Some(server) = server() else { return };
+    let primary = Database::connect(server.url("postgres")).await.unwrap();
     primary.execute_unprepared("CREATE DATABASE replicated").await.unwrap();
-    let db = Database::connect(server().url("replicated")).await.unwrap();
+    let db = Database::connect(server.url("replicated")).await.unwrap();
     logged(1).up(&db).await.unwrap();
-    let standby = server().base_backup_standby().unwrap();
+    let standby = server.base_backup_standby().unwrap();
 
     let replica = Database::connect(standby.url("replicated")).await.unwrap();
     assert_eq!(
@@ -177,16 +173,14 @@ async fn a_read_only_standby() {
 
 #[tokio::test]
 async fn no_right_to_create_the_table_or_to_move_the_version() {
-    if !Backend::Postgres.is_wanted() {
-        return;
-    }
-    let admin = Database::connect(server().url("postgres")).await.unwrap();
+    let Some(server) = server() else { return };
+    let admin = Database::connect(server.url("postgres")).await.unwrap();
     let role = format!("CREATE ROLE reader LOGIN PASSWORD '{PASSWORD}'");
     admin.execute_unprepared(&role).await.unwrap();
     admin.execute_unprepared("CREATE DATABASE guarded").await.unwrap();
-    let owner = Database::connect(server().url("guarded")).await.unwrap();
+    let owner = Database::connect(server.url("guarded")).await.unwrap();
     owner.execute_unprepared("REVOKE CREATE ON SCHEMA public FROM public").await.unwrap();
-    let url = format!("postgres://reader:{PASSWORD}@127.0.0.1:{}/guarded", server().port());
+    let url = format!("postgres://reader:{PASSWORD}@127.0.0.1:{}/guarded", server.port());
     let reader = Database::connect(url).await.unwrap();
 
     let error = logged(1).up(&reader).await.unwrap_err();
@@ -227,7 +221,7 @@ async fn a_search_path_whose_schema_is_not_there() {
                 WHERE nspname IN ('app', 'apart') OR relname = 'schema_migration'";
     assert_eq!(number(&*db, made).await, 0);
 
-    // The ways out that the error names.
+    // These are the ways out that the error names.
     assert_eq!(logged(1).in_schema("app").up(&app).await.unwrap().version, 0);
     let there = "SELECT count(*) FROM pg_tables WHERE schemaname = 'app'";
     assert_eq!(number(&*db, there).await, 3);
@@ -237,17 +231,15 @@ async fn a_search_path_whose_schema_is_not_there() {
 
 #[tokio::test]
 async fn a_search_path_of_the_role_whose_schema_is_not_there() {
-    if !Backend::Postgres.is_wanted() {
-        return;
-    }
-    let admin = Database::connect(server().url("postgres")).await.unwrap();
+    let Some(server) = server() else { return };
+    let admin = Database::connect(server.url("postgres")).await.unwrap();
     admin.execute_unprepared("CREATE DATABASE pathless").await.unwrap();
     let role = format!(
         "CREATE ROLE pathless LOGIN PASSWORD '{PASSWORD}'; ALTER ROLE pathless SET search_path = \
          gone"
     );
     admin.execute_unprepared(&role).await.unwrap();
-    let url = format!("postgres://pathless:{PASSWORD}@127.0.0.1:{}/pathless", server().port());
+    let url = format!("postgres://pathless:{PASSWORD}@127.0.0.1:{}/pathless", server.port());
     let app = Database::connect(url).await.unwrap();
 
     for error in
@@ -258,7 +250,7 @@ async fn a_search_path_of_the_role_whose_schema_is_not_there() {
     }
 }
 
-/// A cut in the middle of the password leaves pieces for host, port and database.
+/// If a character cuts the password, its pieces end up in host, port and database.
 #[tokio::test]
 async fn a_password_that_is_not_encoded() {
     for password in [
@@ -281,7 +273,7 @@ async fn a_password_that_is_not_encoded() {
     }
 }
 
-/// What is not a piece of a password.
+/// These are not pieces of a password.
 #[tokio::test]
 async fn an_at_sign_in_a_parameter_or_before_the_last_one() {
     for url in [
@@ -296,7 +288,7 @@ async fn an_at_sign_in_a_parameter_or_before_the_last_one() {
     }
 }
 
-/// Keeps every span and event, of whatever level, as text.
+/// Keeps every span and event of any level as text.
 #[derive(Clone, Default)]
 struct Everything(Arc<Mutex<String>>);
 
@@ -329,13 +321,11 @@ impl tracing::Subscriber for Everything {
     fn exit(&self, _: &tracing::span::Id) {}
 }
 
-/// SeaORM's own connector puts its options, URL and all, into a span of the level `TRACE`.
+/// SeaORM's own connector would put its options, URL and all, into a span of the level `TRACE`.
 #[tokio::test]
 async fn no_password_reaches_the_log_at_any_level() {
-    if !Backend::Postgres.is_wanted() {
-        return;
-    }
-    let url = server().url("postgres");
+    let Some(server) = server() else { return };
+    let url = server.url("postgres");
     let password = url.split(['@', ':']).nth(2).unwrap();
     let log = Everything::default();
     let _guard = tracing::subscriber::set_default(log.clone());

@@ -1,4 +1,4 @@
-//! The move of the version and its commit: refused, overtaken, or with somebody in the way.
+//! Moving the version and committing: refused, overtaken, or with somebody in the way.
 
 use std::{
     sync::{Arc, Mutex},
@@ -22,7 +22,7 @@ fn more() -> Sql {
     Sql::new(["CREATE TABLE more (id INTEGER)"])
 }
 
-/// Runs it, unless that takes for ever.
+/// Applies the migrations, and fails if that takes for ever.
 async fn up(registry: &Registry, db: &Database) -> Result<Report, Error> {
     timeout(Duration::from_secs(20), registry.up(db).into_future())
         .await
@@ -93,7 +93,7 @@ async fn a_move_that_sqlite_refuses_keeps_what_came_before() {
     assert!(has_table(&db, "items").await && !has_table(&db, "more").await);
 }
 
-/// Of which the constraint is looked at when it is committed.
+/// Its constraint is checked at the commit.
 fn refused() -> Sql {
     Sql::new([
         "CREATE TABLE children (id INTEGER, item INTEGER REFERENCES items (id) DEFERRABLE \
@@ -114,7 +114,7 @@ async fn a_commit_that_is_refused_leaves_nothing_and_nobody() {
     assert_eq!(number(&*db, sessions).await, 0);
 }
 
-/// The seed's Python code blocks on the row, and has it as soon as the commit is refused.
+/// The seed's Python code blocks on the row, and gets it as soon as the commit is refused.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_another_runner_applied_after_a_refused_commit_is_not_told_as_ones_own() {
     let Some(db) = only_on(Backend::Postgres).await else { return };
@@ -149,7 +149,7 @@ async fn a_trigger_that_keeps_the_version_is_found_out() {
     assert!(!has_table(&db, "more").await);
 }
 
-/// What `LOCK TABLE` takes, a queued `ALTER TABLE`, a `VACUUM FULL`.
+/// `LOCK TABLE`, a queued `ALTER TABLE` and `VACUUM FULL` take such a lock.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_runner_does_not_block_on_a_lock_of_the_version_table() {
     let Some(db) = only_on(Backend::Postgres).await else { return };
@@ -189,7 +189,7 @@ async fn nor_does_it_between_two_migrations_and_what_it_has_committed_counts() {
     let run = run.on_progress(tell);
     let lock = async {
         sleep(Duration::from_millis(500)).await;
-        // It queues behind the claim, and gets in at its commit.
+        // It queues behind the claim, and gets the lock at its commit.
         locked.execute_unprepared("LOCK TABLE schema_migration IN EXCLUSIVE MODE").await.unwrap();
     };
     let both = async { tokio::join!(run.into_future(), lock).0 };
@@ -253,7 +253,7 @@ async fn a_migration_outside_a_transaction_whose_move_is_refused_is_told_to_be_d
     assert!(text.contains("not now"), "{text}");
 }
 
-/// Ends the session that holds the row, and succeeds before that is looked at.
+/// Ends the session that holds the row, and succeeds before anybody looks.
 struct LosesTheClaim(Database);
 
 #[async_trait]

@@ -1,4 +1,4 @@
-//! The migration has a connection of its own, and the app's pool stays as it was.
+//! The migration has its own connection, and the app's pool stays as it was.
 
 use std::{
     sync::{Arc, Mutex},
@@ -6,12 +6,12 @@ use std::{
 };
 
 use onerow::prelude::*;
-use onerow_testing::{Backend, PostgresServer, TestDatabase, on_every_backend};
+use onerow_testing::{Backend, TestDatabase, on_every_backend};
 use sea_orm::ConnectOptions;
 
-use crate::support::{Sql, logged, number, only_on, registry, text};
+use crate::support::{Sql, logged, number, only_on, registry, server_with, text};
 
-/// Notes what a migration sees of its own session.
+/// Notes its own session's settings.
 struct Look(Arc<Mutex<Vec<String>>>);
 
 #[async_trait]
@@ -40,13 +40,13 @@ async fn the_server_shows_which_migration_runs_and_the_pool_keeps_its_own_settin
     assert_ne!(text(&*db, "SELECT current_setting('application_name')").await, seen[0]);
 }
 
-/// An app on this database, whose sessions have this name.
+/// An app on this database; its sessions have this name.
 async fn app(db: &TestDatabase, name: &str) -> Database {
     let separator = if db.url().contains('?') { '&' } else { '?' };
     Database::connect(format!("{}{separator}application_name={name}", db.url())).await.unwrap()
 }
 
-/// A second one costs four round trips, and the password's 4,096 hashes.
+/// A second connection costs four round trips, and hashing the password 4,096 times.
 #[tokio::test]
 async fn a_start_with_nothing_to_do_opens_one_connection() {
     let Some(db) = only_on(Backend::Postgres).await else { return };
@@ -151,7 +151,7 @@ async fn a_schema_search_path_of_the_pool_holds_for_the_migrations() {
     app.disconnect().await.unwrap();
 }
 
-/// As every schema that pg_dump wrote does.
+/// Every schema that pg_dump wrote does so.
 #[tokio::test]
 async fn a_migration_may_set_the_search_path() {
     let Some(db) = only_on(Backend::Postgres).await else { return };
@@ -163,13 +163,11 @@ async fn a_migration_may_set_the_search_path() {
     assert_eq!(registry([dump, next]).up(&db).await.unwrap().version, 1);
 }
 
-/// Fails on a machine without IPv6: it is to be told, not left out.
+/// It fails on a machine without IPv6, because a test that cannot run must say so.
 #[tokio::test]
 async fn an_address_of_ipv6_is_one_for_the_pool_and_for_the_runs_own_connection() {
-    if !Backend::Postgres.is_wanted() {
-        return;
-    }
-    let server = PostgresServer::start_with(&[("listen_addresses", "127.0.0.1,::1")]).unwrap();
+    let settings = [("listen_addresses", "127.0.0.1,::1")];
+    let Some(server) = server_with(&settings) else { return };
     let app =
         Database::connect(server.url("postgres").replace("127.0.0.1", "[::1]")).await.unwrap();
     assert_eq!(logged(2).up(&app).await.unwrap().version, 1);

@@ -5,7 +5,7 @@ use onerow_testing::{Backend, TestDatabase, on_every_backend};
 
 use crate::support::{Sql, assert_failed, number, only_on, text, version};
 
-/// An index `items_task` on `items`, made as this says.
+/// Creates an index on `items`, by this function.
 struct Index(Mode, fn(&Database) -> onerow::CreateIndex<'_>);
 
 #[async_trait]
@@ -23,7 +23,7 @@ fn on_task(db: &Database) -> onerow::CreateIndex<'_> {
     create_index(db, "items_task", "items", "task")
 }
 
-/// A table with a row, and the index.
+/// Creates a table with a row, then the index.
 fn indexed(index: fn(&Database) -> onerow::CreateIndex<'_>) -> Registry {
     let items = "CREATE TABLE items (id INTEGER PRIMARY KEY, task TEXT, deleted INTEGER)";
     let items = Sql::new([items, "INSERT INTO items VALUES (1, 'a', NULL)"]);
@@ -44,6 +44,20 @@ on_every_backend! {
         indexed(|db| on_task(db).unique()).up(&db).await.unwrap();
         let error = insert(&db, "2, 'a', NULL").await.unwrap_err();
         assert!(matches!(error.sql_err(), Some(sea_orm::SqlErr::UniqueConstraintViolation(_))));
+    }
+
+    async fn a_plain_index_of_the_same_name_does_not_pass_for_a_unique_one(db: TestDatabase) {
+        let registry = indexed(|db| on_task(db).unique());
+        registry.up(&db).to(0).await.unwrap();
+        db.sql("CREATE INDEX items_task ON items (task)").await;
+
+        let error = registry.up(&db).await.unwrap_err();
+
+        assert_failed(&error, 1, 0);
+        let cause = error.causes().join("\n");
+        assert!(cause.contains("there is an index items_task already, and it is not unique"), "{cause}");
+        db.sql("DROP INDEX items_task").await;
+        assert_eq!(registry.up(&db).await.unwrap().version, 1);
     }
 
     async fn a_unique_index_is_built_as_soon_as_the_rows_are_unique(db: TestDatabase) {
@@ -79,7 +93,7 @@ on_every_backend! {
     async fn within_a_transaction_it_is_refused(db: TestDatabase) {
         let error = Registry::new(vec![Box::new(Index(Mode::Transaction, on_task))]).up(&db).await;
         let text = error.unwrap_err().explain().to_string();
-        assert!(text.contains("an index is created outside a transaction"), "{text}");
+        assert!(text.contains("create_index runs outside a transaction"), "{text}");
         assert_eq!(version(&*db).await, -1);
     }
 }
@@ -101,7 +115,7 @@ async fn the_method_of_an_index_is_postgresqls_and_sqlite_passes_it_over() {
     }
 }
 
-/// An interrupted build leaves an index of that name, which would serve no query.
+/// An interrupted build leaves an index of that name, which serves no query.
 #[tokio::test]
 async fn on_postgresql_an_invalid_unique_index_is_built_anew_with_its_condition() {
     let Some(db) = only_on(Backend::Postgres).await else { return };

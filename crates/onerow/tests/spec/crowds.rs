@@ -5,16 +5,16 @@ use std::time::Duration;
 use onerow::{ErrorKind, Progress, prelude::*};
 use onerow_testing::{Backend, PostgresServer, TestDatabase};
 
-use crate::support::{Sql, all_succeed, logged, number, registry, runner_at};
+use crate::support::{Sql, all_succeed, logged, number, registry, runner_at, server_with};
 
-/// Three of them are for superusers, as the runners here are.
+/// Three of the connections are for superusers, and the runners here are superusers.
 fn server(connections: &str) -> Option<PostgresServer> {
     let settings = [
         ("max_connections", connections),
         ("superuser_reserved_connections", "0"),
         ("max_wal_senders", "0"),
     ];
-    Backend::Postgres.is_wanted().then(|| PostgresServer::start_with(&settings).unwrap())
+    server_with(&settings)
 }
 
 #[test]

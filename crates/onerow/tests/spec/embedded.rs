@@ -5,7 +5,7 @@ use onerow_testing::{TestDatabase, on_every_backend};
 
 use crate::support::{number, text};
 
-/// What is applied, by its descriptions.
+/// Applies the migrations, and returns their descriptions.
 async fn applied(registry: &Registry, db: &TestDatabase) -> Vec<String> {
     registry.up(db).await.unwrap();
     let status = registry.status(db).await.unwrap();

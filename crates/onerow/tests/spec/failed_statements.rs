@@ -1,4 +1,4 @@
-//! What an error says of where the statement stands, and statements that could never end.
+//! How an error says which statement failed and where, and statements that could never end.
 
 use std::{fmt::Write, time::Duration};
 
@@ -11,7 +11,7 @@ use crate::support::{
     Sql, assert_failed, assert_rolled_back, has_table, only_on, registry, version,
 };
 
-/// What a run of a script says, of its cause.
+/// The cause in the error of a script's run.
 async fn complaint_of(db: &Database, sql: String) -> String {
     let script = SqlMigration::new("7_todos", "todos", sql.leak(), Mode::Transaction);
     let error = Registry::new(vec![Box::new(script)]).up(db).await.unwrap_err();
@@ -201,7 +201,7 @@ impl MigrationTrait for GoesOn {
     }
 }
 
-/// How a statement is sent.
+/// A way to send a statement.
 #[derive(Clone, Copy, Debug)]
 enum Way {
     Unprepared,
@@ -229,7 +229,7 @@ impl MigrationTrait for Sends {
     }
 }
 
-/// How a statement goes past the handle.
+/// A way to send a statement past the handle.
 #[derive(Clone, Copy, Debug)]
 enum Past {
     Nested,
@@ -277,7 +277,7 @@ async fn soon_fails(db: &Database, migration: Box<dyn MigrationTrait>) -> Error 
     outcome.expect("it hangs").unwrap_err()
 }
 
-/// What a run leaves behind that fails as it should.
+/// Checks that a failed run has left nothing behind.
 async fn is_as_before(db: &Database) {
     assert!(!has_table(db, "t").await);
     let report = registry([Sql::new(["CREATE TABLE t (a INTEGER)"])]).up(db).await.unwrap();
@@ -358,8 +358,8 @@ async fn on_postgresql_the_position_counts_in_characters_and_finds_the_query_in_
     let sql = "SELECT 'ééé';\n\nDO $$\nBEGIN\n  INSERT INTO nowhere VALUES (1);\nEND $$;\n";
     let complaint = complaint_of(&db, sql.into()).await;
     let place = "\n    in the script of 7_todos, line 5, \
-                 in the statement that begins in line 3\n    3 | DO $$\n    5 |   INSERT INTO nowhere \
-                 VALUES (1);\n      |               ^";
+                 in the statement that begins in line 3\n    3 | DO $$\n    5 |   INSERT INTO \
+                 nowhere VALUES (1);\n      |               ^";
     assert!(complaint.ends_with(place), "{complaint}");
     let complaint = complaint_of(&db, "SELECT 'ééé';\nSELECT 'é', (1\n\n".into()).await;
     assert!(

@@ -1,34 +1,31 @@
-//! What a run writes through to the disk, counted by the server.
+//! How often a run writes to the disk, as the server counts it.
 
 use onerow::{Progress, prelude::*};
-use onerow_testing::{Backend, PostgresServer};
+use onerow_testing::PostgresServer;
 
-use crate::support::{Sql, assert_failed, logged, number, registry};
+use crate::support::{Sql, assert_failed, logged, number, registry, server_with};
 
-/// A server that counts its flushes: they are real, and none of them is the server's own idea.
-fn server() -> PostgresServer {
+/// A server that counts its flushes. They are real, and the server makes none by itself.
+fn server() -> Option<PostgresServer> {
     let settings = [
         ("fsync", "on"),
         ("track_wal_io_timing", "on"),
         ("wal_writer_delay", "10s"),
         ("autovacuum", "off"),
     ];
-    PostgresServer::start_with(&settings).unwrap()
+    server_with(&settings)
 }
 
 async fn flushes(db: &Database) -> i64 {
-    // A session reports what it did when it ends, or is idle for a second; those of a run have
-    // ended.
+    // A session reports its counts when it ends, or when it is idle for a second. Those of a run
+    // have ended.
     tokio::time::sleep(std::time::Duration::from_millis(1500)).await;
     number(db, "SELECT wal_sync FROM pg_stat_wal").await
 }
 
 #[tokio::test]
 async fn the_log_is_flushed_no_more_often_for_a_hundred_migrations_than_for_ten() {
-    if !Backend::Postgres.is_wanted() {
-        return;
-    }
-    let server = server();
+    let Some(server) = server() else { return };
     let db = Database::connect(server.url("postgres")).await.unwrap();
     logged(1).up(&db).await.unwrap();
 
@@ -43,10 +40,7 @@ async fn the_log_is_flushed_no_more_often_for_a_hundred_migrations_than_for_ten(
 
 #[tokio::test]
 async fn what_came_before_a_failure_or_a_migration_outside_a_transaction_is_on_disk() {
-    if !Backend::Postgres.is_wanted() {
-        return;
-    }
-    let server = server();
+    let Some(server) = server() else { return };
     for last in [Sql::new(["SELECT nothing"]), Sql::new(["SELECT nothing"]).outside_transaction()] {
         let db = Database::connect(server.url("postgres")).await.unwrap();
         db.execute_unprepared("DROP SCHEMA public CASCADE; CREATE SCHEMA public").await.unwrap();
@@ -56,7 +50,7 @@ async fn what_came_before_a_failure_or_a_migration_outside_a_transaction_is_on_d
         assert_failed(&error, 5, 4);
         drop(db);
 
-        // What is not on disk is lost.
+        // Changes that are not on disk are lost.
         server.kill_immediately().unwrap();
         server.restart().unwrap();
         let db = Database::connect(server.url("postgres")).await.unwrap();
@@ -64,14 +58,10 @@ async fn what_came_before_a_failure_or_a_migration_outside_a_transaction_is_on_d
     }
 }
 
-/// Ends the server at once when it is told of this migration, and notes all that were told as
-/// applied.
+/// Kills the server when this migration is reported, and notes all that were reported as applied.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_told_as_applied_is_there_after_a_crash_of_the_server() {
-    if !Backend::Postgres.is_wanted() {
-        return;
-    }
-    let server = server();
+    let Some(server) = server() else { return };
     let db = Database::connect(server.url("postgres")).await.unwrap();
     let told = std::sync::Mutex::new(Vec::new());
     let tell = |step: &Progress| match step {

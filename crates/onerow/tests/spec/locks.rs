@@ -1,4 +1,4 @@
-//! Locks that others hold: the migration lets go, says who, and tries again.
+//! Locks of others: the migration lets go, says who holds them, and tries again.
 
 use std::{
     sync::{Arc, Mutex},
@@ -24,7 +24,7 @@ fn change() -> Sql {
     ])
 }
 
-/// Holds what [`change`] needs: on PostgreSQL the table's lock, on SQLite what a reader does.
+/// Blocks [`change`]: on PostgreSQL by a lock of the table, on SQLite by reading.
 async fn hold(db: &Database) -> sea_orm::DatabaseTransaction {
     let transaction = db.begin().await.unwrap();
     transaction.execute_unprepared("SELECT count(*) FROM items").await.unwrap();
@@ -49,12 +49,12 @@ on_every_backend! {
             registry([items(), change()]).up(&other).lock_timeout(SHORT).on_progress(tell).await
         });
         retried.notified().await;
-        // Between two tries nothing is held: who came after is served.
+        // Between two tries nothing is held, so others are served.
         assert!(!has_table(&db.connect().await, "before_the_lock").await);
         holder.rollback().await.unwrap();
 
         assert_eq!(run.await.unwrap().unwrap().version, 1);
-        // SQLite does not tell who.
+        // SQLite does not say who.
         let named = !blockers.lock().unwrap().is_empty();
         assert_eq!(named, db.get_database_backend() == DatabaseBackend::Postgres);
     }

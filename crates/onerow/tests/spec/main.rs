@@ -1,4 +1,4 @@
-//! What onerow promises, as specifications that run on every backend.
+//! onerow's promises, as specifications that run on every backend.
 
 mod adopt;
 mod atomic;

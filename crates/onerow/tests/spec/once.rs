@@ -85,7 +85,7 @@ on_every_backend! {
         assert!(waited.into_inner());
     }
 
-    /// On SQLite readers are shut out once the changes have outgrown the cache.
+    /// On SQLite, readers are shut out when the changes have outgrown the cache.
     async fn a_second_runner_waits_for_a_migration_of_many_rows_too(db: TestDatabase) {
         let (started, begun) = tokio::sync::oneshot::channel();
         let (first, started) = (db.connect().await, std::sync::Mutex::new(Some(started)));
@@ -110,7 +110,7 @@ on_every_backend! {
 
         assert_eq!((error.kind(), error.version()), (ErrorKind::WaitTimeout, Some(0)), "{error:?}");
         assert!(started.elapsed() >= Duration::from_millis(300));
-        // SQLite does not tell.
+        // SQLite does not say who.
         let names_the_holder = error.to_string().contains("pid ");
         assert_eq!(names_the_holder, db.get_database_backend() == DatabaseBackend::Postgres);
         assert!(!has_table(&db, "t1").await);
@@ -131,7 +131,7 @@ impl MigrationTrait for Slow {
     }
 }
 
-/// Writes more than SQLite's cache holds, and stays for longer than sqlx waits by itself.
+/// Writes more than SQLite's cache holds, and takes longer than sqlx waits by itself.
 struct Large(std::sync::Mutex<Option<tokio::sync::oneshot::Sender<()>>>);
 
 #[async_trait]

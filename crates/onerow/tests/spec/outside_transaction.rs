@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use onerow::{Failure, Progress, prelude::*};
-use onerow_testing::{Backend, PostgresServer, TestDatabase, on_every_backend};
+use onerow_testing::{Backend, TestDatabase, on_every_backend};
 
 use tokio::time::sleep;
 
-use crate::support::{Sql, assert_failed, begun, first, number, only_on, registry, version};
+use crate::support::{
+    Sql, assert_failed, begun, first, number, only_on, registry, server_with, version,
+};
 
 fn items() -> Sql {
     Sql::new([
@@ -167,7 +169,7 @@ async fn a_migration_whose_claim_is_lost_is_ended_and_the_next_run_finishes() {
     assert_eq!(with_index().up(&db).await.unwrap().version, 2);
 }
 
-/// Writes a row, rests in its own code, writes the next: between two statements its session is
+/// Writes a row, rests in its own code, and writes the next. Between two statements its session is
 /// idle.
 struct Slow {
     rows: u32,
@@ -195,7 +197,7 @@ fn slow(rows: u32, rest: Duration) -> Registry {
     Registry::new(vec![Box::new(trace), Box::new(Slow { rows, rest })])
 }
 
-/// How often another session than the one before wrote a row.
+/// How often a row was written by another session than the row before.
 const CHANGES: &str =
     "SELECT count(*) FROM (SELECT who, lag(who) OVER (ORDER BY id) AS before FROM trace) t
                        WHERE who <> before";
@@ -234,10 +236,7 @@ async fn a_second_runner_does_not_start_before_the_session_of_one_that_lost_the_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn runners_that_take_the_role_of_the_owner_are_kept_apart_though_they_inherit_nothing() {
-    if !Backend::Postgres.is_wanted() {
-        return;
-    }
-    let server = PostgresServer::start().unwrap();
+    let Some(server) = server_with(&[]) else { return };
     let db = Database::connect(server.url("postgres")).await.unwrap();
     let roles = "CREATE ROLE owner; ALTER SCHEMA public OWNER TO owner;
         CREATE ROLE runner LOGIN NOINHERIT PASSWORD 'r' IN ROLE owner; ALTER ROLE runner SET role = owner";
@@ -263,10 +262,7 @@ async fn runners_that_take_the_role_of_the_owner_are_kept_apart_though_they_inhe
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_only_calls_himself_a_runner_keeps_nobody_waiting() {
-    if !Backend::Postgres.is_wanted() {
-        return;
-    }
-    let server = PostgresServer::start().unwrap();
+    let Some(server) = server_with(&[]) else { return };
     let db = Database::connect(server.url("postgres")).await.unwrap();
     db.execute_unprepared("CREATE ROLE intruder LOGIN PASSWORD 'i'").await.unwrap();
     slow(0, Duration::ZERO).up(&db).to(0).await.unwrap();

@@ -36,11 +36,11 @@ impl MigrationTrait for Held {
         self.begun.notify_one();
         let go_on = self.go_on.notified();
         tokio::pin!(go_on);
-        // A statement in flight at almost any time, as a build of an index is.
+        // A statement is in flight at almost any time, as when an index is built.
         while timeout(Duration::ZERO, &mut go_on).await.is_err() {
             match db.get_database_backend() {
                 DatabaseBackend::Postgres => {
-                    db.execute_unprepared("SELECT pg_sleep(0.2)").await.map(drop)?
+                    db.execute_unprepared("SELECT pg_sleep(0.2)").await.map(drop)?;
                 }
                 _ => sleep(Duration::from_millis(200)).await,
             }
@@ -58,7 +58,7 @@ fn held(mode: Mode) -> (Registry, &'static Notify, &'static Notify) {
     (Registry::new(vec![Box::new(Held { mode, begun, go_on })]), begun, go_on)
 }
 
-/// Brings one registry up to date while a migration of the other is under way.
+/// Brings one registry up to date while a migration of the other is running.
 async fn one_goes_on_while_the_other_is_held(db: &TestDatabase, mode: Mode, quick: Registry) {
     let (slow, begun, go_on) = held(mode);
     let slow = slow.with_table("slow_migration");

@@ -1,4 +1,4 @@
-//! A database goes from the seed's Python code to onerow, and back.
+//! A database moves from the seed's Python code to onerow, and back.
 
 use onerow::{ErrorKind, prelude::*};
 use onerow_testing::{TestDatabase, on_every_backend};
@@ -16,8 +16,8 @@ const INSERT: &str = "INSERT INTO schema_migration (version)
                 VALUES(-1)
            ON CONFLICT DO NOTHING";
 
-/// What the seed's `create_database` does, with so many migrations; what it returns, and how many
-/// it ran.
+/// Does the same as the seed's `create_database` with so many migrations. Returns its result, and
+/// how many it ran.
 async fn seed(db: &Database, migrations: i64) -> (i64, i64) {
     db.execute_unprepared(CREATE).await.unwrap();
     db.execute_unprepared(INSERT).await.unwrap();

@@ -1,5 +1,5 @@
-//! What a migration leaves in its session does not reach the next: one run of three ends like three
-//! runs of one.
+//! A migration's session settings do not reach the next one: one run of three migrations ends like
+//! three runs of one.
 
 use onerow::prelude::*;
 use onerow_testing::{Backend, PostgresServer, TestDatabase};
@@ -22,7 +22,7 @@ fn before() -> Sql {
     ])
 }
 
-/// Each leaves something behind, which the second statement would find, or trip over.
+/// Each leaves something behind that the second statement would find, or stumble over.
 const LEFT_BEHIND: &[(&str, &str)] = &[
     (
         "SET session_replication_role = replica",
@@ -57,8 +57,8 @@ async fn nothing_that_a_migration_leaves_in_its_session_reaches_the_next() {
     for (leave, gone) in LEFT_BEHIND {
         let Some(db) = postgres().await else { return };
         let look = format!("DO $$ BEGIN IF NOT ({gone}) THEN RAISE 'it is there'; END IF; END $$");
-        // In the same migration it is there, or the look sees nothing. A session listens once it
-        // has committed.
+        // In the same migration it is there; otherwise the check would see nothing. A session
+        // listens once it has committed.
         if !leave.starts_with("LISTEN") {
             let beside = Sql::new([leave]).statement(look.clone());
             registry([before(), beside]).up(&db).await.expect_err(leave);

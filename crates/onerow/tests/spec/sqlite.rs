@@ -1,4 +1,4 @@
-//! What only SQLite has: foreign keys that a rebuild would fire, and databases in memory.
+//! SQLite alone: foreign keys that a rebuild would fire, and databases in memory.
 
 use std::{
     sync::{
@@ -43,7 +43,7 @@ async fn keeps_the_children(db: TestDatabase) {
         number(db, "SELECT count(*) FROM children JOIN parents ON parents.id = parent_id").await,
         3
     );
-    // And the app's own connection enforces them still.
+    // The app's own connection still enforces them.
     assert!(db.execute_unprepared("INSERT INTO children VALUES (30, 3)").await.is_err());
 }
 
@@ -142,12 +142,12 @@ async fn a_hundred_migrations_are_gathered_in_few_transactions() {
     logged(1).up(&db).await.unwrap();
     let before = transactions(&db);
     logged(101).up(&db).await.unwrap();
-    // One, or a few more where the machine is slow: each gathers for half a second.
+    // It is one, or a few more on a slow machine, because each gathers for half a second.
     let grown = transactions(&db) - before;
     assert!((1..=20).contains(&grown), "{grown} transactions");
 }
 
-/// SQLite rolls back all of the transaction by itself, savepoints and all.
+/// SQLite itself rolls back the whole transaction, with its savepoints.
 #[tokio::test]
 async fn a_database_that_is_full_names_the_migration_that_filled_it() {
     let Some(db) = only_on(Backend::Sqlite).await else { return };
@@ -211,7 +211,7 @@ async fn a_migration_outside_a_transaction_is_ended_when_the_run_is_told_to_stop
     );
     let error = run.await.expect("it waits for the statement").unwrap_err();
     assert_eq!((error.kind(), error.version()), (ErrorKind::Cancelled, Some(-1)), "{error:?}");
-    // A statement that went on would keep its read lock, and no commit would get past that.
+    // If the statement went on, it would keep its read lock, and no commit would get through.
     db.execute_unprepared("CREATE TABLE free (id INTEGER)").await.unwrap();
 }
 
@@ -268,7 +268,7 @@ async fn a_pool_each_of_whose_connections_has_a_database_of_its_own_is_refused()
     assert_eq!(logged(1).up(&db).await.unwrap().version, 0);
 }
 
-/// What SQLite says of a connection, and which tables and files it has.
+/// The settings of a connection, and its tables and files.
 const SETTINGS: [&str; 15] = [
     "analysis_limit",
     "automatic_index",
@@ -287,7 +287,7 @@ const SETTINGS: [&str; 15] = [
     "writable_schema",
 ];
 
-/// Writes down what is set for its connection.
+/// Writes down the settings of its connection.
 fn observe() -> Sql {
     let mut columns =
         vec!["('a' LIKE 'A')".to_owned(), "(SELECT temp_store FROM pragma_temp_store)".into()];
@@ -364,8 +364,7 @@ async fn a_rename_after_a_migration_that_wants_the_old_way_of_renaming_is_follow
     assert!(schema.contains("REFERENCES \"things\""), "{schema}");
 }
 
-/// That the connection is another one must not cost the transaction in which migrations are
-/// gathered.
+/// Changing the connection must not cost a transaction: migrations are gathered in one.
 #[tokio::test]
 async fn a_setting_that_is_put_back_does_not_end_the_gathering() {
     let Some(db) = only_on(Backend::Sqlite).await else { return };
@@ -439,7 +438,7 @@ async fn a_connection_without_a_journal_is_refused_before_anything_is_changed() 
     assert_eq!(logged(2).up(&without).await.unwrap().initial, 1);
 }
 
-/// Children of a parent that is looked up by a collation, which counts how often.
+/// Children whose parent is looked up by a collation that counts its calls.
 async fn counting() -> (TestDatabase, Database, Arc<AtomicUsize>) {
     let db = Backend::Sqlite.empty_database().await;
     let compared = Arc::<AtomicUsize>::default();
@@ -500,7 +499,7 @@ async fn the_children_are_looked_at_only_if_they_or_their_parents_may_have_chang
     };
     registry(migrations()).up(&db).on_progress(tell).await.unwrap();
     assert_eq!(compared.load(Ordering::Relaxed), 0);
-    // A change of a parent costs a look at each child.
+    // If a parent changes, each child is checked.
     let update = Sql::new(["UPDATE parents SET note = 'more' WHERE note = ''"]);
     registry(migrations().chain([update])).up(&db).await.unwrap();
     assert!((CHILDREN..3 * CHILDREN).contains(&compared.load(Ordering::Relaxed)), "{compared:?}");
@@ -524,7 +523,7 @@ async fn the_check_of_the_foreign_keys_is_part_of_the_time_that_is_told() {
         "INSERT INTO children VALUES (1, 'one'), (2, 'one'), (3, 'one')",
     ]);
     let report = registry([slow]).up(&db).await.unwrap();
-    // A comparison for each child, and none before the check.
+    // Each child is compared once, and only at the check.
     assert!(report.applied[0].elapsed >= Duration::from_millis(300), "{report:?}");
 }
 
@@ -575,7 +574,7 @@ async fn a_child_without_its_parent_is_found_however_it_came_about() {
         for first in [1, 2] {
             let db = Backend::Sqlite.empty_database().await;
             let registry = registry([parents_and_children(), more.clone(), Sql::new([careless])]);
-            // In the transaction that made the tables, and in one that found them.
+            // Once in the transaction that made the tables, once in one that found them.
             registry.up(&db).to(first - 1).await.unwrap();
             let error = registry.up(&db).await.expect_err(careless);
             assert_failed(&error, 2, 1);
@@ -593,8 +592,8 @@ async fn a_child_without_its_parent_is_found_however_it_came_about() {
     }
 }
 
-/// Goes on after a statement that failed half way, whose rows SQLite told of and took back; then
-/// empties the parents, of which SQLite tells nothing.
+/// Goes on after a statement that failed half way: SQLite reported its rows and took them back.
+/// Then it empties the parents, of which SQLite reports nothing.
 struct Swallows {
     nested: bool,
 }
@@ -654,7 +653,7 @@ async fn of_children_that_had_no_parent_before_only_more_of_them_stop_a_migratio
         Sql::new(["INSERT INTO children VALUES (32, 2)"]),
     ];
     assert_eq!(registry(migrations.clone()).up(&db).await.unwrap().applied.len(), 4);
-    // There was one left; there would be two.
+    // One was left; this would make two.
     let worse = Sql::new(["INSERT INTO children VALUES (33, 3)"]);
     let error = registry(migrations.into_iter().chain([worse])).up(&db).await.unwrap_err();
     assert_failed(&error, 5, 4);
@@ -680,7 +679,7 @@ async fn rows_that_had_no_parent_before_may_move_with_their_table() {
             .await
             .unwrap();
         registry([parents_and_children(), Sql::new([moves])]).up(&db).await.expect(moves);
-        // One more than moved.
+        // This is one more than moved.
         let db = Backend::Sqlite.empty_database().await;
         registry([parents_and_children()]).up(&db).await.unwrap();
         db.execute_unprepared("PRAGMA foreign_keys = OFF; INSERT INTO children \
@@ -694,7 +693,7 @@ async fn rows_that_had_no_parent_before_may_move_with_their_table() {
     }
 }
 
-/// As of a checkpoint within the transaction, which no other connection is in the way of.
+/// A checkpoint inside the transaction would fail like that, and no other connection is in its way.
 #[tokio::test]
 async fn a_migration_that_is_in_its_own_way_is_not_tried_again() {
     let Some(db) = only_on(Backend::Sqlite).await else { return };
@@ -705,7 +704,7 @@ async fn a_migration_that_is_in_its_own_way_is_not_tried_again() {
     assert!(error.explain().to_string().contains("table is locked"), "{}", error.explain());
 }
 
-/// The connection of an app that reads, with little patience of its own.
+/// An app's connection with little patience, beside a transaction that reads.
 async fn beside_a_reader(db: &TestDatabase) -> (sea_orm::DatabaseTransaction, Database) {
     let reader = db.begin().await.unwrap();
     reader.execute_unprepared("SELECT count(*) FROM parents").await.unwrap();

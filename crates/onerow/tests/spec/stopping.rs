@@ -1,4 +1,4 @@
-//! Runs that are stopped, by their caller or by `kill -9`, and those that last.
+//! Runs that somebody stops, by the caller or by `kill -9`, and long runs.
 
 use std::{
     future::pending,
@@ -11,20 +11,24 @@ use nix::{
     unistd::Pid,
 };
 use onerow::{ErrorKind, Progress, prelude::*};
-use onerow_testing::{Backend, PostgresServer, TestDatabase, on_every_backend};
+use onerow_testing::{Backend, TestDatabase, on_every_backend};
 use tokio::{
     io::copy_bidirectional,
     net::{TcpListener, TcpStream},
     sync::Notify,
 };
 
-use crate::support::{Sql, has_table, number, only_on, registry, runner_of, version};
+use crate::support::{Sql, has_table, number, only_on, registry, runner_of, server_with, version};
 
 /// Takes a minute on either backend, in one statement.
-struct Minute;
+struct Minute(Mode);
 
 #[async_trait]
 impl MigrationTrait for Minute {
+    fn mode(&self) -> Mode {
+        self.0
+    }
+
     async fn migrate(&self, db: &Database) -> Result<(), DbErr> {
         db.execute_unprepared("CREATE TABLE minute (id INTEGER)").await?;
         let statement = match db.get_database_backend() {
@@ -38,8 +42,9 @@ impl MigrationTrait for Minute {
     }
 }
 
-fn with_a_long_one() -> Registry {
-    Registry::new(vec![Box::new(Sql::new(["CREATE TABLE items (id INTEGER)"])), Box::new(Minute)])
+fn with_a_long_one(mode: Mode) -> Registry {
+    let items = Sql::new(["CREATE TABLE items (id INTEGER)"]);
+    Registry::new(vec![Box::new(items), Box::new(Minute(mode))])
 }
 
 const EXECUTING: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
@@ -50,7 +55,7 @@ on_every_backend! {
         db: TestDatabase,
     ) {
         let started = Instant::now();
-        let registry = with_a_long_one();
+        let registry = with_a_long_one(Mode::Transaction);
         registry.up(&db).to(0).await.unwrap();
         let error = registry
             .up(&db)
@@ -62,15 +67,32 @@ on_every_backend! {
         assert!(started.elapsed() < Duration::from_secs(30), "it waited for the statement");
         assert_eq!(version(&*db).await, 0);
         assert!(!has_table(&db, "minute").await);
-        // A statement that went on would keep SQLite's write lock.
+        // If the statement went on, it would keep SQLite's write lock.
         db.execute_unprepared("CREATE TABLE free (id INTEGER)").await.unwrap();
         if db.get_database_backend() == DatabaseBackend::Postgres {
             assert_eq!(number(&*db, EXECUTING).await, 0);
         }
     }
 
+    async fn a_run_that_is_told_to_stop_outside_a_transaction_says_where_the_database_is(
+        db: TestDatabase,
+    ) {
+        let started = Instant::now();
+        let registry = with_a_long_one(Mode::Outside);
+        registry.up(&db).to(0).await.unwrap();
+        let stop = tokio::time::sleep(Duration::from_millis(500));
+        let error = registry.up(&db).cancel_on(stop).await.unwrap_err();
+
+        assert_eq!((error.kind(), error.version()), (ErrorKind::Cancelled, Some(0)), "{error:?}");
+        assert!(started.elapsed() < Duration::from_secs(30), "it waited for the statement");
+        // Another run gets at the row at once.
+        let next = registry.up(&db).to(0).wait_timeout(Duration::from_secs(1)).await.unwrap();
+        assert_eq!(next.version, 0);
+        db.execute_unprepared("CREATE TABLE free (id INTEGER)").await.unwrap();
+    }
+
     async fn a_run_whose_future_is_dropped_changes_nothing_and_holds_nothing(db: TestDatabase) {
-        let registry = with_a_long_one();
+        let registry = with_a_long_one(Mode::Transaction);
         registry.up(&db).to(0).await.unwrap();
         let slow = Registry::new(vec![Box::new(Sql::default()), Box::new(Asleep)]);
         let dropped =
@@ -128,17 +150,14 @@ async fn until(db: &Database, executing: bool) {
 
 #[tokio::test]
 async fn the_statement_is_ended_of_a_login_that_takes_another_role() {
-    if !Backend::Postgres.is_wanted() {
-        return;
-    }
-    let server = PostgresServer::start().unwrap();
+    let Some(server) = server_with(&[]) else { return };
     let db = Database::connect(server.url("postgres")).await.unwrap();
     let roles = "CREATE ROLE owner; ALTER SCHEMA public OWNER TO owner;
         CREATE ROLE runner LOGIN PASSWORD 'r' IN ROLE owner; ALTER ROLE runner SET role = owner";
     db.execute_unprepared(roles).await.unwrap();
     let url = format!("postgres://runner:r@127.0.0.1:{}/postgres", server.port());
     let app = Database::connect(url).await.unwrap();
-    // So that the server does not find out by itself that nobody waits for it.
+    // The server must not find out by itself that its client has gone.
     let alone = "SET client_connection_check_interval = 0; SELECT pg_sleep(60)";
     let registry = registry([Sql::new([alone])]);
     let stop = tokio::time::sleep(Duration::from_millis(1500));
@@ -185,8 +204,8 @@ async fn the_statement_that_a_killed_runner_left_is_waited_for_before_its_migrat
     assert!(orphan.is_finished());
 }
 
-/// Applies these until it is told to stop, and gives the version that the error names and what was
-/// told as applied.
+/// Applies these until it is told to stop. Returns the version in the error, and the migrations
+/// that were reported as applied.
 async fn stopped_after(db: &Database, registry: Registry, delay: u64) -> (Option<i32>, Vec<i32>) {
     let told = Mutex::new(Vec::new());
     let tell = |step: &Progress| {
@@ -216,7 +235,7 @@ async fn a_commit_that_is_under_way_when_the_run_is_told_to_stop_is_finished_and
     assert_eq!((version, told), (Some(0), vec![0]));
 }
 
-/// Does not let the run's own thread go.
+/// Blocks the thread of the run.
 struct Blocks;
 
 #[async_trait]
@@ -230,14 +249,13 @@ impl MigrationTrait for Blocks {
 
 on_every_backend! {
     async fn what_is_committed_behind_a_migration_that_blocks_is_told(db: TestDatabase) {
-        let registry = Registry::new(vec![Box::new(Blocks), Box::new(Minute)]);
+        let registry = Registry::new(vec![Box::new(Blocks), Box::new(Minute(Mode::Transaction))]);
         let (version, told) = stopped_after(&db, registry, 500).await;
         assert_eq!(told, (0..=version.unwrap()).collect::<Vec<_>>());
     }
 }
 
-/// Forwards connections; those that are there when it is notified say nothing any more, not even
-/// that they end.
+/// Forwards connections. When it is notified, the existing ones go silent, and do not even end.
 async fn forward(listener: TcpListener, server: u16, mute: Arc<Notify>) {
     while let Ok((mut client, _)) = listener.accept().await {
         let mut upstream = TcpStream::connect(("127.0.0.1", server)).await.unwrap();
@@ -253,10 +271,7 @@ async fn forward(listener: TcpListener, server: u16, mute: Arc<Notify>) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_statement_is_given_up_whose_answer_is_lost_though_new_connections_are_served() {
-    if !Backend::Postgres.is_wanted() {
-        return;
-    }
-    let server = PostgresServer::start().unwrap();
+    let Some(server) = server_with(&[]) else { return };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let proxy = format!(":{}/", listener.local_addr().unwrap().port());
     let mute = Arc::new(Notify::new());

@@ -8,7 +8,7 @@ use std::{
 };
 
 use onerow::{Error, ErrorKind, prelude::*};
-use onerow_testing::{Backend, TestDatabase};
+use onerow_testing::{Backend, PostgresServer, TestDatabase};
 use sea_orm::DatabaseTransaction;
 use tokio::sync::oneshot;
 
@@ -79,8 +79,8 @@ pub fn registry(migrations: impl IntoIterator<Item = Sql>) -> Registry {
     Registry::new(boxed.collect())
 }
 
-/// So many migrations; each makes a table and adds its number to `log`, which would show a second
-/// run.
+/// So many migrations. Each makes a table and adds its number to `log`, where a second run would
+/// show.
 pub fn logged(count: usize) -> Registry {
     registry((0..count).map(|number| {
         let mut migration = Sql::new([]);
@@ -93,7 +93,7 @@ pub fn logged(count: usize) -> Registry {
     }))
 }
 
-/// Sees that this migration failed, and at which version the database is said to be.
+/// Checks that this migration failed, and at which version the database is said to be.
 #[track_caller]
 pub fn assert_failed(error: &Error, migration: i32, version: i32) {
     let found = (error.kind(), error.migration(), error.version());
@@ -101,7 +101,7 @@ pub fn assert_failed(error: &Error, migration: i32, version: i32) {
     assert_eq!(found, expected, "{error:?}");
 }
 
-/// The same, and that it is said to be undone.
+/// The same, and that it was rolled back.
 #[track_caller]
 pub fn assert_rolled_back(error: &Error, migration: i32, version: i32) {
     assert_failed(error, migration, version);
@@ -113,14 +113,19 @@ pub async fn only_on(backend: Backend) -> Option<TestDatabase> {
     if backend.is_wanted() { Some(backend.empty_database().await) } else { None }
 }
 
-/// A transaction on a connection of its own, in which this has run.
+/// A server of one's own with these settings, if the tests are to run on PostgreSQL.
+pub fn server_with(settings: &[(&str, &str)]) -> Option<PostgresServer> {
+    Backend::Postgres.is_wanted().then(|| PostgresServer::start_with(settings).unwrap())
+}
+
+/// A transaction on a connection of its own, in which this SQL has run.
 pub async fn begun(db: &TestDatabase, sql: &str) -> DatabaseTransaction {
     let transaction = db.connect().await.begin().await.unwrap();
     transaction.execute_unprepared(sql).await.unwrap();
     transaction
 }
 
-/// Something to call when it happens, of which the first call is told.
+/// A function to call when something happens, and a receiver that gets the first call's value.
 pub fn first<T: Debug>() -> (impl Fn(T), oneshot::Receiver<T>) {
     let (told, first) = oneshot::channel();
     let told = Mutex::new(Some(told));
@@ -174,7 +179,7 @@ fn process(db: &TestDatabase, variables: &[(&str, &str)]) -> Child {
     runner_at(db.url(), variables)
 }
 
-/// The same on a server of the caller's.
+/// The same on the server of this URL.
 pub fn runner_at(url: &str, variables: &[(&str, &str)]) -> Child {
     Command::new(env::current_exe().unwrap())
         .args(["--exact", "support::a_runner_process", "--ignored", "--nocapture"])
@@ -186,7 +191,7 @@ pub fn runner_at(url: &str, variables: &[(&str, &str)]) -> Child {
         .unwrap()
 }
 
-/// Waits for the runners, which all must succeed.
+/// Waits for the runners, which must all succeed.
 pub fn all_succeed(runners: Vec<Child>) {
     for runner in runners {
         let output = runner.wait_with_output().unwrap();
@@ -194,7 +199,7 @@ pub fn all_succeed(runners: Vec<Child>) {
     }
 }
 
-/// Not a specification: the body of [`process`].
+/// The body of [`process`], not a specification.
 #[tokio::test]
 #[ignore = "only as a process of another test"]
 async fn a_runner_process() {

@@ -1,14 +1,14 @@
-//! The version table is looked at before it is believed: what another role may have put there is
-//! never run.
+//! onerow looks at the version table before it trusts it. It never runs code that another role may
+//! have put there.
 
 use onerow::{ErrorKind, prelude::*};
-use onerow_testing::{Backend, PostgresServer};
+use onerow_testing::PostgresServer;
 use sea_orm::ConnectOptions;
 
-use crate::support::{has_table, logged, number};
+use crate::support::{has_table, logged, number, server_with};
 
-/// A database in which everybody may create, as up to PostgreSQL 14, with an intruder and the app's
-/// role.
+/// A database in which everybody may create, as was usual up to PostgreSQL 14, with an intruder and
+/// the app's role.
 struct Shared {
     server: PostgresServer,
     admin: Database,
@@ -19,10 +19,7 @@ const TABLE: &str = "CREATE TABLE schema_migration (onerow_id BOOL PRIMARY KEY D
 
 impl Shared {
     async fn start() -> Option<Self> {
-        if !Backend::Postgres.is_wanted() {
-            return None;
-        }
-        let server = PostgresServer::start().unwrap();
+        let server = server_with(&[])?;
         let admin = Database::connect(server.url("postgres")).await.unwrap();
         let shared = Self { server, admin };
         for role in ["intruder", "owner", "app"] {
@@ -49,8 +46,8 @@ impl Shared {
         self.connect("intruder").await.execute_unprepared(sql).await.unwrap();
     }
 
-    /// Whoever runs migrations is refused, told whose the table is, and has run nothing of the
-    /// intruder's.
+    /// Checks that a run is refused, that the error names the owner of the table, and that nothing
+    /// of the intruder's has run.
     async fn refuses(&self, db: &Database) -> String {
         let error = logged(1).up(db).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::UntrustedTable, "{error:?}");
@@ -157,7 +154,7 @@ async fn a_trigger_or_a_rule_on_ones_own_table_is_named() {
         let error = logged(2).up(&owner).await.unwrap_err();
         assert!(error.to_string().contains(what), "{error}");
         assert!(!has_table(&owner, "t1").await);
-        // There is nothing to run it for.
+        // Nothing is pending, so nothing has to run.
         assert_eq!(logged(1).up(&owner).await.unwrap().applied.len(), 0);
     }
 }

@@ -1,4 +1,4 @@
-//! The tools, each called as its users call it.
+//! The tools, each called in the way its users call it.
 
 pub mod diesel;
 pub mod quart_db;
@@ -11,7 +11,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// A tool that has migrated databases until now.
+/// A tool that has migrated databases so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tool {
     /// diesel_migrations 2.3
@@ -26,20 +26,20 @@ pub enum Tool {
     Sqlx,
 }
 
-/// What a tool says of a run.
+/// The result of a tool's run.
 pub type Outcome = Result<(), Box<dyn Error + Send + Sync>>;
 
 impl Tool {
-    /// Those that are written in Rust. Each keeps a row for each migration.
+    /// The tools written in Rust. Each keeps a row for each migration.
     pub const RUST: [Self; 4] = [Self::Diesel, Self::Refinery, Self::SeaOrm, Self::Sqlx];
 
-    /// Those that this run of the tests does not leave out.
+    /// The tools that this run of the tests does not leave out.
     pub fn wanted() -> impl Iterator<Item = Self> {
         let versions = if quart_db::is_wanted() { &quart_db::VERSIONS[..] } else { &[] };
         Self::RUST.into_iter().chain(versions.iter().map(|version| Self::QuartDb(version)))
     }
 
-    /// The table in which it keeps what it applied. That of quart-db has the name of onerow's own.
+    /// The table of the migrations it has applied. quart-db's has the name of onerow's own.
     #[must_use]
     pub fn table(self) -> &'static str {
         match self {
@@ -51,12 +51,12 @@ impl Tool {
         }
     }
 
-    /// Applies migrations, from wherever the database is, until the first `count` are applied.
+    /// Applies migrations until the first `count` are applied, wherever the database is.
     pub async fn migrate(self, url: &str, count: usize) {
         self.try_migrate(url, count).await.unwrap_or_else(|error| panic!("{self:?}: {error}"));
     }
 
-    /// The same, where the tool may refuse.
+    /// The same, for a tool that may refuse.
     pub async fn try_migrate(self, url: &str, count: usize) -> Outcome {
         match self {
             Self::Diesel => diesel::migrate(url, count).await,
@@ -83,7 +83,7 @@ impl Tool {
 /// The index of the migration that is left out for a gap.
 const GAP: usize = 2;
 
-/// What the drivers take; only sqlx takes the URL of an SQLite file as it is.
+/// The argument of the drivers. Only sqlx takes the URL of an SQLite file as it is.
 enum Place<'a> {
     Postgres(&'a str),
     Sqlite(&'a str),

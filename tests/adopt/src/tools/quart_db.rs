@@ -1,4 +1,4 @@
-//! quart-db, a Python library; each version has a virtual environment of its own in the target
+//! quart-db, a Python library. Each version has its own virtual environment in the target
 //! directory.
 
 use std::{
@@ -12,20 +12,20 @@ use std::{
 
 use super::{Outcome, Place, path};
 
-/// The last version of each layout that its table has had: up to 0.7, of 0.8 to 0.10, and since
-/// 0.11.
+/// The last version of each layout of its table: up to 0.7, from 0.8 to 0.10, and since 0.11.
 pub const VERSIONS: [&str; 3] = ["0.7.1", "0.10.1", "0.12.0"];
 
 const VARIABLE: &str = "ONEROW_TEST_PYTHON";
 const NONE: &str = "none";
 
-/// Whether `ONEROW_TEST_PYTHON` lets the tests of quart-db run; it prints which test it leaves out.
+/// Whether `ONEROW_TEST_PYTHON` lets the tests of quart-db run. If not, it prints which test it
+/// leaves out.
 #[must_use]
 pub fn is_wanted() -> bool {
     let wanted = python() != NONE;
     if !wanted {
         let test = thread::current();
-        // Not `eprintln!`: the test harness keeps what that prints to itself when the test passes.
+        // `eprintln!` would not do: the test harness hides what it prints if the test passes.
         let _ = writeln!(
             io::stderr(),
             "left out by {VARIABLE}={NONE}: quart-db in {}",
@@ -35,7 +35,7 @@ pub fn is_wanted() -> bool {
     wanted
 }
 
-/// Applies migrations, with this version of quart-db, until the first `count` are applied.
+/// Applies migrations with this version of quart-db until the first `count` are applied.
 pub async fn migrate(version: &str, url: &str, count: usize) -> Outcome {
     let url = match Place::of(url) {
         Place::Postgres(url) => url.to_owned(),
@@ -54,7 +54,7 @@ fn python() -> String {
     env::var(VARIABLE).ok().filter(|python| !python.is_empty()).unwrap_or_else(|| "python3".into())
 }
 
-/// The Python of the environment that has this version. The first process that needs it makes it.
+/// The Python of this version's environment. The first process that needs it makes the environment.
 fn python_with(version: &str) -> Result<PathBuf, String> {
     let series = "import ensurepip, sys; print('%d.%d' % sys.version_info[:2])";
     let series =
@@ -77,7 +77,7 @@ fn missing(error: &str) -> String {
     )
 }
 
-/// A name that exists is an environment that is complete: it is renamed when it is.
+/// The environment gets its name when it is complete, so one that has the name is complete.
 fn make(version: &str, environment: &Path) -> Result<(), String> {
     let unfinished = environment.with_file_name("quart-db-unfinished");
     let _ = fs::remove_dir_all(&unfinished);
@@ -90,7 +90,7 @@ fn make(version: &str, environment: &Path) -> Result<(), String> {
     fs::rename(unfinished, environment).map_err(|error| error.to_string())
 }
 
-/// `target`, of `target/debug/deps/spec-0123456789abcdef`.
+/// `target` of `target/debug/deps/spec-0123456789abcdef`.
 fn target() -> PathBuf {
     let program = env::current_exe().unwrap();
     program.ancestors().nth(3).unwrap().to_owned()

@@ -23,7 +23,7 @@ pub async fn migrate_with_a_gap(url: &str) -> Outcome {
     Ok(run(url, &Migrator::with_migrations(others)).await?)
 }
 
-/// Applies migrations that are no fixtures.
+/// Applies migrations that are not fixtures.
 pub async fn run(url: &str, migrator: &Migrator) -> Result<(), MigrateError> {
     run_to(i64::MAX, url, migrator).await
 }
@@ -41,7 +41,7 @@ async fn fixtures() -> Result<Migrator, MigrateError> {
     Migrator::new(path("migrations/sqlx")).await
 }
 
-/// Without those of the files that undo a migration.
+/// Files that undo a migration are left out.
 fn versions(migrator: &Migrator) -> impl Iterator<Item = i64> {
     let up = migrator.iter().filter(|migration| migration.migration_type.is_up_migration());
     up.map(|migration| migration.version)

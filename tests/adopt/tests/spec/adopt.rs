@@ -1,4 +1,4 @@
-//! onerow goes on where a tool was, and comes to what the tool would have come to.
+//! onerow continues where a tool stopped, and comes to the same result as the tool.
 
 use std::time::Duration;
 
@@ -95,11 +95,11 @@ on_every_backend! {
     }
 
     async fn what_came_late_is_out_of_order(backend: Backend) {
-        // Refinery does not apply it.
+        // Refinery does not apply that migration.
         for tool in [Tool::Diesel, Tool::SeaOrm, Tool::Sqlx] {
             let db = backend.empty_database().await;
             tool.migrate_with_a_gap(db.url()).await;
-            // Most of them keep the second.
+            // Most of the tools store the time in whole seconds.
             sleep(Duration::from_millis(1100)).await;
             tool.migrate(db.url(), MIGRATIONS).await;
             let problems = problems(registry(tool), &db).await;
@@ -131,7 +131,7 @@ on_every_backend! {
     }
 }
 
-/// Looks, adopts, and goes on to the last.
+/// Looks, adopts, and applies the rest.
 async fn taken_over(db: &TestDatabase, tool: Tool, count: usize) {
     let registry = registry(tool);
     let last = i32::try_from(count).unwrap() - 1;

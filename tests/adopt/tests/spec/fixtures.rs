@@ -1,4 +1,4 @@
-//! Every tool comes to the same.
+//! Every tool comes to the same schema.
 
 use adopt_tests::{MIGRATIONS, Tool, schema};
 use onerow_testing::{Backend, Table, on_every_backend};

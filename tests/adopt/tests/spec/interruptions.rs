@@ -1,4 +1,4 @@
-//! What the tools leave, and what they do next, where not all went as planned.
+//! What the tools leave behind, and do next, if something goes wrong.
 
 use ::sqlx::{
     SqlSafeStr,
@@ -19,7 +19,7 @@ use crate::support::migrated;
 const HALF: &str = "CREATE TABLE half (id INTEGER); CREATE TABLE half (id INTEGER)";
 
 on_every_backend! {
-    /// PostgreSQL makes a transaction of statements that are sent together.
+    /// PostgreSQL runs statements that are sent together in one transaction.
     async fn half_of_an_sqlx_migration_outside_a_transaction_stays_on_sqlite_and_no_row_tells(
         backend: Backend,
     ) {
@@ -42,7 +42,7 @@ on_every_backend! {
         );
     }
 
-    /// Unless a migration asks for a transaction.
+    /// That is so unless the migration asks for a transaction.
     async fn half_of_a_sea_orm_migration_stays_on_sqlite_and_no_row_tells(db: TestDatabase) {
         let connection = sea_orm_migration::sea_orm::Database::connect(db.url()).await.unwrap();
         HalfMigrator::up(&connection, None).await.unwrap_err();
@@ -62,7 +62,7 @@ on_every_backend! {
         }
     }
 
-    /// 0.11 fails while it converts the table, 0.12 does not try.
+    /// 0.11 fails while it converts the table; 0.12 does not try.
     async fn quart_db_stops_at_the_table_of_0_10_from_0_11_on(backend: Backend) {
         if quart_db::is_wanted() {
             let db = migrated(backend, Tool::QuartDb("0.10.1"), 3).await;

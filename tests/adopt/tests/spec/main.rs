@@ -1,4 +1,4 @@
-//! What the tools leave behind, and onerow takes over.
+//! What the tools leave behind, and how onerow takes it over.
 
 mod adopt;
 mod fixtures;

@@ -1,4 +1,4 @@
-//! Databases that a tool has migrated, and what is in them.
+//! Databases that a tool has migrated, and their contents.
 
 use std::path::Path;
 
@@ -13,8 +13,8 @@ pub async fn migrated(backend: Backend, tool: Tool, count: usize) -> TestDatabas
     db
 }
 
-/// The tool's own table: its definition, the types of its values, and its rows, with every number a
-/// 0 in the columns that are `measured`.
+/// The tool's own table: its definition, the types of its values, and its rows. Numbers in the
+/// `measured` columns are shown as 0.
 pub async fn bookkeeping(db: &TestDatabase, tool: Tool, measured: &[&str]) -> String {
     let table = definition(db, tool.table()).await;
     let columns: Vec<_> =
@@ -34,7 +34,7 @@ pub async fn bookkeeping(db: &TestDatabase, tool: Tool, measured: &[&str]) -> St
     format!("{table}\n\n{names}\n{}\n{}\n", types.join("\n"), rows.join("\n"))
 }
 
-/// By which a [`Schema`] knows a table of onerow, which it does not show.
+/// A [`Schema`] recognises a table of onerow by this column, and does not show it.
 const KEY: &str = "onerow_id";
 const HIDDEN: &str = "one_row_id";
 
@@ -69,14 +69,14 @@ fn without_numbers(value: &str) -> String {
     shape
 }
 
-/// A text in `expected/`, which `UPDATE_EXPECT=1 cargo test` renews. The path is absolute, as
+/// A text in `expected/`, which `UPDATE_EXPECT=1 cargo test` renews. The path is absolute because
 /// `expect_file!` takes the outermost package for the workspace of all.
 pub fn expected(name: &str, backend: Backend) -> ExpectFile {
     let file = format!("tests/spec/expected/{name}.{}.txt", backend.name());
     expect_file![Path::new(env!("CARGO_MANIFEST_DIR")).join(file)]
 }
 
-/// All rows of all tables that the migrations made.
+/// All rows of the tables that the migrations made.
 pub async fn contents(db: &TestDatabase) -> Vec<Vec<String>> {
     let mut contents = Vec::new();
     for table in adopt_tests::schema(db).await.tables() {

@@ -1,4 +1,4 @@
-//! Taking over while the old tool, or another runner, is at it.
+//! Taking over while the old tool, or another runner, is at work.
 
 use std::time::Duration;
 
@@ -47,7 +47,7 @@ async fn on_postgres_a_migration_that_the_old_tool_has_begun_is_not_run_again() 
     let Some(db) = only_on(Backend::Postgres).await else { return };
     sqlx(&db, &[1]).await;
     db.sql("INSERT INTO a VALUES (1)").await;
-    // As sqlx does: the migration, and the row of its table behind that.
+    // sqlx does the same: the migration first, then the row in its table.
     let transaction = begun(&db, "UPDATE a SET id = id * 100").await;
 
     let adoption = makes_and_multiplies().adopt(&db).wait_timeout(Duration::from_millis(300)).await;
@@ -105,7 +105,7 @@ async fn on_sqlite_an_adopted_database_is_not_refused_since_it_is_locked() {
     let options = TransactionOptions { sqlite_transaction_mode: exclusive, ..Default::default() };
     let transaction = writer.begin_with_options(options).await.unwrap();
     let release = async {
-        // Longer than the busy timeout of one statement, and shorter than that of two.
+        // It is longer than the busy timeout of one statement, and shorter than two.
         sleep(Duration::from_secs(7)).await;
         transaction.rollback().await.unwrap();
     };

@@ -1,5 +1,5 @@
-//! Taking over what another tool has migrated, by tables as these tools make them. `tests/adopt`
-//! has the tools themselves.
+//! Taking over from another tool, by tables such as these tools make. `tests/adopt` has the tools
+//! themselves.
 
 mod beside_the_old_tool;
 mod quart_db;
@@ -13,7 +13,7 @@ use onerow_testing::{Backend, TestDatabase, on_every_backend};
 
 use crate::support::{has_table, number, only_on, version};
 
-/// A table, or an error if it is there, so that a second run would show.
+/// Creates a table, and fails if it exists, so that a second run would show.
 struct Makes(&'static str, &'static [&'static str]);
 
 #[async_trait]
@@ -37,7 +37,7 @@ fn registry(migrations: Vec<Makes>) -> Registry {
     )
 }
 
-/// Two of sqlx's, and a new one.
+/// Two migrations of sqlx's, and a new one.
 fn three() -> Registry {
     registry(vec![Makes("a", &["1_a.sql"]), Makes("b", &["2_b.up.sql"]), Makes("c", &[])])
 }
@@ -52,7 +52,7 @@ const SEAQL: &str = "CREATE TABLE seaql_migrations (
 const REFINERY: &str = "CREATE TABLE refinery_schema_history (
     version INT PRIMARY KEY, name VARCHAR(255), applied_on VARCHAR(255), checksum VARCHAR(255))";
 
-/// What sqlx leaves that has applied these, a second each.
+/// The state that sqlx leaves after it has applied these, one in each second.
 async fn sqlx(db: &TestDatabase, versions: &[i64]) {
     db.sql(SQLX).await;
     for (second, version) in versions.iter().enumerate() {
@@ -67,7 +67,7 @@ async fn sqlx(db: &TestDatabase, versions: &[i64]) {
     }
 }
 
-/// Multiplies by a hundred, which a second run would do once more.
+/// Multiplies by a hundred, so that a second run would show.
 struct Multiplies;
 
 #[async_trait]
@@ -180,7 +180,7 @@ on_every_backend! {
              _sqlx_migrations; nothing was changed\n  caused by: 1_a.sql is missing: it was not \
              applied, and m0000 stands for it"
         );
-        assert_eq!(next_step(&error), "apply what is missing with the old migrator, then adopt");
+        assert_eq!(next_step(&error), "apply what is missing with the other tool, then adopt");
         assert!(!has_table(&db, "schema_migration").await);
     }
 
@@ -228,7 +228,7 @@ on_every_backend! {
     async fn two_histories_take_a_word_on_which(db: TestDatabase) {
         sqlx(&db, &[1]).await;
         db.sql(SEAQL).await;
-        // Without a row it says nothing.
+        // A table without rows says nothing.
         assert_eq!(three().adopt(&db).dry_run().await.unwrap().version, 0);
         db.sql("INSERT INTO seaql_migrations VALUES ('m2022_a', 1)").await;
         let error = three().adopt(&db).await.unwrap_err();
@@ -274,7 +274,7 @@ on_every_backend! {
         let error = three().up(&db).await.unwrap_err();
         assert_unadopted(&error, Tool::Sqlx, -1);
         assert!(!has_table(&db, "schema_migration").await);
-        // Somebody else's history.
+        // This is somebody else's history.
         let other = registry(vec![Makes("x", &["99"])]);
         assert_eq!(other.up(&db).await.unwrap().version, 0);
     }
@@ -367,7 +367,7 @@ on_every_backend! {
         let error = three().adopt(&db).await.unwrap_err();
         let (applied, name) = ("1 users".into(), "1_a.sql".into());
         assert_problems(&error, &[HistoryProblem::Renamed { applied, name }]);
-        // Nor are they in the way of a library with migrations of its own.
+        // They are not in the way of a library with migrations of its own.
         let library = registry(vec![Makes("a", &["1_a.sql"])]).with_table("library_migration");
         assert_eq!(library.up(&db).await.unwrap().version, 0);
     }
@@ -434,12 +434,12 @@ on_every_backend! {
         registry(vec![Makes("a", &[])]).up(&db).await.unwrap();
         let other = registry(vec![Makes("b", &[])]).with_table("other_migration");
         assert_eq!(other.adopt(&db).await.unwrap_err().kind(), ErrorKind::NoHistory);
-        // Unless it is said to be one: the seed's table, under another name.
+        // It is a history if the caller says so: the seed's table, under another name.
         assert_eq!(other.adopt(&db).from(Tool::QuartDb).await.unwrap().version, 0);
     }
 }
 
-/// The URL of the same database, with a setting of the server for each session.
+/// The URL of the same database, with a server setting for each session.
 fn with_options(db: &TestDatabase, setting: &str) -> String {
     let separator = if db.url().contains('?') { '&' } else { '?' };
     format!(
@@ -464,7 +464,7 @@ async fn on_postgres_the_history_of_another_schema_is_not_this_ones() {
     let told =
         registry.adopt(&tenant).from_table("public._sqlx_migrations").dry_run().await.unwrap();
     assert_eq!(told.version, 0);
-    // The tables of this one are not those of the other.
+    // The tables of this schema are not those of the other.
     tenant.execute_unprepared("SET search_path = tenant").await.unwrap();
     assert_eq!(registry.up(&tenant).await.unwrap().applied.len(), 3);
 }
@@ -473,7 +473,7 @@ async fn on_postgres_the_history_of_another_schema_is_not_this_ones() {
 async fn on_postgres_up_does_not_ask_for_the_right_to_read_the_table_of_another_app() {
     let Some(db) = only_on(Backend::Postgres).await else { return };
     db.sql(SEAQL).await;
-    // A role that each server has.
+    // Each server has this role.
     db.sql("GRANT CREATE, USAGE ON SCHEMA public TO pg_monitor").await;
     let app = Database::connect(with_options(&db, "role=pg_monitor")).await.unwrap();
     let outcome = three().up(&app).await;

@@ -1,4 +1,4 @@
-//! Taking over from quart-db, whose table has onerow's name, in each of its layouts.
+//! Taking over from quart-db, whose table has the name of onerow's, in each of its layouts.
 
 use onerow::{ErrorKind, HistoryProblem, Tool};
 use onerow_cli::next_step;
@@ -11,7 +11,8 @@ use crate::support::number;
 const OLDER: &str =
     "background INTEGER NOT NULL, data_loaded BOOL NOT NULL, foreground INTEGER NOT NULL";
 
-/// What quart-db leaves: a row with these columns, beside the one that keeps it alone.
+/// The state that quart-db leaves: a row with these columns, and the column that keeps it the only
+/// one.
 async fn quart_db(db: &TestDatabase, columns: &str, values: &str) {
     db.sql(&format!(
         "CREATE TABLE schema_migration (onerow_id BOOL PRIMARY KEY DEFAULT TRUE, {columns},

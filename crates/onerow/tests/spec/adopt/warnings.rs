@@ -1,4 +1,4 @@
-//! What is told of a database that is taken over all the same, and tables that are not read at all.
+//! Warnings about a database that is taken over anyway, and tables that are never read.
 
 use onerow::{AdoptionWarning, ErrorKind, Failure, SqlMigration, Tool, prelude::*};
 use onerow_cli::next_step;
@@ -10,7 +10,7 @@ use crate::support::{assert_failed, has_table, only_on, version};
 const A: &str = "CREATE TABLE a (id INTEGER);\n";
 const B: &str = "CREATE TABLE b (id INTEGER);\n";
 
-/// By `sha384sum`.
+/// Made with `sha384sum`.
 const SHA384: [&str; 2] = [
     "6b80cb02f9855755e04189618c876d0dae543211118397f3c7168e844cc1183ef5f078698673186f575d5f5055ff90e9",
     "5f42a704a81180526008ba468dd8bfcbdb18b414f359e796f91a7c4b7062f861b8493d450d59abc294bcebfb997fe4bf",
@@ -24,7 +24,7 @@ fn scripts(a: &'static str, b: &'static str) -> Registry {
     Registry::new(vec![script("1_a.sql", a), script("2_b.sql", b)])
 }
 
-/// What sqlx leaves that has applied [`A`] and [`B`].
+/// The state that sqlx leaves after it has applied [`A`] and [`B`].
 async fn applied(db: &TestDatabase) {
     let bytes = if db.get_database_backend() == sea_orm::DatabaseBackend::Postgres {
         "BYTEA"
@@ -42,7 +42,7 @@ async fn applied(db: &TestDatabase) {
     .await;
 }
 
-/// One that sums up what is there, and then does as a script of the old tool does.
+/// A migration that stands for the old ones, and then runs a statement of the old tool's script.
 fn naming(table: &'static str) -> Registry {
     let sql: &'static str =
         format!("CREATE TABLE a (id INTEGER); DELETE FROM {table} WHERE version = 1").leak();
@@ -63,7 +63,7 @@ on_every_backend! {
             named.to_string().contains("2_b.sql was edited after sqlx had applied it"),
             "{named}"
         );
-        // Told once: a deployment adopts each time.
+        // It is told only once, because a deployment adopts each time.
         assert_eq!(edited.adopt(&db).await.unwrap().warnings, []);
     }
 
@@ -123,7 +123,7 @@ on_every_backend! {
     }
 }
 
-/// What sea-orm-migration leaves that has applied `m2022_a`.
+/// The state that sea-orm-migration leaves after it has applied `m2022_a`.
 async fn seaql(db: &TestDatabase) {
     db.sql(SEAQL).await;
     db.sql("INSERT INTO seaql_migrations VALUES ('m2022_a', 1)").await;
@@ -158,8 +158,8 @@ async fn on_postgres_keys_that_this_build_makes_alike_are_not_named() {
     assert_eq!(of_sea_orm().adopt(&db).await.unwrap().warnings, []);
 }
 
-/// As whoever may create a table can make them: each would run the function with the rights of
-/// whoever reads it.
+/// Anybody who may create a table can make these. Each would run the function with the rights of
+/// its reader.
 const TRAPS: [(&str, &str); 4] = [
     ("a view", "CREATE VIEW seaql_migrations AS SELECT 'm2022_a' AS version, trap() AS applied_at"),
     (
@@ -189,8 +189,8 @@ async fn on_postgres_a_table_that_would_run_its_owners_code_is_not_read() {
     }
     for (what, trap) in TRAPS {
         let db = Backend::Postgres.empty_database().await;
-        // What a role without other rights may do, where anybody may create; `pg_monitor` is one
-        // that each server has.
+        // A role without other rights may do this in a database in which anybody may create. Each
+        // server has `pg_monitor`.
         db.sql("CREATE SEQUENCE sprung").await;
         db.sql(
             "CREATE FUNCTION trap() RETURNS bigint LANGUAGE sql AS 'SELECT nextval(''sprung'')'",
