@@ -231,7 +231,7 @@ impl<'a> Run<'a> {
             let mut sessions = vec![&*self.connections.session];
             sessions.extend(worker.as_ref().map(|(session, _)| &**session));
             self.connections.end_statements(&sessions).await;
-            // What stands for the row is held until nothing runs any more.
+            // A locked file stays locked until nothing runs any more.
             drop(worker);
             self.flush().await;
             let version = self.version_now().await;
@@ -290,8 +290,8 @@ impl<'a> Run<'a> {
         sleep(pause.unwrap_or(RETRY.1)).await;
     }
 
-    /// The failure after the last try: a migration in a transaction was blocked, if it did not get a
-    /// lock.
+    /// The failure after the last try: a migration in a transaction was blocked, if it did not get
+    /// a lock.
     fn exhausted(&self, failed: FailedTry, tries: u32) -> FailedTry {
         let FailedTry { migration, failure, blockers } = failed;
         let is_held = |error: &&_| self.connections.session.fault(error) == Fault::Held;
