@@ -4,7 +4,7 @@ use onerow::prelude::*;
 use onerow_testing::{TestDatabase, on_every_backend};
 use serde_json::{Value, json};
 
-use crate::harness::{App, MigrationCli, SlowRequest, eventually};
+use crate::harness::{App, MigrationCli, NO_SERVER, SlowRequest, eventually};
 
 /// A member who keeps to-dos.
 fn ada(app: &App) -> Value {
@@ -238,9 +238,6 @@ on_every_backend! {
         assert!(waiting.answer().starts_with("HTTP/1.1 201 "));
     }
 }
-
-/// Nobody listens on port 1.
-const NO_SERVER: &str = "postgresql://tozo:hunter2@127.0.0.1:1/tozo";
 
 #[test]
 fn a_start_without_a_database_fails_and_keeps_the_password_to_itself() {

@@ -7,10 +7,7 @@ use onerow::prelude::{ConnectionTrait, TransactionTrait};
 use onerow_testing::{Backend, PostgresServer, TestDatabase, on_every_backend};
 use serde_json::{Value, json};
 
-use crate::harness::MigrationCli;
-
-/// Nobody listens on port 1.
-const NO_SERVER: &str = "postgresql://tozo:hunter2@127.0.0.1:1/tozo";
+use crate::harness::{MigrationCli, NO_SERVER};
 
 /// The object that a command prints with `--format json`.
 fn json(cli: &MigrationCli, args: &[&str]) -> Value {

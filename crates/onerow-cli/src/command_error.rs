@@ -29,7 +29,7 @@ pub(super) enum CommandError {
     Gone { location: String, source: Box<Error> },
     /// `wait` or `up --wait-for-server` gave up.
     #[error("waited {} s for {location}", .waited.as_secs())]
-    NoAnswer { location: String, waited: Duration, last: Unanswered },
+    NoAnswer { location: String, waited: Duration, last: LastTry },
     /// `check` found the database at another version than this build's. The result says so already.
     #[error("the database is not at this build's version")]
     NotCurrent(Status),
@@ -57,7 +57,7 @@ pub(super) enum CommandError {
 
 /// How the last try to reach a server went.
 #[derive(Debug)]
-pub(super) enum Unanswered {
+pub(super) enum LastTry {
     Refused(Box<Error>),
     Silent { seconds: u64 },
 }
@@ -98,7 +98,7 @@ impl CommandError {
         let step = match self {
             Self::Managing(error) => return after_managing(error),
             Self::Error(error) | Self::Unreachable(error) => return next_step(error),
-            Self::NoAnswer { last: Unanswered::Refused(error), .. } => return next_step(error),
+            Self::NoAnswer { last: LastTry::Refused(error), .. } => return next_step(error),
             Self::Project(error) => return error.next_step(),
             Self::NoAnswer { .. } => "check host and port, and that the server runs",
             Self::Stopped => "to go on, type the command again",
@@ -121,8 +121,8 @@ impl CommandError {
         match self {
             Self::Error(error) | Self::Unreachable(error) | Self::Managing(error) => error.causes(),
             Self::Gone { source, .. } => with_causes(source),
-            Self::NoAnswer { last: Unanswered::Refused(error), .. } => with_causes(error),
-            Self::NoAnswer { location, last: Unanswered::Silent { seconds }, .. } => vec![
+            Self::NoAnswer { last: LastTry::Refused(error), .. } => with_causes(error),
+            Self::NoAnswer { location, last: LastTry::Silent { seconds }, .. } => vec![
                 format!("no server answers at {location}"),
                 format!("nothing came back within {seconds} s"),
             ],

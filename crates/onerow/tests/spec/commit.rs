@@ -11,7 +11,7 @@ use sea_orm::DatabaseTransaction;
 use tokio::time::{sleep, timeout};
 
 use crate::support::{
-    Sql, assert_failed, assert_rolled_back, has_table, number, only_on, registry, version,
+    Sql, assert_failed, assert_rolled_back, begun, has_table, number, only_on, registry, version,
 };
 
 fn base() -> Sql {
@@ -154,18 +154,10 @@ async fn a_trigger_that_keeps_the_version_is_found_out() {
 async fn a_runner_does_not_block_on_a_lock_of_the_version_table() {
     let Some(db) = only_on(Backend::Postgres).await else { return };
     registry([base()]).up(&db).await.unwrap();
-    let locked = db.connect().await.begin().await.unwrap();
-    locked.execute_unprepared("LOCK TABLE schema_migration IN EXCLUSIVE MODE").await.unwrap();
+    let locked = begun(&db, "LOCK TABLE schema_migration IN EXCLUSIVE MODE").await;
     let registry = registry([base(), more()]);
-    let applied = Mutex::new(Vec::new());
-    let tell = |step: &Progress| {
-        if let Progress::Applied(one) = step {
-            applied.lock().unwrap().push(one.version);
-        }
-    };
     let run =
         registry.up(&db).lock_timeout(Duration::ZERO).wait_timeout(Duration::from_millis(500));
-    let run = run.on_progress(tell);
     let outcome = timeout(Duration::from_secs(20), run.into_future()).await.expect("it blocks");
     let error = outcome.unwrap_err();
     assert_eq!((error.kind(), error.version()), (ErrorKind::WaitTimeout, Some(0)), "{error:?}");

@@ -55,7 +55,10 @@ on_every_backend! {
 
         assert_failed(&error, 1, 0);
         let cause = error.causes().join("\n");
-        assert!(cause.contains("there is an index items_task already, and it is not unique"), "{cause}");
+        assert!(
+            cause.contains("there is an index items_task already, and it is not unique"),
+            "{cause}"
+        );
         db.sql("DROP INDEX items_task").await;
         assert_eq!(registry.up(&db).await.unwrap().version, 1);
     }
