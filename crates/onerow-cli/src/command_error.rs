@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     next_step::{next_step, with_program},
-    project::ProjectError,
+    project::error::ProjectError,
 };
 use onerow::{Error, ErrorKind, Status, module_name};
 

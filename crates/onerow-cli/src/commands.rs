@@ -10,7 +10,7 @@ use clap::{
 };
 use clap_complete::Shell;
 
-use super::{DatabaseArgs, output::Format, project::NewArgs};
+use super::{arguments::DatabaseArgs, project::new::NewArgs, streams::Format};
 use onerow::Tool;
 
 /// Brings the schema of a database up to date

@@ -17,6 +17,7 @@
 //! | `commands` | the commands and their options |
 //! | `arguments` | the arguments of every program on a database |
 //! | `manage` | waiting for a database, creating it, dropping it |
+//! | `streams` | stdout and stderr |
 //! | `output`, `document` | results for people, and for machines |
 //! | `notices` | the notices that the server sends meanwhile |
 //! | `command_error` | why a command failed, and the exit code |
@@ -44,6 +45,7 @@ mod output;
 mod project;
 mod shell;
 mod signal;
+mod streams;
 
 use std::{process::ExitCode, sync::Arc, time::Duration};
 
@@ -105,7 +107,7 @@ async fn execute(registry: &Registry, cli: &Cli, output: &Arc<Output>) -> ExitCo
     let done = command(registry, cli, output, &mut signals).await;
     output.finish();
     match done {
-        Ok(()) => output::printed(),
+        Ok(()) => streams::printed(),
         Err(error) => {
             output::print_failure(cli.printing.format, &error);
             let stopped = signals.as_ref().and_then(Signals::exit_code);

@@ -2,7 +2,7 @@
 
 use std::{error::Error as StdError, io, path::Path};
 
-use super::place::shown;
+use super::shown::shown;
 
 /// Why `init` or `new` was refused, or failed and was undone. Each but `NotPutBack` leaves the
 /// files as they were.

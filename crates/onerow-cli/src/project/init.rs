@@ -11,8 +11,9 @@ use super::{
     error::ProjectError,
     files::{Changes, all_or_nothing},
     manifest::Manifest,
-    place::{self, shown},
+    place,
     report::{Next, Report},
+    shown::shown,
     template::{self, fill},
 };
 

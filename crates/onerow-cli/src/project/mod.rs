@@ -4,31 +4,32 @@
 //! |---|---|
 //! | `init`, `new` | the commands |
 //! | `report`, `error` | what they print |
+//! | `shown` | paths as a user would type them |
 //! | `place` | where the project is, and what cargo says about it |
 //! | `manifest`, `listing` | editing a `Cargo.toml`, and the `lib.rs` of a registry |
 //! | `files` | writing all or nothing |
 //! | `template` | the files of a new crate |
 
-mod error;
+pub(super) mod error;
 mod files;
 mod init;
 mod listing;
 mod manifest;
-mod new;
+pub(super) mod new;
 mod place;
 mod report;
+mod shown;
 mod template;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-pub(super) use self::new::NewArgs;
-
-pub(super) use self::error::ProjectError;
-
-use self::{init::InitArgs, report::Report};
-use super::output::{Format, print_failure, printed};
+use self::{error::ProjectError, init::InitArgs, new::NewArgs, report::Report};
+use super::{
+    output::print_failure,
+    streams::{Format, printed},
+};
 
 /// Forward-only schema migrations: starts a crate of them, and adds to it
 #[derive(Parser)]

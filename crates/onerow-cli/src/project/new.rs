@@ -11,8 +11,9 @@ use super::{
     error::ProjectError,
     files::all_or_nothing,
     listing::Listing,
-    place::{self, shown},
+    place,
     report::{Next, Report},
+    shown::shown,
     template::{self, fill},
 };
 use onerow::module_name;

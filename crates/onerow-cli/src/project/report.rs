@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::output::{Format, to_stdout};
+use crate::streams::{Format, to_stdout};
 
 /// What was done, and what to do next. Paths below the current directory are relative to it.
 #[derive(Debug, Serialize)]
