@@ -15,9 +15,6 @@ use tracing::{info, warn};
 
 use crate::{error::Error, members, refusal::Refusal, signals::Signals, todos};
 
-/// The pool, as an argument of the handlers.
-pub type Db = State<Arc<Database>>;
-
 /// In bytes: several times the size of our largest request.
 const BODY_LIMIT: usize = 64 * 1024;
 

@@ -322,7 +322,8 @@ fn taken_over(adoption: &Adoption, latest: i32, dry_run: bool) -> String {
     if adoption.adopted.is_empty() {
         return format!("nothing to do: the database is at version {version}");
     }
-    let from = tool.iter().map(|(tool, table)| format!(" from {tool}, by its table {table}"));
+    let from =
+        tool.iter().map(|(tool, table)| format!(" from {tool}, according to its table {table}"));
     let from: String = from.collect();
     let (done, is) =
         if dry_run { ("would be taken over", "would be") } else { ("taken over", "is") };

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::{Dialect, Kind, Token, line, statements, tokens};
+use crate::lexer::{Dialect, Kind, Token, line, statements, tokens};
 
 /// A part of a script that only psql can run.
 #[derive(Debug, PartialEq, Eq)]
@@ -107,7 +107,7 @@ fn commands(sql: &str) -> Vec<usize> {
 mod tests {
     use super::*;
 
-    fn refused(sql: &str) -> (usize, String) {
+    fn rejected(sql: &str) -> (usize, String) {
         let ForPsql { line, what } = for_the_server(sql).unwrap_err();
         (line, what)
     }
@@ -134,7 +134,7 @@ mod tests {
             "\\c",
             "\\restricted",
         ] {
-            let (line, what) = refused(&format!("SELECT 1;\n \t{command} a secret\nSELECT 2;"));
+            let (line, what) = rejected(&format!("SELECT 1;\n \t{command} a secret\nSELECT 2;"));
             assert_eq!(line, 2);
             assert!(what.starts_with(&format!("`{command}` is a command of psql")), "{what}");
             assert!(!what.contains("secret"), "{what}");
@@ -165,14 +165,14 @@ mod tests {
             "COPY BINARY public.\"T\" FROM STDIN",
             "COPY t FROM stdout;",
         ] {
-            assert_eq!(refused(&format!("SELECT 1;\n{sql}")), (2, FROM.to_owned()), "{sql}");
+            assert_eq!(rejected(&format!("SELECT 1;\n{sql}")), (2, FROM.to_owned()), "{sql}");
         }
         for sql in [
             "COPY t TO stdout",
             "COPY (SELECT a FROM stdin) TO STDOUT (FORMAT csv)",
             "copy t to stdin",
         ] {
-            assert_eq!(refused(sql), (1, TO.to_owned()), "{sql}");
+            assert_eq!(rejected(sql), (1, TO.to_owned()), "{sql}");
         }
     }
 
@@ -195,9 +195,9 @@ mod tests {
 
     #[test]
     fn of_a_command_and_a_copy_the_first_is_told() {
-        assert!(refused("\\connect a\nCOPY t FROM stdin;\n\\.").1.contains("\\connect"));
+        assert!(rejected("\\connect a\nCOPY t FROM stdin;\n\\.").1.contains("\\connect"));
         assert_eq!(
-            refused("\\restrict a\nCOPY t FROM stdin;\nit's\n\\.\n\\connect b"),
+            rejected("\\restrict a\nCOPY t FROM stdin;\nit's\n\\.\n\\connect b"),
             (2, FROM.to_owned())
         );
     }

@@ -1,8 +1,8 @@
 //! The names that a migration needs: `use onerow::prelude::*;`, or
 //! `use onerow::prelude::{schema::*, *};` for the column helpers too.
 //!
-//! Of `sea_query` it has the names that change schemas and data. The others are in [`sea_query`]. Its
-//! `PgExpr` is in [`extension`] alone: its `contains` would hide that of strings.
+//! Of `sea_query` it has the names that change schemas and data. The others are in [`sea_query`].
+//! Its `PgExpr` is in [`extension`] alone: its `contains` would hide that of strings.
 
 pub use crate::{
     database::Database,

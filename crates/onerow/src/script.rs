@@ -188,9 +188,9 @@ pub fn embedded(scripts: &[Script]) -> Registry {
 /// | refinery | `V1__name.sql` and `U1__name.sql`, in subfolders too | the numbers |
 /// | diesel | `1_name/up.sql` | the text before the first `_`, without `-` |
 ///
-/// A script runs in a transaction, unless its tool says otherwise. A script of sqlx runs outside a
-/// transaction if it starts with `-- no-transaction`. A script of diesel does if there is a
-/// `metadata.toml` beside it that lacks `run_in_transaction = true`.
+/// As a rule a script runs in a transaction. A script of sqlx runs outside a transaction if it
+/// starts with `-- no-transaction`. A script of diesel does so if there is a `metadata.toml` beside
+/// it that lacks `run_in_transaction = true`.
 ///
 /// An empty script is a migration that does nothing. A script leaves its transaction to the run:
 /// one with a `COMMIT` fails, and what it did before that stays.

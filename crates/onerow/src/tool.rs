@@ -88,7 +88,7 @@ impl Tool {
                 ),
                 ALWAYS,
             ],
-            // Its table has one row, with a number: `History` reads it in another way.
+            // Its table has one row, with a number, so it is read in another way.
             Self::QuartDb => [ALWAYS; 4],
         }
     }

@@ -77,7 +77,7 @@ pub(crate) async fn read(pool: &DatabaseConnection, table: &TableName) -> Result
 }
 
 /// The table with the schema in which it is or would be made. It is an error if writing to the
-/// table could run another role's code, as that of a trigger or a rule.
+/// table could run another role's code, such as that of a trigger or a rule.
 pub(crate) async fn examine(session: &dyn Session, called: &TableName) -> Result<TableName, Error> {
     let examined = session.examine(called).await;
     let (schema, mistrust) = examined.map_err(|source| {

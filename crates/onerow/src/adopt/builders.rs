@@ -149,7 +149,8 @@ impl<'a> Baseline<'a> {
         Self { registry, db, options, version, beside_other_tools: false, dry_run: false }
     }
 
-    /// Does it even if another tool has migrated the database, such as other tables in it.
+    /// Accepts that another tool has migrated other tables of the database. Without it, that is the
+    /// error [`BesideHistory`](crate::ErrorKind::BesideHistory).
     pub fn beside_other_tools(mut self) -> Self {
         self.beside_other_tools = true;
         self

@@ -12,7 +12,7 @@ pub(super) struct Doubts {
     unsure: AtomicBool,
     /// Whether a PRAGMA may have run.
     sets: AtomicBool,
-    /// Whether more was done to an SQLite schema than to add to it, as far as can be told.
+    /// Whether an SQLite schema may have been changed other than by adding to it.
     alters: AtomicBool,
     /// Whether a foreign key may have been declared.
     refers: AtomicBool,

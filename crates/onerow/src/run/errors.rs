@@ -43,9 +43,7 @@ pub(super) fn migration_failed(
         _ if rolled_back => " and was rolled back",
         Failure::EndedTransaction => "",
         // Only the move of the version was left to do.
-        Failure::Commit(_) | Failure::Blocked { .. } => {
-            " outside a transaction, after its work was done"
-        }
+        Failure::Commit(_) => " outside a transaction, after its work was done",
         _ => " outside a transaction, so its work may be half done",
     };
     let message = format!("migration {} failed{undone}{}", module_name(migration), now_at(version));

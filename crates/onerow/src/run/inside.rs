@@ -189,7 +189,7 @@ impl Run<'_> {
     }
 
     /// Whether the database has reached this version. The server may still be busy with the commit,
-    /// so to read the row would be a guess. To claim it waits for the commit.
+    /// so reading the row would be a guess. Claiming the row waits for the commit.
     async fn has_reached(&self, last: i32) -> Result<bool, Error> {
         if let Some(claim) = self.claim(self.version + 1, true).await? {
             let _ = claim.into_transaction().rollback().await;

@@ -180,7 +180,8 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Takes note of the version that the database holds.
+    /// Takes note of the version that the database holds. It is an error if this build does not
+    /// know that version.
     fn moved_to(&mut self, version: i32) -> Result<(), Error> {
         let latest = self.registry.latest();
         if version > latest {
@@ -230,7 +231,7 @@ impl<'a> Run<'a> {
             let mut sessions = vec![&*self.connections.session];
             sessions.extend(worker.as_ref().map(|(session, _)| &**session));
             self.connections.end_statements(&sessions).await;
-            // What stands for the row is held until nothing runs any more.
+            // A locked file stays locked until nothing runs any more.
             drop(worker);
             self.flush().await;
             let version = self.version_now().await;
@@ -289,16 +290,13 @@ impl<'a> Run<'a> {
         sleep(pause.unwrap_or(RETRY.1)).await;
     }
 
-    /// The failure after the last try: it was blocked, if it did not get a lock.
+    /// The failure after the last try: a migration in a transaction was blocked, if it did not get
+    /// a lock.
     fn exhausted(&self, failed: FailedTry, tries: u32) -> FailedTry {
         let FailedTry { migration, failure, blockers } = failed;
-        // Outside a transaction, "blocked" means that the work is done and only the move failed.
-        let may_be_blocked =
-            self.mode(migration) == Mode::Transaction || matches!(failure, Failure::Commit(_));
-        let failure = match failure.refusal() {
-            Some(error)
-                if may_be_blocked && self.connections.session.fault(error) == Fault::Held =>
-            {
+        let is_held = |error: &&_| self.connections.session.fault(error) == Fault::Held;
+        let failure = match failure.refusal().filter(is_held) {
+            Some(error) if self.mode(migration) == Mode::Transaction => {
                 Failure::Blocked { tries, blockers, source: error.clone() }
             }
             _ => failure,

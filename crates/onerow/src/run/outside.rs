@@ -31,8 +31,8 @@ impl Worker {
         &*self.session
     }
 
-    /// The session, with what it holds but for the row: the connection that has the row could not come
-    /// to rest.
+    /// The session, and the lease unless it is the row: the connection that holds the row would
+    /// never become idle.
     pub(super) fn let_go_of_row(self) -> (Arc<dyn Session>, Option<Lease>) {
         let lease = Some(self.lease).filter(|lease| !matches!(lease, Lease::Row(_)));
         (self.session, lease)
@@ -145,7 +145,7 @@ impl Run<'_> {
             // while that waits for older transactions.
             outcome = self.perform(&db, number, worker.session.pid(), None) => outcome,
             error = worker.lease.lost() => {
-                // Not the run's own: the lease has that.
+                // The session of the run is left alone, since the lease still has it.
                 self.connections.end_statements(&[worker.session()]).await;
                 Err(FailedTry::new(number, Failure::ClaimLost(error)))
             }
