@@ -231,7 +231,7 @@ impl Description {
             || table.keys.row_number.as_ref() == Some(&column.name);
         if self.generated_key.as_ref() == Some(&column.name) && !generated {
             found.push(
-                "given by the database in the entity, which neither generates it nor has a default"
+                "the entity leaves it to the database, which neither generates it nor has a default"
                     .into(),
             );
         }

@@ -174,8 +174,8 @@ fn is_refused(error: &Error) -> bool {
 fn hint(error: &Error) -> &'static str {
     let is_role = |words: &str| words.starts_with("role ") && words.contains("already exists");
     if error.causes().iter().any(|cause| is_role(cause)) {
-        "\n  roles are the whole server's, which other tests share: create it only if it is not \
-         there, as \"Roles\" in docs/testing.md shows"
+        "\n  roles belong to the whole server, which other tests share: create it only if it is \
+         missing, as \"Roles\" in docs/testing.md shows"
     } else {
         ""
     }
