@@ -79,6 +79,8 @@ mod scratch;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 mod template;
+#[cfg(feature = "sqlite")]
+mod test_file;
 
 pub use apply::{Apply, ApplyError};
 pub use backend::Backend;
