@@ -168,11 +168,8 @@ async fn the_statement_is_ended_of_a_login_that_takes_another_role() {
 
 #[tokio::test]
 async fn the_server_ends_the_statement_of_a_killed_runner_in_and_outside_a_transaction() {
-    if !Backend::Postgres.is_wanted() {
-        return;
-    }
     for outside in ["", "outside"] {
-        let db = Backend::Postgres.empty_database().await;
+        let Some(db) = only_on(Backend::Postgres).await else { return };
         let mut runner = runner_of(&db, "SELECT pg_sleep(60)", outside);
         until(&db, true).await;
         kill(Pid::from_raw(runner.id().cast_signed()), Signal::SIGKILL).unwrap();
