@@ -71,7 +71,10 @@ on_every_backend! {
         assert_eq!(app.get(&location).expect(200), created);
 
         let replacement = json!({
-            "task": "pay the landlord", "complete": true, "due": "2030-01-02T03:04:05.678901Z", "priority": "urgent",
+            "task": "pay the landlord",
+            "complete": true,
+            "due": "2030-01-02T03:04:05.678901Z",
+            "priority": "urgent",
         });
         let replaced = app.put(&location, &replacement).expect(200);
         for field in ["task", "complete", "due", "priority"] {

@@ -31,7 +31,7 @@
 //! | 0 | done |
 //! | 1 | failed |
 //! | 2 | called wrongly |
-//! | 3, 4, 5 | `check`: migrations are pending, the database is ahead of the build, it cannot be reached |
+//! | 3, 4, 5 | `check`: migrations are pending, the database is ahead, it cannot be reached |
 //! | 130, 143 | stopped by Ctrl-C, by SIGTERM |
 
 mod arguments;

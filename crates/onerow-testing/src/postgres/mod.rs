@@ -2,7 +2,7 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | `databases` | databases on a server: made, copied, dropped, and the leftovers of killed processes |
+//! | `databases` | databases on a server: made, copied, dropped; leftovers of killed processes |
 //! | `shared` | the server that the test processes of a user share |
 //! | `server` | [`PostgresServer`]: a server of one's own |
 //! | `supervisor` | the process that outlives ours until it has cleaned up |
