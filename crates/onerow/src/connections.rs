@@ -247,7 +247,12 @@ impl<'a> Connections<'a> {
 
     /// Cancels the statements of this run again and again, until these sessions are closed.
     pub(crate) async fn end_statements(&self, sessions: &[&dyn Session]) {
-        let rest = join_all(sessions.iter().map(|session| session.close()));
+        // A connection that is closed while its statement runs would leave the statement running on
+        // the server, so it is released first, which waits until it is idle.
+        let rest = join_all(sessions.iter().map(async |session| {
+            session.release().await;
+            session.close().await;
+        }));
         tokio::pin!(rest);
         loop {
             let cancel = async {
