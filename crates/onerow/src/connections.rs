@@ -259,8 +259,6 @@ impl<'a> Connections<'a> {
                 let monitor = self.monitor.session().await.ok()?;
                 monitor.cancel(&self.id).await.ok()
             };
-            // Before the first look at the rest: a pool that is being closed hangs up on a statement,
-            // which would go on without it.
             let _ = timeout(POLL.1, cancel).await;
             if timeout(POLL.1, &mut rest).await.is_ok() {
                 break;
