@@ -247,15 +247,18 @@ impl<'a> Connections<'a> {
 
     /// Cancels the statements of this run again and again, until these sessions are closed.
     pub(crate) async fn end_statements(&self, sessions: &[&dyn Session]) {
-        let rest = join_all(sessions.iter().map(|session| session.close()));
+        // A connection that is closed while its statement runs would leave the statement running on
+        // the server, so it is released first, which waits until it is idle.
+        let rest = join_all(sessions.iter().map(async |session| {
+            session.release().await;
+            session.close().await;
+        }));
         tokio::pin!(rest);
         loop {
             let cancel = async {
                 let monitor = self.monitor.session().await.ok()?;
                 monitor.cancel(&self.id).await.ok()
             };
-            // Before the first look at the rest: a pool that is being closed hangs up on a statement,
-            // which would go on without it.
             let _ = timeout(POLL.1, cancel).await;
             if timeout(POLL.1, &mut rest).await.is_ok() {
                 break;
