@@ -34,8 +34,8 @@ impl Index<'_> {
         }
         let (name, not) = (self.name, if is_unique { "" } else { "not " });
         Err(DbErr::Migration(format!(
-            "there is an index {name} already, and it is {not}unique: drop it first, or give this one \
-             another name"
+            "there is an index {name} already, and it is {not}unique: drop it first, or give this \
+             one another name"
         )))
     }
 
