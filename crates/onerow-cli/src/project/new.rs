@@ -12,8 +12,8 @@ use super::{
     files::all_or_nothing,
     listing::Listing,
     place,
-    report::{Next, Report},
     shown::shown,
+    summary::{Next, Summary},
     template::{self, fill},
 };
 use onerow::module_name;
@@ -39,7 +39,7 @@ fn description(text: &str) -> Result<String, String> {
 }
 
 /// `compiled` is the next number in the registry that this program was compiled with, if any.
-pub(super) fn new(args: &NewArgs, compiled: Option<i32>) -> Result<Report, ProjectError> {
+pub(super) fn new(args: &NewArgs, compiled: Option<i32>) -> Result<Summary, ProjectError> {
     let current = place::current_dir()?;
     let package = match &args.dir {
         Some(dir) => place::resolve(&current, dir),
@@ -62,7 +62,7 @@ pub(super) fn new(args: &NewArgs, compiled: Option<i32>) -> Result<Report, Proje
         changes.add_file(&file, &next.file(&args.description))?;
         changes.replace(&lib, &before, &next.lib)
     })?;
-    Ok(report(&package, &next.name, &file, &lib))
+    Ok(summary(&package, &next.name, &file, &lib))
 }
 
 /// The migration after the last. Whether the others fit together is for the compiler to say.
@@ -103,13 +103,13 @@ impl Successor {
     }
 }
 
-fn report(package: &Path, name: &str, file: &Path, lib: &Path) -> Report {
+fn summary(package: &Path, name: &str, file: &Path, lib: &Path) -> Summary {
     let package = package_name(package);
     let test = format!("cargo test -p {package} {name}");
     let next = vec![Next::new(test, format!("red until {name} is written"))];
     let note =
         format!("{name} is yours to write. Until then it refuses to run, and its test is red");
-    Report {
+    Summary {
         package,
         migration: Some(name.to_owned()),
         written: vec![shown(file)],
