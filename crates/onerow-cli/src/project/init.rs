@@ -45,7 +45,7 @@ enum Backend {
 pub(super) fn init(args: &InitArgs) -> Result<Summary, ProjectError> {
     let plan = Plan::new(args)?;
     all_or_nothing(|changes| plan.carry_out(changes))?;
-    Ok(plan.report(args))
+    Ok(plan.summary(args))
 }
 
 /// What to write. All of it is known before a file is touched.
