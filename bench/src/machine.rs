@@ -1,4 +1,4 @@
-//! On what was measured, and when.
+//! The machine and the day of a measurement.
 
 use std::{fs, process::Command};
 
@@ -44,7 +44,7 @@ impl Machine {
     }
 }
 
-/// What a command prints; nothing where there is no such command.
+/// The output of a command; empty if there is no such command.
 fn said(program: &str, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).output();
     output
@@ -52,7 +52,7 @@ fn said(program: &str, arguments: &[&str]) -> String {
         .unwrap_or_default()
 }
 
-/// The first field of this name in a file of the system's.
+/// The first field of this name in one of the system's files.
 fn field(path: &str, name: &str) -> String {
     let text = fs::read_to_string(path).unwrap_or_default();
     let line = text.lines().find(|line| line.starts_with(name));
@@ -67,7 +67,7 @@ fn memory_gib() -> u64 {
     kib.div_ceil(1 << 20)
 }
 
-/// As the lock file has them.
+/// The versions in the lock file.
 fn versions() -> Result<Vec<(Tool, String)>> {
     let lock = fs::read_to_string(home().join("Cargo.lock"))?;
     Ok(Tool::ALL.map(|tool| (tool, version_in(&lock, tool.package()))).into())

@@ -1,14 +1,14 @@
-//! Measures onerow beside other migrators: what is asked, in [`section`]; of whom, in [`subject`].
+//! Measures onerow beside other migrators: [`section`] has the questions, [`subject`] the tools.
 //!
 //! | module | holds |
 //! |---|---|
 //! | `subject` | the tools and the databases |
 //! | `program` | the programs, one for each tool: built, started, read |
-//! | `world`, `server` | where databases are made and removed |
-//! | `proxy` | what passes between a program and a server: counted, and delayed |
+//! | `world`, `server` | the places where databases are made and removed |
+//! | `proxy` | the traffic between a program and a server: counted, and delayed |
 //! | `statistics` | medians, and the order of measuring |
 //! | `section` | the questions, each a module: its measuring, its data, its tables and plots |
-//! | `results`, `machine` | the raw data, and on what they were measured |
+//! | `results`, `machine` | the raw data, and the machine of the measurement |
 //! | `render` | figures, tables, plots, and the README that they go into |
 
 mod machine;
@@ -38,18 +38,18 @@ use crate::{
     },
 };
 
-/// Measures onerow beside other migrators, and writes down what it finds.
+/// Measures onerow beside other migrators, and writes the results down.
 #[derive(Parser)]
 struct Options {
-    /// The sections to measure; the others keep what was measured before.
+    /// Measure these sections; the others keep their older results
     #[arg(long, value_delimiter = ',', default_values_t = Name::ALL)]
     only: Vec<Name>,
 
-    /// Small numbers, which show that all works and nothing else. Goes to `target/quick`.
+    /// Use small numbers, which only show that all works; the results go to `target/quick`
     #[arg(long)]
     quick: bool,
 
-    /// Tables and plots of what was measured before.
+    /// Only draw the tables and plots of older results
     #[arg(long, conflicts_with = "only")]
     render: bool,
 }
@@ -67,7 +67,7 @@ enum Name {
 }
 
 impl Name {
-    /// The longest last, since it can be done without.
+    /// The longest comes last, because it can be left out.
     const ALL: [Self; 6] =
         [Self::Nothing, Self::Apply, Self::Replicas, Self::Kills, Self::Delay, Self::Build];
 }

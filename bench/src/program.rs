@@ -1,4 +1,4 @@
-//! The programs: built, started, and what they print.
+//! The programs: building and starting them, and reading their output.
 
 use std::{
     env,
@@ -19,10 +19,10 @@ use crate::subject::{Kind, Subject, Tool};
 /// A program that takes longer hangs.
 const PATIENCE: Duration = Duration::from_mins(2);
 
-/// Of what a program says when it fails, in characters.
+/// In characters: how much of a program's error to keep.
 const LONGEST_ERROR: usize = 160;
 
-/// What a program prints.
+/// A program's output.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct Reading {
     pub connect_seconds: f64,
@@ -36,12 +36,12 @@ pub struct Reading {
     pub migrated_at: f64,
 }
 
-/// What became of a program.
+/// How a program ended.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     Done(Reading),
-    /// It exited with an error, whose last line this is, or had to be ended.
+    /// It exited with an error, whose last line this is, or had to be killed.
     Failed(String),
 }
 
@@ -64,14 +64,14 @@ pub struct Run {
     pub outcome: Outcome,
 }
 
-/// The programs, where cargo has put them.
+/// The programs, in cargo's directory.
 pub struct Programs {
     dir: PathBuf,
 }
 
 impl Programs {
-    /// Builds each by itself, with its features and no other's: built together they would share
-    /// those of a dependency that they share.
+    /// Builds each by itself, with only its own features: if they were built together, they would
+    /// share the features of common dependencies.
     pub async fn build() -> Result<Self> {
         for tool in Tool::ALL {
             eprintln!("building {}", tool.program());
@@ -96,7 +96,7 @@ impl Programs {
         command
     }
 
-    /// Under strace, which writes how often the disk was told to flush to that file.
+    /// Starts it under strace, which writes to that file how often the disk was told to flush.
     pub fn traced(&self, subject: Subject, url: &str, count: u16, summary: &Path) -> Command {
         let mut command = Command::new("strace");
         command.args(["-f", "-c", "-e", "trace=fsync,fdatasync", "-o"]).arg(summary);
@@ -144,7 +144,7 @@ fn read(output: &Output, url: &str) -> Outcome {
     let error = String::from_utf8_lossy(&output.stderr);
     let last =
         error.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it prints nothing");
-    // What is put down holds neither the password nor the path of something that is gone.
+    // The results hold neither the password nor the path of something that is gone.
     let last = last.trim_start_matches("Error: ").replace(url, "URL").replace('`', "'");
     Outcome::Failed(last.chars().take(LONGEST_ERROR).collect())
 }

@@ -21,7 +21,7 @@ use crate::{
     },
 };
 
-/// Fills in the README's tables and writes the plots, into this directory.
+/// Fills in the README's tables and writes the plots into this directory.
 pub fn write(dir: &Path) -> Result<()> {
     let text = fs::read_to_string(home().join("README.md")).context("README.md")?;
     let mut report =
@@ -47,7 +47,7 @@ struct Report {
 }
 
 impl Report {
-    /// What was measured, if it was.
+    /// The section's data, if it was measured.
     fn section<S: Section>(&mut self) -> Result<Option<S>> {
         let Some(recorded) = Recorded::<S>::read(&self.dir.join("results"), S::NAME)? else {
             return Ok(None);

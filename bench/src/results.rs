@@ -10,11 +10,11 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::machine::Machine;
 
-/// What a section has measured, and on what.
+/// The data of a section, and the machine.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Recorded<T> {
     pub machine: Machine,
-    /// Whether the numbers were small, to see that all works.
+    /// Whether the numbers were small, only to see that all works.
     pub is_quick: bool,
     /// How long it took.
     pub seconds: f64,
@@ -29,7 +29,7 @@ impl<T: Serialize + DeserializeOwned> Recorded<T> {
             .with_context(|| path.display().to_string())
     }
 
-    /// None where it was never measured.
+    /// `None` if it was never measured.
     pub fn read(dir: &Path, section: &str) -> Result<Option<Self>> {
         let path = path(dir, section);
         if !path.exists() {
@@ -44,8 +44,8 @@ fn path(dir: &Path, section: &str) -> PathBuf {
     dir.join(format!("{section}.json"))
 }
 
-/// Short enough to read a difference in: objects of objects are spread out, and each entry of a
-/// list is a line.
+/// Differences must be easy to read: objects of objects are spread out, and each entry of a list is
+/// a line.
 fn one_run_a_line(value: &serde_json::Value) -> Result<String> {
     use serde_json::Value;
     Ok(match value {

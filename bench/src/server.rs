@@ -1,4 +1,4 @@
-//! A throwaway PostgreSQL server, as careful with its data as one that is not thrown away.
+//! A throwaway PostgreSQL server that is as careful with its data as any other.
 
 use anyhow::{Context, Result};
 use onerow_testing::PostgresServer;
@@ -8,21 +8,21 @@ use tokio::{
 };
 use tokio_postgres::{Client, NoTls};
 
-/// PostgreSQL's own defaults, where the kit has others for speed, and nothing that happens at a
-/// moment of its own choice.
+/// PostgreSQL's own defaults for the settings that the kit changes for speed, and no background
+/// work at moments of its own choice.
 const SETTINGS: &[(&str, &str)] = &[
     ("fsync", "on"),
     ("full_page_writes", "on"),
     ("wal_level", "replica"),
-    // Fifty processes, each with a pool.
+    // Fifty processes have a pool each.
     ("max_connections", "500"),
     ("autovacuum", "off"),
     ("checkpoint_timeout", "1h"),
     ("max_wal_size", "16GB"),
 ];
 
-/// A reading of the server's statistics that stays for as long is complete: a session hands in its
-/// share when it ends, and what flushes behind it does so within a fifth of a second.
+/// If the statistics stay the same for so long, they are complete: a session reports its share when
+/// it ends, and background flushes report within a fifth of a second.
 const SETTLED: Duration = Duration::from_millis(500);
 
 pub struct Server {
@@ -54,24 +54,24 @@ impl Server {
         self.execute(&format!("DROP DATABASE IF EXISTS {database} WITH (FORCE)")).await
     }
 
-    /// Has nothing left to write that was there before a measurement.
+    /// Writes everything out, so that nothing from before disturbs a measurement.
     pub async fn checkpoint(&self) -> Result<()> {
         self.execute("CHECKPOINT").await
     }
 
-    /// Whether the server waits for its disk: not while databases are only being prepared.
+    /// Whether the server waits for its disk. It need not while databases are only being prepared.
     pub async fn set_fsync(&self, is_on: bool) -> Result<()> {
-        // Before it is on again, or this would wait for all that was not flushed.
+        // This comes before it is on again; otherwise it would wait for all that was not flushed.
         self.checkpoint().await?;
         self.execute(&format!("ALTER SYSTEM SET fsync = {}", if is_on { "on" } else { "off" }))
             .await?;
         self.execute("SELECT pg_reload_conf()").await?;
-        // The signal reaches the processes in their own time.
+        // The processes get the signal in their own time.
         sleep(Duration::from_millis(200)).await;
         Ok(())
     }
 
-    /// How often the log was flushed, since the server was made.
+    /// How often the log was flushed since the server was made.
     pub async fn log_flushes(&self) -> Result<i64> {
         let mut last = self.read_log_flushes().await?;
         loop {
@@ -84,7 +84,7 @@ impl Server {
         }
     }
 
-    /// PostgreSQL counts it in another view since version 18.
+    /// Since version 18, PostgreSQL counts it in another view.
     async fn read_log_flushes(&self) -> Result<i64> {
         let row = self
             .admin

@@ -1,6 +1,6 @@
 //! Medians and their spread, and the order of measuring.
 
-/// The middle of some measurements, and the middle half of them.
+/// The median of some measurements, and the quartiles.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Summary {
     pub median: f64,
@@ -9,7 +9,7 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// None of no measurements.
+    /// `None` if there are no measurements.
     pub fn of(values: impl IntoIterator<Item = f64>) -> Option<Self> {
         let mut values: Vec<f64> = values.into_iter().collect();
         values.sort_by(f64::total_cmp);
@@ -20,7 +20,7 @@ impl Summary {
         })
     }
 
-    /// In another unit, or as a ratio.
+    /// The same in another unit, or as a ratio.
     pub fn times(self, factor: f64) -> Self {
         Self {
             median: self.median * factor,
@@ -35,7 +35,7 @@ impl Summary {
     }
 }
 
-/// Between the two nearest values, in proportion. The values are sorted, and there is one at least.
+/// Between the two nearest values, in proportion. The values are sorted, and there is at least one.
 fn quantile(sorted: &[f64], share: f64) -> f64 {
     let place = share * (sorted.len() - 1) as f64;
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
@@ -44,8 +44,8 @@ fn quantile(sorted: &[f64], share: f64) -> f64 {
     sorted[below] + (sorted[above] - sorted[below]) * place.fract()
 }
 
-/// Each item so many times: all of them in turn, in another order each turn, so that what the
-/// machine does meanwhile befalls all of them alike.
+/// Each item so many times. All take turns, in a new order each turn, so that the machine's other
+/// work affects all alike.
 pub fn interleaved<T: Copy>(items: &[T], repetitions: usize, rng: &mut fastrand::Rng) -> Vec<T> {
     let mut order = Vec::with_capacity(items.len() * repetitions);
     for _ in 0..repetitions {

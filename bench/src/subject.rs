@@ -1,4 +1,4 @@
-//! What is compared: the tools, and the databases they are compared on.
+//! The tools that are compared, and the databases.
 
 use std::fmt;
 
@@ -16,19 +16,19 @@ pub enum Tool {
     Limit,
 }
 
-/// How a tool is used.
+/// A way of using a tool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
-    /// As its documentation has it.
+    /// The way of its documentation.
     Usual,
     /// All migrations in one transaction, for the tools that can do that.
     Grouped,
-    /// Of the bare connection: one row is read.
+    /// The bare connection reads one row.
     Nothing,
-    /// Of the bare connection: each migration by itself.
+    /// The bare connection applies each migration by itself.
     Each,
-    /// Of the bare connection: all migrations at once.
+    /// The bare connection applies all migrations at once.
     One,
 }
 
@@ -57,7 +57,7 @@ impl Tool {
         Self::Limit,
     ];
 
-    /// Those that are migrators.
+    /// The tools that are migrators.
     pub const MIGRATORS: [Self; 5] =
         [Self::Onerow, Self::SeaOrmMigration, Self::Sqlx, Self::Refinery, Self::Diesel];
 
@@ -95,7 +95,7 @@ impl Tool {
         }
     }
 
-    /// As its documentation has it; of the bare connection, with nothing to do.
+    /// The way of its documentation; for the bare connection, with nothing to do.
     pub const fn usual(self) -> Subject {
         let mode = if matches!(self, Self::Limit) { Mode::Nothing } else { Mode::Usual };
         Subject { tool: self, mode }
@@ -107,7 +107,7 @@ impl Subject {
     pub const EACH: Self = Self { tool: Tool::Limit, mode: Mode::Each };
     pub const ONE: Self = Self { tool: Tool::Limit, mode: Mode::One };
 
-    /// The word for it, as its program knows it.
+    /// The program's word for it.
     pub const fn argument(self) -> Option<&'static str> {
         match self.mode {
             Mode::Usual => None,

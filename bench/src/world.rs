@@ -1,4 +1,4 @@
-//! Where databases are: a server, and a directory of files.
+//! The places of databases: a server, and a directory of files.
 
 use std::{
     fs, iter,
@@ -14,7 +14,7 @@ use crate::{
     subject::Kind,
 };
 
-/// The server and the files of one section, gone with it.
+/// The server and the files of one section. They go with the value.
 pub struct World {
     pub server: Server,
     files: TempDir,
@@ -51,7 +51,7 @@ impl World {
         Ok(Place { kind, url, name })
     }
 
-    /// An empty database, and nothing left to be written of the ones before.
+    /// An empty database, when everything of those before is written out.
     pub async fn create_in_peace(&self, kind: Kind) -> Result<Place> {
         let place = self.create(kind).await?;
         if kind == Kind::Postgres {
@@ -63,7 +63,7 @@ impl World {
     pub async fn remove(&self, place: Place) -> Result<()> {
         match place.kind {
             Kind::Postgres => self.server.drop(&place.name).await,
-            // With what a tool has put beside it.
+            // Files that a tool has put beside it go too.
             Kind::Sqlite => {
                 for entry in fs::read_dir(self.files.path())? {
                     let path = entry?.path();
@@ -88,17 +88,17 @@ fn sqlite_url(path: &Path) -> String {
 }
 
 impl Place {
-    /// A file, which its owner removes.
+    /// A file that its owner removes.
     pub fn file(path: &Path) -> Self {
         Self { kind: Kind::Sqlite, url: sqlite_url(path), name: String::new() }
     }
 
-    /// The file of a database that is one.
+    /// The file of a database, if it is one.
     pub fn path(&self) -> Option<PathBuf> {
         self.url.strip_prefix("sqlite://")?.split('?').next().map(Into::into)
     }
 
-    /// Sends SQL, as no tool's.
+    /// Sends SQL of the bench's own.
     pub async fn execute(&self, sql: &str) -> Result<()> {
         match self.path() {
             None => connect(&self.url).await?.batch_execute(sql).await.context("PostgreSQL"),
@@ -106,7 +106,7 @@ impl Place {
         }
     }
 
-    /// Whether the table and the index of each of so many migrations are there.
+    /// Whether the tables and indexes of so many migrations exist.
     pub async fn is_complete(&self, count: u16) -> Result<bool> {
         let there = match self.path() {
             None => names_on_server(&self.url).await?,
@@ -117,7 +117,7 @@ impl Place {
     }
 }
 
-/// Valid indexes only.
+/// Only valid indexes count.
 const NAMES: &str = "SELECT relname::text FROM pg_class LEFT JOIN pg_index \
                      ON indexrelid = pg_class.oid \
                      WHERE relnamespace = 'public'::regnamespace AND indisvalid IS NOT false";

@@ -1,11 +1,11 @@
 //! The migrations that every program applies. Each makes one table and one index.
 
-/// A migration. Its texts live as long as the program, as texts that are compiled in do.
+/// A migration. Its texts live as long as the program, like texts that are compiled in.
 #[derive(Debug, Clone, Copy)]
 pub struct Migration {
     /// Its place in the order, from 0.
     pub number: u16,
-    /// `m00007_t7`: sorts as the numbers do.
+    /// `m00007_t7`, so that names sort as the numbers do.
     pub name: &'static str,
     /// Two statements, in one text.
     pub sql: &'static str,
@@ -43,10 +43,10 @@ pub fn index(number: u16) -> String {
     format!("t{number}_name")
 }
 
-/// What a bare connection asks to learn that there is nothing to do.
+/// The query of a bare connection that finds nothing to do.
 pub const VERSION: &str = "SELECT version FROM current_version";
 
-/// Makes what [`VERSION`] reads: like each tool's table it has a primary key, whose index
+/// Makes the row that [`VERSION`] reads. Like each tool's table it has a primary key, whose index
 /// PostgreSQL looks up for the first statement of a connection.
 pub const MAKE_VERSION: &str = "CREATE TABLE current_version (id INTEGER PRIMARY KEY, \
     version INTEGER NOT NULL); \

@@ -1,16 +1,16 @@
-//! The messages in what a server sends, however it is cut into pieces.
+//! Finds the messages in a server's stream, however it is cut into pieces.
 //!
 //! Framing: <https://www.postgresql.org/docs/current/protocol-message-formats.html>.
 
-/// A byte that tells the kind, and four of the length.
+/// A byte for the kind, and four for the length.
 const HEADER: usize = 5;
 
 /// Follows one stream.
 #[derive(Default)]
 pub struct Frames {
-    /// What has come of the header of a message.
+    /// The part of a message's header that has come.
     header: Vec<u8>,
-    /// What is still to come of its body.
+    /// The length of the body that is still to come.
     body: usize,
 }
 
@@ -29,7 +29,7 @@ impl Frames {
             self.header.extend_from_slice(taken);
             if let [kind, a, b, c, d] = self.header[..] {
                 kinds.push(kind);
-                // The length counts itself, and not the kind.
+                // The length includes itself, but not the kind.
                 self.body = (u32::from_be_bytes([a, b, c, d]) as usize).saturating_sub(4);
                 self.header.clear();
             }
@@ -42,7 +42,8 @@ impl Frames {
 mod tests {
     use super::*;
 
-    /// A command's end, an error that holds another's header, and that the server is ready.
+    /// The end of a command, an error that contains a header, and the message that the server is
+    /// ready.
     const STREAM: &[u8] = b"C\0\0\0\x0bSELECT\0E\0\0\0\x09C\0\0\0\x04Z\0\0\0\x05I";
 
     #[test]

@@ -1,4 +1,4 @@
-//! Stands between a program and its PostgreSQL server: counts what passes, and delays it.
+//! Stands between a program and its PostgreSQL server: counts the traffic, and delays it.
 
 mod frames;
 mod traffic;
@@ -25,9 +25,9 @@ use tokio::{
 pub use traffic::Traffic;
 use traffic::{Dialogue, Event, Side};
 
-/// A proxy, gone when it is dropped.
+/// A proxy. It goes when it is dropped.
 ///
-/// It follows the protocol without TLS: a URL has to say `sslmode=disable`.
+/// It follows the protocol without TLS, so the URL has to say `sslmode=disable`.
 pub struct Proxy {
     port: u16,
     shared: Arc<Shared>,
@@ -36,13 +36,13 @@ pub struct Proxy {
 
 struct Shared {
     server: u16,
-    /// Of each direction.
+    /// The delay of each direction.
     delay: Duration,
     events: Mutex<Vec<Event>>,
 }
 
 impl Proxy {
-    /// In front of the server at this port of this machine.
+    /// Starts in front of the server at this port of this machine.
     pub async fn start(server: u16, delay: Duration) -> io::Result<Self> {
         let listener = TcpListener::bind(local(0)).await?;
         let port = listener.local_addr()?.port();
@@ -51,17 +51,17 @@ impl Proxy {
         Ok(Self { port, shared, accepting })
     }
 
-    /// The URL of a database on the server, by way of this proxy.
+    /// The URL of a database on the server, through this proxy.
     pub fn url(&self, direct: &str) -> String {
         direct.replace(&format!(":{}/", self.shared.server), &format!(":{}/", self.port))
     }
 
-    /// What has passed so far, on all connections.
+    /// The traffic so far, on all connections.
     pub fn traffic(&self) -> Traffic {
         Traffic::of(self.shared.events().iter())
     }
 
-    /// What has passed between two moments, in seconds of the wall clock.
+    /// The traffic between two moments, in seconds of the wall clock.
     pub fn traffic_between(&self, from: f64, to: f64) -> Traffic {
         let events = self.shared.events();
         Traffic::of(events.iter().filter(|event| (from..=to).contains(&event.at)))
@@ -86,12 +86,12 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     }
 }
 
-/// One connection, until both sides have closed it.
+/// Serves one connection until both sides have closed it.
 async fn serve(client: TcpStream, shared: Arc<Shared>) -> io::Result<()> {
-    // A connection over a network begins with a round trip of TCP's own.
+    // Over a network, TCP itself begins a connection with a round trip.
     wait_until(Instant::now() + shared.delay * 2).await;
     let server = TcpStream::connect(local(shared.server)).await?;
-    // A small message would wait for the answer to the one before.
+    // Otherwise a small message would wait for the answer to the one before.
     client.set_nodelay(true)?;
     server.set_nodelay(true)?;
     let (from_client, to_client) = client.into_split();
@@ -110,7 +110,7 @@ struct Line<'a> {
 }
 
 impl Line<'_> {
-    /// Forwards one direction, until its end.
+    /// Forwards one direction until its end.
     async fn pump(&self, side: Side, mut from: OwnedReadHalf, mut to: OwnedWriteHalf) {
         let (queue, mut due) = mpsc::unbounded_channel::<(Instant, Vec<u8>)>();
         let reading = async move {
@@ -133,7 +133,7 @@ impl Line<'_> {
         tokio::join!(reading, writing);
     }
 
-    /// Before it is forwarded, so that an answer is always later than what it answers.
+    /// This comes before forwarding, so that an answer is always later than its question.
     fn note(&self, side: Side, chunk: &[u8]) {
         let mut dialogue = self.dialogue.lock().unwrap_or_else(PoisonError::into_inner);
         let at = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_secs_f64();
@@ -142,8 +142,7 @@ impl Line<'_> {
     }
 }
 
-/// A timer of tokio's rounds up to milliseconds, which would be a tenth of the delay; a thread's
-/// sleep does not.
+/// tokio's timers round up to milliseconds, a tenth of the delay. A thread's sleep does not.
 async fn wait_until(at: Instant) {
     let rest = at.saturating_duration_since(Instant::now());
     if !rest.is_zero() {
@@ -160,7 +159,7 @@ mod tests {
     use super::*;
 
     /// Answers each message of four bytes with the end of a statement, and goes when the client
-    /// does.
+    /// goes.
     async fn server() -> u16 {
         let listener = TcpListener::bind(local(0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();

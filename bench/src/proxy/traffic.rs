@@ -17,13 +17,13 @@ pub struct Event {
     pub at: f64,
     pub side: Side,
     pub bytes: usize,
-    /// How many statements the server says in these bytes that it is done with.
+    /// How many statements these bytes of the server end.
     pub statements: usize,
     /// Whether they are the first of an answer.
     pub answers: bool,
 }
 
-/// How far a connection is.
+/// The state of a connection.
 #[derive(Default)]
 pub struct Dialogue {
     frames: Frames,
@@ -51,17 +51,17 @@ impl Dialogue {
     }
 }
 
-/// Each statement has one of three ends, in both of PostgreSQL's query protocols: it is complete,
-/// it has failed, or it has delivered as many rows as were asked for.
+/// Whether this message ends a statement. In both of PostgreSQL's query protocols, a statement is
+/// complete, has failed, or has delivered as many rows as were asked for.
 fn ends_a_statement(kind: u8) -> bool {
     matches!(kind, b'C' | b'E' | b's')
 }
 
-/// What a program sends and gets.
+/// The traffic of a program.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Traffic {
     pub statements: usize,
-    /// How often the server answered after the client had sent something. A goodbye has no answer.
+    /// How often the server answered after the client had sent something. A goodbye gets no answer.
     pub round_trips: usize,
     pub client_bytes: usize,
     pub server_bytes: usize,

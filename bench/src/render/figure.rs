@@ -1,8 +1,8 @@
-//! How a figure is written.
+//! Writing figures.
 
 use crate::statistics::Summary;
 
-/// What a number counts.
+/// The unit of a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
     /// Given in seconds.
@@ -46,7 +46,7 @@ impl Unit {
         self.digits(value) + self.symbol()
     }
 
-    /// The median, and the quartiles where there are any.
+    /// The median, with the quartiles if there are any.
     pub fn with_spread(self, summary: Summary) -> String {
         let median = self.write(summary.median);
         let (lower, upper) = (self.digits(summary.lower), self.digits(summary.upper));
@@ -54,7 +54,7 @@ impl Unit {
     }
 }
 
-/// Three digits that say something.
+/// Three significant digits.
 fn significant(value: f64) -> String {
     match value.abs() {
         100.0.. => grouped(&format!("{value:.0}")),
@@ -66,7 +66,7 @@ fn significant(value: f64) -> String {
     }
 }
 
-/// `10000` as `10,000`.
+/// Turns `10000` into `10,000`.
 fn grouped(digits: &str) -> String {
     let mut text = String::new();
     for (place, digit) in digits.chars().enumerate() {

@@ -1,4 +1,4 @@
-//! From raw data to what is read: tables, plots, and sentences with figures in them.
+//! Turns raw data into tables, plots, and sentences with figures.
 
 pub mod figure;
 pub mod page;

@@ -1,20 +1,20 @@
-//! What a section comes to: markdown, and the plots it shows.
+//! The output of a section: markdown, and the plots in it.
 
 use crate::{render::figure::Unit, statistics::Summary, subject::Subject};
 
 #[derive(Debug, Default)]
 pub struct Page {
     pub text: String,
-    /// The name of each file, without its ending, and what it holds.
+    /// The name of each file, without its ending, and its contents.
     pub plots: Vec<(String, String)>,
 }
 
-/// What onerow is to reach.
+/// A goal for onerow.
 #[derive(Debug)]
 pub struct Goal {
     pub what: String,
     pub wanted: String,
-    /// None where it was not measured.
+    /// `None` if it was not measured.
     pub found: Option<Found>,
 }
 
@@ -24,7 +24,7 @@ pub struct Found {
     pub is_reached: bool,
 }
 
-/// The subjects, and what was measured of each in each column; less is better.
+/// The subjects, with the measurements of each column. Less is better.
 #[derive(Debug, Clone)]
 pub struct Comparison {
     pub columns: Vec<String>,
@@ -32,7 +32,7 @@ pub struct Comparison {
 }
 
 impl Goal {
-    /// That a figure is not above this.
+    /// The goal that a figure is at most this.
     pub fn at_most(what: impl Into<String>, most: f64, unit: Unit, found: Option<f64>) -> Self {
         let found = found.map(|found| Found { text: unit.write(found), is_reached: found <= most });
         Self { what: what.into(), wanted: format!("at most {}", unit.write(most)), found }
@@ -50,7 +50,7 @@ impl Page {
         self.plots.push((name.to_owned(), svg));
     }
 
-    /// The first column is text, and the others are figures.
+    /// The first column is text; the others are figures.
     pub fn table(&mut self, head: &[&str], rows: &[Vec<String>]) {
         self.text += &line(head.iter().copied());
         self.text += &line(
@@ -62,7 +62,8 @@ impl Page {
         self.text += "\n";
     }
 
-    /// The table, the best of each column in bold, and below it where onerow is not first.
+    /// The table with the best of each column in bold; below it, the columns in which onerow is not
+    /// first.
     pub fn comparison(&mut self, head: &str, comparison: &Comparison, unit: Unit) {
         let head: Vec<&str> =
             [head].into_iter().chain(comparison.columns.iter().map(String::as_str)).collect();

@@ -1,7 +1,7 @@
-//! Plots, in SVG.
+//! Plots in SVG.
 //!
-//! The background is left open and the text is of a grey in the middle, so that they are read on
-//! white and on black.
+//! The background is transparent and the text is a medium grey, so that they can be read on white
+//! and on black.
 
 use anyhow::{Result, anyhow};
 use plotters::{
@@ -19,7 +19,7 @@ const WIDTH: u32 = 840;
 const LINES_HEIGHT: u32 = 330;
 const LEGEND_HEIGHT: u32 = 66;
 const BAR_HEIGHT: u32 = 22;
-/// More labels than powers of ten would be numbers in between, which run into each other.
+/// More labels than powers of ten would be numbers in between, which overlap.
 const POWERS_OF_TEN: usize = 5;
 const GREY: RGBColor = RGBColor(125, 133, 144);
 const FONT: &str = "sans-serif";
@@ -39,7 +39,7 @@ pub struct Bars {
     pub values: Vec<(Subject, f64)>,
 }
 
-/// The same in every plot.
+/// The colour is the same in every plot.
 fn colour(tool: Tool) -> RGBColor {
     match tool {
         Tool::Onerow => RGBColor(226, 75, 48),
@@ -51,7 +51,7 @@ fn colour(tool: Tool) -> RGBColor {
     }
 }
 
-/// Of one tool the ways of using it differ in strength.
+/// The ways of using one tool differ in strength.
 fn style(subject: Subject) -> RGBAColor {
     let strength = if matches!(subject.mode, Mode::Grouped | Mode::One) { 0.5 } else { 1.0 };
     colour(subject.tool).mix(strength)

@@ -1,8 +1,8 @@
-//! The README: prose that is written by hand, and between markers what is made from the raw data.
+//! The README: prose written by hand, and between markers the parts made from the raw data.
 
 use anyhow::{Context, Result};
 
-/// Puts the text between `<!-- name -->` and `<!-- /name -->`, instead of what was there.
+/// Puts the text between `<!-- name -->` and `<!-- /name -->`, in place of the old one.
 pub fn replace(readme: &str, name: &str, text: &str) -> Result<String> {
     let (begin, end) = (format!("<!-- {name} -->"), format!("<!-- /{name} -->"));
     let missing = || format!("README.md has no {begin} … {end}");

@@ -31,8 +31,8 @@ pub struct Apply {
     flushes: Vec<Flushed>,
 }
 
-/// How often a run has waited for the disk: PostgreSQL's log was flushed, or SQLite has called
-/// `fsync` or `fdatasync`.
+/// How often a run waited for the disk: flushes of PostgreSQL's log, or SQLite's calls of `fsync`
+/// and `fdatasync`.
 #[derive(Debug, Serialize, Deserialize)]
 struct Flushed {
     kind: Kind,
@@ -127,7 +127,7 @@ impl Section for Apply {
                 wanted: "no growth with their number".into(),
                 found: log.first().zip(log.last()).map(|(few, many)| Found {
                     text: log.iter().map(i64::to_string).collect::<Vec<_>>().join(", "),
-                    // What flushes beside the run does so a few times a second.
+                    // Background flushes come a few times a second.
                     is_reached: many - few <= i64::from(most) / 20,
                 }),
             },
@@ -156,7 +156,7 @@ impl Apply {
         Ok(())
     }
 
-    /// What passes through the proxy, and how often the log is flushed meanwhile.
+    /// Counts the traffic through the proxy, and the flushes of the log meanwhile.
     async fn count(
         &mut self,
         bench: &Bench,
@@ -194,7 +194,7 @@ impl Apply {
         world.remove(place).await
     }
 
-    /// Over the limit that the tools of that database are held to.
+    /// Relative to the limit for the tools of that database.
     fn ratio(&self, kind: Kind, subject: Subject, count: u16) -> Option<Summary> {
         let of =
             |subject| summary(&self.runs, kind, subject, count, |reading| reading.migrate_seconds);
@@ -220,7 +220,7 @@ impl Apply {
         }
     }
 
-    /// Without what a run costs beside its migrations: the difference of two runs.
+    /// The difference of two runs, so that the fixed cost of a run does not count.
     fn round_trips_each(&self, subject: Subject) -> Option<f64> {
         let mut of: Vec<&Counted> =
             self.counts.iter().filter(|count| count.subject == subject).collect();
@@ -268,8 +268,8 @@ fn subjects() -> Vec<Subject> {
         .collect()
 }
 
-/// What costs the least of what keeps each migration whole: PostgreSQL is told of one at a time,
-/// SQLite of all at once.
+/// The cheapest way that keeps each migration whole: on PostgreSQL one message at a time, on SQLite
+/// all at once.
 fn limit(kind: Kind) -> Subject {
     match kind {
         Kind::Postgres => Subject::EACH,
@@ -277,12 +277,12 @@ fn limit(kind: Kind) -> Subject {
     }
 }
 
-/// None where strace was not there to write its summary.
+/// `None` if there is no strace, and so no summary.
 fn flushes_in(path: &Path) -> Result<Option<i64>> {
     Ok(sum_of_calls(&fs::read_to_string(path)?))
 }
 
-/// The last column but one, or but two where calls have failed, is the number of calls; the header
+/// The number of calls is in the last column but one, or but two if calls have failed. The header
 /// says where it ends.
 fn sum_of_calls(summary: &str) -> Option<i64> {
     let header = summary.lines().next()?;

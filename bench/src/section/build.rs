@@ -1,4 +1,4 @@
-//! What it costs to compile a tool, and to ship it.
+//! The cost of compiling a tool and shipping it.
 
 use std::{collections::BTreeSet, fs, path::Path, time::Instant};
 
@@ -17,7 +17,7 @@ use crate::{
     subject::Tool,
 };
 
-/// What is compiled of this workspace beside each tool.
+/// The packages of this workspace that are compiled with each tool.
 const OURS: [&str; 2] = ["ddl", "stopwatch"];
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -31,20 +31,20 @@ struct Program {
     tool: Tool,
     features: Features,
     crates: usize,
-    /// Of a build from nothing, where one was made.
+    /// The time of a build from nothing, if there was one.
     seconds: Option<f64>,
-    /// Of the program, stripped.
+    /// The size of the stripped program.
     bytes: Option<u64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Features {
-    /// No other driver than PostgreSQL's.
+    /// Only PostgreSQL's driver.
     Postgres,
-    /// That, and SQLite with its driver.
+    /// The same, and SQLite with its driver.
     Both,
-    /// Those, and what the tool brings by default.
+    /// The same, and the tool's default features.
     Defaults,
 }
 
@@ -183,7 +183,7 @@ fn written(value: Option<f64>, unit: Unit) -> String {
     value.map_or_else(|| "–".to_owned(), |value| unit.write(value))
 }
 
-/// How long a build from nothing takes, and how large the program is.
+/// The time of a build from nothing, and the size of the program.
 async fn build(tool: Tool, features: Features) -> Result<(f64, u64)> {
     let dir = TempDir::new()?;
     let mut command =
@@ -199,7 +199,7 @@ fn size_of(program: &Path) -> Result<u64> {
     Ok(fs::metadata(program).with_context(|| program.display().to_string())?.len())
 }
 
-/// How many crates are compiled, for the program and for its build.
+/// How many crates are compiled for the program and its build.
 async fn crates(tool: Tool, features: Features) -> Result<usize> {
     let arguments =
         ["tree", "--prefix", "none", "--edges", "normal,build", "--package", tool.program()];
@@ -208,7 +208,7 @@ async fn crates(tool: Tool, features: Features) -> Result<usize> {
     Ok(count_crates(&String::from_utf8_lossy(&output.stdout), tool.program()))
 }
 
-/// Each version of a crate once.
+/// Counts each version of a crate once.
 fn count_crates(tree: &str, program: &str) -> usize {
     let crates = tree.lines().filter_map(|line| {
         let mut words = line.split(' ');

@@ -1,4 +1,4 @@
-//! A server that is not next door: what round trips cost.
+//! A distant server: the cost of round trips.
 
 use std::time::Duration;
 
@@ -19,16 +19,16 @@ use crate::{
     world::{Place, World},
 };
 
-/// Of each direction.
+/// The delay of each direction.
 const DELAY: Duration = Duration::from_millis(10);
-/// Already applied.
+/// How many migrations are applied already.
 const NOTHING: u16 = 100;
-/// To be applied.
+/// How many migrations to apply.
 const APPLY: u16 = 10;
 
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Delay {
-    /// With nothing to do, and applying: told apart by the number of migrations.
+    /// Runs with nothing to do, and runs that apply. The number of migrations tells which.
     runs: Vec<Run>,
 }
 

@@ -20,7 +20,7 @@ use crate::{
 
 const MIGRATIONS: u16 = 20;
 
-/// How often a run may be over before its end comes, for each that it comes to in time.
+/// For each run that is killed in time: how many others may be over too early.
 const PATIENCE: usize = 10;
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -130,7 +130,7 @@ impl Kills {
     }
 }
 
-/// How long a run takes that nobody kills, its process's start included.
+/// The length of an undisturbed run, with the start of its process.
 async fn length(bench: &Bench, world: &World, kind: Kind, tool: Tool) -> Result<Duration> {
     let mut lengths = Vec::new();
     for _ in 0..3 {
@@ -143,7 +143,7 @@ async fn length(bench: &Bench, world: &World, kind: Kind, tool: Tool) -> Result<
     Ok(Duration::from_secs_f64(Summary::of(lengths).map_or(0.0, |summary| summary.median)))
 }
 
-/// None if the run was over before.
+/// `None` if the run was over before.
 async fn kill(
     bench: &Bench,
     world: &World,
@@ -166,7 +166,7 @@ async fn kill(
     Ok(kill)
 }
 
-/// What is wrong after it, if anything is.
+/// The defect of the database after the next run, if there is one.
 async fn next_run(bench: &Bench, place: &Place, tool: Tool) -> Result<Option<String>> {
     if let Outcome::Failed(error) = bench.programs.run(tool.usual(), &place.url, MIGRATIONS).await {
         return Ok(Some(error));

@@ -1,5 +1,5 @@
-//! The most memory a start takes when there is nothing to do: measured by the runs of [`Nothing`],
-//! and shown by itself.
+//! The most memory of a start with nothing to do. The runs of [`Nothing`] measure it; this shows
+//! it.
 
 use anyhow::Result;
 
@@ -15,7 +15,7 @@ use crate::{
 
 pub const NAME: &str = "memory";
 
-/// Of the runs with the most migrations.
+/// The page, for the runs with the most migrations.
 pub fn page(nothing: &Nothing) -> Result<Page> {
     let Some(most) = counts(&nothing.runs).last().copied() else {
         return Ok(Page::default());

@@ -1,4 +1,4 @@
-//! What is measured, each in a module: the measuring, the data, and what they are shown as.
+//! The questions, each in a module: the measuring, the data, and the output.
 
 pub mod apply;
 pub mod build;
@@ -21,7 +21,7 @@ use crate::{
 
 /// A question, and the data that answer it.
 pub trait Section: Serialize + DeserializeOwned {
-    /// Of its file, and of its markers in the README.
+    /// The name of its file, and of its markers in the README.
     const NAME: &'static str;
 
     /// Takes minutes, unless it is quick.
@@ -32,14 +32,14 @@ pub trait Section: Serialize + DeserializeOwned {
     fn goals(&self) -> Vec<Goal>;
 }
 
-/// What a section measures with.
+/// The tools of a measurement.
 pub struct Bench {
     pub programs: Programs,
     pub is_quick: bool,
 }
 
 impl Bench {
-    /// The full number, or the one that only shows that all works.
+    /// The full number, or the small one that only shows that all works.
     pub fn scale<T>(&self, full: T, quick: T) -> T {
         if self.is_quick { quick } else { full }
     }
@@ -49,7 +49,7 @@ impl Bench {
     }
 }
 
-/// What passed between a program and its server.
+/// The traffic between a program and its server.
 #[derive(Debug, Clone, Copy, Serialize, serde::Deserialize)]
 pub struct Counted {
     pub subject: Subject,
@@ -57,11 +57,11 @@ pub struct Counted {
     pub count: u16,
     /// From the first connection to the last goodbye.
     pub process: Traffic,
-    /// While the program was bringing the database up to date, its connection made before.
+    /// The traffic while the program brings the database up to date, without connecting.
     pub migration: Traffic,
 }
 
-/// What all runs of a subject come to.
+/// A summary of all runs of a subject.
 fn summary(
     runs: &[Run],
     kind: Kind,
@@ -74,7 +74,7 @@ fn summary(
     Summary::of(runs.filter_map(|run| run.outcome.reading()).map(value))
 }
 
-/// Of a database the subjects, at each number of migrations.
+/// The subjects of a database, at each number of migrations.
 fn by_count(runs: &[Run], kind: Kind, value: impl Fn(Reading) -> f64) -> Comparison {
     let counts = counts(runs);
     let rows = subjects(runs, kind).into_iter().map(|subject| {
@@ -87,7 +87,7 @@ fn by_count(runs: &[Run], kind: Kind, value: impl Fn(Reading) -> f64) -> Compari
     }
 }
 
-/// How many migrations there were, from few to many.
+/// The numbers of migrations, from few to many.
 fn counts(runs: &[Run]) -> Vec<u16> {
     let mut counts: Vec<_> = runs.iter().map(|run| run.count).collect();
     counts.sort_unstable();
@@ -107,7 +107,7 @@ fn subjects(runs: &[Run], kind: Kind) -> Vec<Subject> {
     subjects
 }
 
-/// What failed, and why: a sentence for each subject.
+/// The failures and their reasons: a sentence for each subject.
 fn failures(runs: &[Run]) -> Vec<String> {
     let mut sentences = Vec::new();
     for kind in Kind::ALL {

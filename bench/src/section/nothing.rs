@@ -1,4 +1,4 @@
-//! Nothing to do: what each start of an app pays, for as long as the app lives.
+//! Nothing to do: the price of each start of an app, as long as the app lives.
 
 use std::{fs, path::Path, time::Duration};
 
@@ -108,8 +108,8 @@ impl Section for Nothing {
 }
 
 impl Nothing {
-    /// Has each tool apply what it lacks, without waiting for the disk: that is not what is
-    /// measured here. A tool that fails is left out from then on.
+    /// Has each tool apply what is missing, without waiting for the disk, which is not measured
+    /// here. A tool that fails is left out from then on.
     async fn prepare(
         &mut self,
         bench: &Bench,
@@ -137,7 +137,7 @@ impl Nothing {
         Ok(prepared)
     }
 
-    /// What passes through the proxy, once: it is the same each time.
+    /// Counts the traffic through the proxy once, because it is the same each time.
     async fn count(
         &mut self,
         bench: &Bench,
@@ -165,9 +165,9 @@ impl Nothing {
         }
     }
 
-    /// What is compared: on PostgreSQL without connecting, which costs each tool much more than the
-    /// rest. Of a file the schema has to be read, and one tool does that when it connects, another
-    /// later.
+    /// The time that is compared: on PostgreSQL without connecting, which costs each tool much more
+    /// than the rest. On SQLite with connecting, because some tools read the file's schema then,
+    /// and others later.
     fn time_of(&self, kind: Kind, tool: Tool, count: u16) -> Option<f64> {
         let value = match kind {
             Kind::Postgres => |reading: Reading| reading.migrate_seconds,
@@ -231,7 +231,7 @@ fn whole(reading: Reading) -> f64 {
     reading.connect_seconds + reading.migrate_seconds
 }
 
-/// None if all is applied, or what became of the program.
+/// `None` if all is applied; otherwise how the program ended.
 async fn apply(
     bench: &Bench,
     tool: Tool,
@@ -254,7 +254,7 @@ async fn apply(
     Ok(None)
 }
 
-/// Works on a copy of the file where flushing costs nothing, and copies it back.
+/// Works on a copy of the file on a disk where flushing costs nothing, and copies it back.
 async fn in_memory<T>(path: &Path, work: impl AsyncFn(&Place) -> Result<T>) -> Result<T> {
     let memory = Path::new("/dev/shm");
     let dir = if memory.is_dir() { TempDir::new_in(memory)? } else { TempDir::new()? };

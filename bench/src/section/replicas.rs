@@ -1,4 +1,4 @@
-//! Many processes that start at once, as the replicas of an app do.
+//! Many processes that start at once, like the replicas of an app.
 
 use std::fmt;
 
@@ -26,7 +26,7 @@ pub struct Replicas {
     crowds: Vec<Crowd>,
 }
 
-/// What became of processes that started at once.
+/// The results of processes that started at once.
 #[derive(Debug, Serialize, Deserialize)]
 struct Crowd {
     kind: Kind,
@@ -34,13 +34,13 @@ struct Crowd {
     state: State,
     processes: usize,
     succeeded: usize,
-    /// Until the last that succeeded was ready.
+    /// The time until the last that succeeded was ready.
     seconds: Option<f64>,
-    /// Each once.
+    /// Each error once.
     errors: Vec<String>,
 }
 
-/// Of the database, before they start.
+/// The state of the database before they start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum State {
@@ -146,7 +146,7 @@ impl Replicas {
             .filter(move |crowd| (crowd.kind, crowd.state, crowd.tool, crowd.processes) == key)
     }
 
-    /// From one up.
+    /// The numbers of processes, from one up.
     fn sizes(&self) -> Vec<usize> {
         let mut sizes: Vec<_> = self.crowds.iter().map(|crowd| crowd.processes).collect();
         sizes.sort_unstable();
@@ -154,14 +154,14 @@ impl Replicas {
         sizes
     }
 
-    /// Of all repetitions: how many succeeded, and of how many.
+    /// How many succeeded in all repetitions, and of how many.
     fn succeeded(&self, kind: Kind, state: State, tool: Tool, processes: usize) -> (usize, usize) {
         self.of(kind, state, tool, processes).fold((0, 0), |(succeeded, all), crowd| {
             (succeeded + crowd.succeeded, all + crowd.processes)
         })
     }
 
-    /// Until the last was ready, of the crowds in which all were.
+    /// The time until the last was ready, for crowds in which all were.
     fn seconds(&self, kind: Kind, state: State, tool: Tool, processes: usize) -> Option<Summary> {
         let whole = self
             .of(kind, state, tool, processes)
@@ -253,11 +253,12 @@ impl Replicas {
     }
 }
 
-/// A tool, and where its processes start.
+/// A tool, and the database of its processes.
 struct Subject {
     kind: Kind,
     tool: Tool,
-    /// Where everything is applied; otherwise each crowd has an empty database of its own.
+    /// The database in which everything is applied; if there is none, each crowd has its own empty
+    /// one.
     current: Option<Place>,
 }
 
@@ -272,7 +273,7 @@ async fn subjects(bench: &Bench, world: &World) -> Result<Vec<Subject>> {
                 Outcome::Failed(error) => eprintln!("replicas: {kind}, {}: {error}", tool.name()),
             }
         }
-        // What so many processes take that ask for one row: the machine's own limit.
+        // This is the machine's own limit: the time of so many processes that read one row.
         let place = world.create(kind).await?;
         place.execute(ddl::MAKE_VERSION).await?;
         subjects.push(Subject { kind, tool: Tool::Limit, current: Some(place) });
@@ -292,7 +293,7 @@ impl Subject {
     }
 }
 
-/// Starts the processes one after the other, without waiting, and waits for all of them.
+/// Starts the processes one after the other without waiting, then waits for all.
 async fn crowd(bench: &Bench, place: &Place, tool: Tool, state: State, processes: usize) -> Crowd {
     let started = Instant::now();
     let mut running = JoinSet::new();

@@ -47,7 +47,7 @@ struct Name(ddl::Migration);
 
 impl MigrationName for Name {
     fn version(&self) -> MigrationVersion<'_> {
-        // The digits before the underscore, as in the name of a directory of migrations.
+        // These are the digits before the underscore, as in the name of a directory of migrations.
         self.0.name[1..6].into()
     }
 }

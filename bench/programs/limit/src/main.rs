@@ -1,8 +1,8 @@
-//! The same statements on a bare connection: what no migrator can do without.
+//! The same statements on a bare connection: the least that any migrator needs.
 //!
-//! `nothing` reads one row, as little as tells that there is nothing to do. `each` makes every
-//! migration by itself, `one` all at once: on PostgreSQL that is a message for each against one
-//! message, on SQLite a transaction.
+//! `nothing` reads one row, which is enough to see that there is nothing to do. `each` makes every
+//! migration by itself, `one` makes all at once. On PostgreSQL these are a message for each, and
+//! one message; on SQLite a transaction for each, and one transaction.
 
 use std::error::Error;
 
@@ -27,7 +27,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         let mut connection = sqlx::SqliteConnection::connect(&task.url).await?;
         let stopwatch = stopwatch.connected();
         for message in messages {
-            // What PostgreSQL does with each message by itself.
+            // PostgreSQL does this with each message by itself.
             let transaction = format!("BEGIN; {message}; COMMIT");
             let text = if task.mode == "nothing" { message.to_owned() } else { transaction };
             raw_sql(AssertSqlSafe(text)).execute(&mut connection).await?;

@@ -1,18 +1,18 @@
-//! What every program is told, and what it prints: `PROGRAM URL COUNT [MODE]`, and a line of JSON.
+//! Each program is called as `PROGRAM URL COUNT [MODE]`, and prints a line of JSON.
 
 use std::{
     env, fs,
     time::{Duration, Instant, SystemTime},
 };
 
-/// What a program is to do.
+/// A program's task.
 #[derive(Debug)]
 pub struct Task {
     /// `postgres://…` or `sqlite://path?…`.
     pub url: String,
     /// How many migrations there are.
     pub count: u16,
-    /// Another way than the usual one, in the word of the program; empty otherwise.
+    /// The program's word for another way than the usual one; empty for the usual one.
     pub mode: String,
 }
 
@@ -40,18 +40,19 @@ impl Task {
     }
 }
 
-/// Runs from before the program connects.
+/// Starts before the program connects.
 #[derive(Debug)]
 pub struct Stopwatch(Instant);
 
 impl Stopwatch {
-    /// To be called when the migrations are listed: a list that is compiled in costs nothing.
+    /// Restarts the clock when the migrations are listed, because a list that is compiled in costs
+    /// nothing.
     #[must_use]
     pub fn start() -> Self {
         Self(Instant::now())
     }
 
-    /// To be called as soon as the program holds a connection, or a pool.
+    /// Call it as soon as the program holds a connection, or a pool.
     #[must_use]
     pub fn connected(self) -> Connected {
         Connected { connect: self.0.elapsed(), at: Instant::now(), wall: wall() }
@@ -67,7 +68,7 @@ pub struct Connected {
 }
 
 impl Connected {
-    /// To be called as soon as the database is up to date. Prints the reading.
+    /// Call it as soon as the database is up to date. It prints the reading.
     pub fn migrated(self) {
         let (migrate, wall) = (self.at.elapsed(), wall());
         println!(
@@ -86,7 +87,7 @@ fn wall() -> f64 {
     SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_secs_f64()
 }
 
-/// The most memory that the process has held, 0 where the system does not say.
+/// The most memory that the process has held; 0 if the system does not say.
 fn peak_kib() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));

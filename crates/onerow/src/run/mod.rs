@@ -223,8 +223,10 @@ impl<'a> Run<'a> {
     async fn cancelled(&mut self) -> Error {
         self.claim = None;
         let stopped = async {
-            let worker = self.worker.take();
-            self.connections.end_statements(worker.as_ref().map(|worker| worker.session())).await;
+            let worker = self.worker.take().and_then(Arc::into_inner).map(Worker::let_go_of_row);
+            let session = worker.as_ref().map(|(session, _)| &**session);
+            self.connections.end_statements(session).await;
+            // What stands for the row is held until nothing runs any more.
             drop(worker);
             self.flush().await;
             let version = self.version_now().await;

@@ -27,8 +27,15 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    pub(super) fn session(&self) -> &dyn Session {
+    fn session(&self) -> &dyn Session {
         &*self.session
+    }
+
+    /// The session, with what it holds but for the row: the connection that has the row could not come
+    /// to rest.
+    pub(super) fn let_go_of_row(self) -> (Arc<dyn Session>, Option<Lease>) {
+        let lease = Some(self.lease).filter(|lease| !matches!(lease, Lease::Row(_)));
+        (self.session, lease)
     }
 }
 

@@ -21,10 +21,14 @@ use tokio::{
 use crate::support::{Sql, has_table, number, only_on, registry, runner_of, version};
 
 /// Takes a minute on either backend, in one statement.
-struct Minute;
+struct Minute(Mode);
 
 #[async_trait]
 impl MigrationTrait for Minute {
+    fn mode(&self) -> Mode {
+        self.0
+    }
+
     async fn migrate(&self, db: &Database) -> Result<(), DbErr> {
         db.execute_unprepared("CREATE TABLE minute (id INTEGER)").await?;
         let statement = match db.get_database_backend() {
@@ -38,8 +42,9 @@ impl MigrationTrait for Minute {
     }
 }
 
-fn with_a_long_one() -> Registry {
-    Registry::new(vec![Box::new(Sql::new(["CREATE TABLE items (id INTEGER)"])), Box::new(Minute)])
+fn with_a_long_one(mode: Mode) -> Registry {
+    let items = Sql::new(["CREATE TABLE items (id INTEGER)"]);
+    Registry::new(vec![Box::new(items), Box::new(Minute(mode))])
 }
 
 const EXECUTING: &str = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
@@ -50,7 +55,7 @@ on_every_backend! {
         db: TestDatabase,
     ) {
         let started = Instant::now();
-        let registry = with_a_long_one();
+        let registry = with_a_long_one(Mode::Transaction);
         registry.up(&db).to(0).await.unwrap();
         let error = registry
             .up(&db)
@@ -69,8 +74,25 @@ on_every_backend! {
         }
     }
 
+    async fn a_run_that_is_told_to_stop_outside_a_transaction_says_where_the_database_is(
+        db: TestDatabase,
+    ) {
+        let started = Instant::now();
+        let registry = with_a_long_one(Mode::Outside);
+        registry.up(&db).to(0).await.unwrap();
+        let stop = tokio::time::sleep(Duration::from_millis(500));
+        let error = registry.up(&db).cancel_on(stop).await.unwrap_err();
+
+        assert_eq!((error.kind(), error.version()), (ErrorKind::Cancelled, Some(0)), "{error:?}");
+        assert!(started.elapsed() < Duration::from_secs(30), "it waited for the statement");
+        // Another run gets at the row at once.
+        let next = registry.up(&db).to(0).wait_timeout(Duration::from_secs(1)).await.unwrap();
+        assert_eq!(next.version, 0);
+        db.execute_unprepared("CREATE TABLE free (id INTEGER)").await.unwrap();
+    }
+
     async fn a_run_whose_future_is_dropped_changes_nothing_and_holds_nothing(db: TestDatabase) {
-        let registry = with_a_long_one();
+        let registry = with_a_long_one(Mode::Transaction);
         registry.up(&db).to(0).await.unwrap();
         let slow = Registry::new(vec![Box::new(Sql::default()), Box::new(Asleep)]);
         let dropped =
@@ -230,7 +252,7 @@ impl MigrationTrait for Blocks {
 
 on_every_backend! {
     async fn what_is_committed_behind_a_migration_that_blocks_is_told(db: TestDatabase) {
-        let registry = Registry::new(vec![Box::new(Blocks), Box::new(Minute)]);
+        let registry = Registry::new(vec![Box::new(Blocks), Box::new(Minute(Mode::Transaction))]);
         let (version, told) = stopped_after(&db, registry, 500).await;
         assert_eq!(told, (0..=version.unwrap()).collect::<Vec<_>>());
     }
