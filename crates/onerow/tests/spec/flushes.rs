@@ -7,12 +7,7 @@ use crate::support::{Sql, assert_failed, logged, number, registry};
 
 /// A server that counts its flushes. They are real, and the server makes none by itself.
 fn server() -> PostgresServer {
-    let settings = [
-        ("fsync", "on"),
-        ("track_wal_io_timing", "on"),
-        ("wal_writer_delay", "10s"),
-        ("autovacuum", "off"),
-    ];
+    let settings = [("fsync", "on"), ("wal_writer_delay", "10s"), ("autovacuum", "off")];
     PostgresServer::start_with(&settings).unwrap()
 }
 

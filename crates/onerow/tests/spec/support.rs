@@ -151,6 +151,12 @@ pub async fn text(db: &impl ConnectionTrait, sql: &str) -> String {
     row.unwrap().try_get("", "text").unwrap()
 }
 
+/// Whether the server has the settings and functions of PostgreSQL 14: it looks whether its client
+/// is still there, ends sessions at rest, and waits for a session that it ends.
+pub async fn is_14(db: &impl ConnectionTrait) -> bool {
+    number(db, "SELECT current_setting('server_version_num')").await >= 140_000
+}
+
 pub async fn version(db: &impl ConnectionTrait) -> i64 {
     number(db, "SELECT version FROM schema_migration").await
 }
