@@ -135,8 +135,8 @@ fn column(relation: &mut Table, row: &QueryResult) -> Result<(), DbErr> {
     Ok(())
 }
 
-/// Constraints of contype `n`, which PostgreSQL 18 has for NOT NULL, are left out: the column says
-/// that. A partition does not repeat the constraints of its table.
+/// Since PostgreSQL 18 each NOT NULL is a constraint, of contype `n`. The column says it, so such a
+/// constraint is here only if it says more. A partition does not repeat the constraints of its table.
 const CONSTRAINTS: &str = "
     SELECT c.relname::pg_catalog.text, pg_catalog.quote_ident(o.conname),
         o.contype::pg_catalog.text, pg_catalog.pg_get_constraintdef(o.oid),
@@ -154,7 +154,8 @@ const CONSTRAINTS: &str = "
     JOIN pg_catalog.pg_class c ON c.oid = o.conrelid
     LEFT JOIN pg_catalog.pg_class f ON f.oid = o.confrelid
     WHERE c.relnamespace = pg_catalog.quote_ident(pg_catalog.current_schema())::pg_catalog.regnamespace
-        AND o.contype = ANY ('{p,u,f,c,x}')
+        AND (o.contype = ANY ('{p,u,f,c,x}')
+            OR o.contype = 'n' AND (NOT o.convalidated OR o.connoinherit))
         AND o.conislocal AND o.conparentid = 0";
 
 fn constraint(relation: &mut Table, row: &QueryResult) -> Result<(), DbErr> {
