@@ -56,6 +56,7 @@
 //! | `ONEROW_TEST_BACKENDS` | the backends to run on: `sqlite` or `sqlite,postgres`; without it, all |
 //! | `TMPDIR` | the directory of the files; without it `/tmp`, or for PostgreSQL `/dev/shm` if that has 4 GiB free |
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
 // One backend needs items that another does not.
 #![cfg_attr(
     not(all(feature = "postgres", feature = "sqlite")),
