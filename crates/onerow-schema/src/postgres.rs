@@ -9,9 +9,9 @@ use onerow_sql::qualified;
 const SEPARATOR: char = '\u{1f}';
 
 pub(super) async fn read(db: &impl ConnectionTrait) -> Result<Schema, DbErr> {
-    let current = rows(db, "SELECT pg_catalog.current_schema()::pg_catalog.text").await?;
-    let current = current.first().map(|row| optional(row, 0)).transpose()?.flatten();
-    current.ok_or_else(|| DbErr::Custom("the search path names no schema that exists".into()))?;
+    for row in rows(db, SESSION).await? {
+        check(optional(&row, 0)?.as_deref(), row.try_get_by_index(1)?, &text(&row, 2)?)?;
+    }
 
     let mut schema = Schema::default();
     for row in rows(db, qualified(RELATIONS)).await? {
@@ -28,6 +28,26 @@ pub(super) async fn read(db: &impl ConnectionTrait) -> Result<Schema, DbErr> {
         }
     }
     Ok(schema.sorted())
+}
+
+const SESSION: &str = "
+    SELECT pg_catalog.current_schema()::pg_catalog.text,
+        pg_catalog.current_setting('server_version_num')::pg_catalog.int4,
+        pg_catalog.current_setting('server_version')";
+
+/// PostgreSQL 12 has no type `regcollation`.
+const OLDEST: i32 = 130_000;
+
+/// Whether there is a schema, on a server whose catalog is known.
+fn check(schema: Option<&str>, version: i32, name: &str) -> Result<(), DbErr> {
+    let reason = match schema {
+        _ if version < OLDEST => {
+            format!("the server is PostgreSQL {name}, and a schema is read from PostgreSQL 13 on")
+        }
+        None => "the search path names no schema that exists".into(),
+        Some(_) => return Ok(()),
+    };
+    Err(DbErr::Custom(reason))
 }
 
 /// Adds the parts that a query finds to their relation, which its first column names.
@@ -347,3 +367,15 @@ const AGGREGATES: &str = "
         AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
             WHERE d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass
                 AND d.objid = p.oid AND d.deptype = 'e')";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_older_server_is_refused_by_its_name() {
+        let error = check(Some("public"), 120_022, "12.22").unwrap_err().to_string();
+        assert!(error.contains("PostgreSQL 12.22") && error.contains("13 on"), "{error}");
+        check(Some("public"), 130_000, "13.0").unwrap();
+    }
+}
