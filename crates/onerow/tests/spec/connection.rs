@@ -9,7 +9,7 @@ use onerow::prelude::*;
 use onerow_testing::{Backend, PostgresServer, TestDatabase, on_every_backend};
 use sea_orm::ConnectOptions;
 
-use crate::support::{Sql, is_14, logged, number, only_on, registry, text};
+use crate::support::{Sql, has_setting, logged, number, only_on, registry, text};
 
 /// Notes its own session's settings.
 struct Look(Arc<Mutex<Vec<String>>>);
@@ -36,8 +36,8 @@ async fn the_server_shows_which_migration_runs_and_the_pool_keeps_its_own_settin
 
     let seen = seen.lock().unwrap().clone();
     assert!(seen[0].starts_with("onerow m0000 "), "{seen:?}");
-    let looks_for_client = if is_14(&*db).await { "1s" } else { "none" };
-    assert_eq!(seen[1..], ["1234ms", looks_for_client]);
+    let looks = has_setting(&*db, "client_connection_check_interval").await;
+    assert_eq!(seen[1..], ["1234ms", if looks { "1s" } else { "none" }]);
     assert_eq!(text(&*db, "SELECT current_setting('lock_timeout')").await, before);
     assert_ne!(text(&*db, "SELECT current_setting('application_name')").await, seen[0]);
 }

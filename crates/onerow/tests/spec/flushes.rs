@@ -3,7 +3,7 @@
 use onerow::{Progress, prelude::*};
 use onerow_testing::{Backend, PostgresServer};
 
-use crate::support::{Sql, assert_failed, logged, number, registry};
+use crate::support::{Sql, assert_failed, logged, major, number, registry};
 
 /// A server that counts its flushes. They are real, and the server makes none by itself.
 fn server() -> PostgresServer {
@@ -13,9 +13,9 @@ fn server() -> PostgresServer {
 
 /// What counts the flushes of the log, if this server has it.
 async fn counter(db: &Database) -> Option<&'static str> {
-    match number(db, "SELECT current_setting('server_version_num')").await {
-        ..140_000 => None,
-        140_000..180_000 => Some("SELECT wal_sync FROM pg_stat_wal"),
+    match major(db).await {
+        ..14 => None,
+        14..18 => Some("SELECT wal_sync FROM pg_stat_wal"),
         _ => Some("SELECT sum(fsyncs) FROM pg_stat_io WHERE object = 'wal'"),
     }
 }

@@ -7,7 +7,9 @@ use onerow_testing::{Backend, PostgresServer, TestDatabase, on_every_backend};
 
 use tokio::time::sleep;
 
-use crate::support::{Sql, assert_failed, begun, first, is_14, number, only_on, registry, version};
+use crate::support::{
+    Sql, assert_failed, begun, first, has_setting, number, only_on, registry, version,
+};
 
 fn items() -> Sql {
     Sql::new([
@@ -289,9 +291,10 @@ async fn timeouts_of_the_role_do_not_end_a_claim_or_a_migration_that_computes() 
         "idle_in_transaction_session_timeout",
         "lock_timeout",
         "statement_timeout",
+        "transaction_timeout",
     ] {
         let db = Backend::Postgres.empty_database().await;
-        if setting == "idle_session_timeout" && !is_14(&*db).await {
+        if !has_setting(&*db, setting).await {
             continue;
         }
         alter_database(&db, setting, "300ms").await;

@@ -18,7 +18,7 @@ use tokio::{
     sync::Notify,
 };
 
-use crate::support::{Sql, has_table, is_14, number, only_on, registry, runner_of, version};
+use crate::support::{Sql, has_setting, has_table, number, only_on, registry, runner_of, version};
 
 /// Takes a minute on either backend, in one statement.
 struct Minute(Mode);
@@ -177,7 +177,7 @@ async fn the_server_ends_the_statement_of_a_killed_runner_in_and_outside_a_trans
     }
     for outside in ["", "outside"] {
         let db = Backend::Postgres.empty_database().await;
-        if !is_14(&*db).await {
+        if !has_setting(&*db, "client_connection_check_interval").await {
             return;
         }
         let mut runner = runner_of(&db, "SELECT pg_sleep(60)", outside);

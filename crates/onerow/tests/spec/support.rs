@@ -151,10 +151,14 @@ pub async fn text(db: &impl ConnectionTrait, sql: &str) -> String {
     row.unwrap().try_get("", "text").unwrap()
 }
 
-/// Whether the server has the settings and functions of PostgreSQL 14: it looks whether its client
-/// is still there, ends sessions at rest, and waits for a session that it ends.
-pub async fn is_14(db: &impl ConnectionTrait) -> bool {
-    number(db, "SELECT current_setting('server_version_num')").await >= 140_000
+/// Whether PostgreSQL has this setting, which came with one of its versions.
+pub async fn has_setting(db: &impl ConnectionTrait, name: &str) -> bool {
+    number(db, &format!("SELECT count(*) FROM pg_settings WHERE name = '{name}'")).await == 1
+}
+
+/// The major version of PostgreSQL.
+pub async fn major(db: &impl ConnectionTrait) -> i64 {
+    number(db, "SELECT current_setting('server_version_num')").await / 10_000
 }
 
 pub async fn version(db: &impl ConnectionTrait) -> i64 {
