@@ -34,6 +34,8 @@
 //! | 3, 4, 5 | `check`: migrations are pending, the database is ahead, it cannot be reached |
 //! | 130, 143 | stopped by Ctrl-C, by SIGTERM |
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod arguments;
 mod command_error;
 mod commands;

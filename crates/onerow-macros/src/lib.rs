@@ -7,6 +7,8 @@
 //! | `metadata` | diesel's `metadata.toml` |
 //! | `down` | files that go up and then down, as some tools have them |
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod down;
 mod folder;
 mod metadata;

@@ -1,5 +1,7 @@
 //! The schema of a database as a value: to print, to compare, to inspect.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 // sea-schema 0.18 would not do: of PostgreSQL's indexes it reads only unique ones, and it drops
 // expressions, collations and predicates.
 

@@ -12,9 +12,9 @@ const SEPARATOR: char = '\u{1f}';
 const HERE: &str = "pg_catalog.quote_ident(pg_catalog.current_schema())::pg_catalog.regnamespace";
 
 pub(super) async fn read(db: &impl ConnectionTrait) -> Result<Schema, DbErr> {
-    current_schema(db)
-        .await?
-        .ok_or_else(|| DbErr::Custom("the search path names no schema that exists".into()))?;
+    for row in rows(db, SESSION).await? {
+        check(optional(&row, 0)?.as_deref(), row.try_get_by_index(1)?, &text(&row, 2)?)?;
+    }
 
     let mut schema = Schema::default();
     for row in rows(db, query(RELATIONS)).await? {
@@ -42,6 +42,26 @@ pub(super) async fn current_schema(db: &impl ConnectionTrait) -> Result<Option<S
 /// The query with its schema filled in, and each operator in `pg_catalog`.
 fn query(sql: &str) -> String {
     qualified(&sql.replace("{here}", HERE))
+}
+
+const SESSION: &str = "
+    SELECT pg_catalog.current_schema()::pg_catalog.text,
+        pg_catalog.current_setting('server_version_num')::pg_catalog.int4,
+        pg_catalog.current_setting('server_version')";
+
+/// PostgreSQL 12 has no type `regcollation`.
+const OLDEST: i32 = 130_000;
+
+/// Whether there is a schema, on a server whose catalog is known.
+fn check(schema: Option<&str>, version: i32, name: &str) -> Result<(), DbErr> {
+    let reason = match schema {
+        _ if version < OLDEST => {
+            format!("the server is PostgreSQL {name}, and a schema is read from PostgreSQL 13 on")
+        }
+        None => "the search path names no schema that exists".into(),
+        Some(_) => return Ok(()),
+    };
+    Err(DbErr::Custom(reason))
 }
 
 /// Adds the parts that a query finds to their relation, which its first column names.
@@ -150,8 +170,8 @@ fn column(relation: &mut Table, row: &QueryResult) -> Result<(), DbErr> {
     Ok(())
 }
 
-/// Constraints of contype `n`, which PostgreSQL 18 has for NOT NULL, are left out: the column says
-/// that. A partition does not repeat the constraints of its table.
+/// Since PostgreSQL 18 each NOT NULL is a constraint, of contype `n`. The column says it, so such a
+/// constraint is here only if it says more. A partition does not repeat the constraints of its table.
 const CONSTRAINTS: &str = "
     SELECT c.relname::pg_catalog.text, pg_catalog.quote_ident(o.conname),
         o.contype::pg_catalog.text, pg_catalog.pg_get_constraintdef(o.oid),
@@ -169,7 +189,8 @@ const CONSTRAINTS: &str = "
     JOIN pg_catalog.pg_class c ON c.oid = o.conrelid
     LEFT JOIN pg_catalog.pg_class f ON f.oid = o.confrelid
     WHERE c.relnamespace = {here}
-        AND o.contype = ANY ('{p,u,f,c,x}')
+        AND (o.contype = ANY ('{p,u,f,c,x}')
+            OR o.contype = 'n' AND (NOT o.convalidated OR o.connoinherit))
         AND o.conislocal AND o.conparentid = 0";
 
 fn constraint(relation: &mut Table, row: &QueryResult) -> Result<(), DbErr> {
@@ -361,3 +382,15 @@ const AGGREGATES: &str = "
         AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
             WHERE d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass
                 AND d.objid = p.oid AND d.deptype = 'e')";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_older_server_is_refused_by_its_name() {
+        let error = check(Some("public"), 120_022, "12.22").unwrap_err().to_string();
+        assert!(error.contains("PostgreSQL 12.22") && error.contains("13 on"), "{error}");
+        check(Some("public"), 130_000, "13.0").unwrap();
+    }
+}

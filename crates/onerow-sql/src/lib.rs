@@ -3,6 +3,8 @@
 //! onerow, its macros and its schema reader share it. The tokenizers on crates.io come with a whole
 //! parser, which each user of onerow would have to compile.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod lexer;
 mod names;
 pub mod psql;

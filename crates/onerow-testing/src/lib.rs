@@ -56,6 +56,7 @@
 //! | `ONEROW_TEST_BACKENDS` | `sqlite` or `sqlite,postgres`: the backends to run on; without it, all |
 //! | `TMPDIR` | where the files go; without it `/tmp`, for PostgreSQL `/dev/shm` with 4 GiB free |
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
 // One backend needs items that another does not.
 #![cfg_attr(
     not(all(feature = "postgres", feature = "sqlite")),

@@ -112,6 +112,8 @@
 //!
 //! A database that another tool has migrated is taken over by [`Registry::adopt`].
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 // The map of the crate, from the outside in:
 //
 // what an author of migrations meets   migration, registry, script, index, database/, prelude

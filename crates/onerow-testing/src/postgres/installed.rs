@@ -37,6 +37,13 @@ fn server_dir(dir: &Path) -> Option<PathBuf> {
     Some(initdb.parent()?.to_owned())
 }
 
+/// A client program: the one beside the server's programs, or that in `PATH`, because a package may
+/// hold the server alone.
+pub(super) fn client(bin_dir: &Path, name: &str) -> PathBuf {
+    let beside = bin_dir.join(name);
+    if beside.is_file() { beside } else { name.into() }
+}
+
 /// Debian keeps the server out of `PATH`, in a directory for each major version.
 fn debian_dirs() -> Vec<PathBuf> {
     let mut versions: Vec<u32> = std::fs::read_dir("/usr/lib/postgresql")

@@ -115,7 +115,8 @@ impl PostgresServer {
     /// Starts a read-only copy of this server that follows it: a hot standby.
     ///
     /// What was committed before the call is there at once; later changes arrive within a moment.
-    /// Start this server with `("wal_level", "replica")`.
+    /// Start this server with `("wal_level", "replica")`. It takes a `pg_basebackup` that is not
+    /// older than the server.
     pub fn base_backup_standby(&self) -> Result<Self, ServerError> {
         let mut standby = Self::prepare()?;
         standby.password.clone_from(&self.password);
@@ -124,7 +125,7 @@ impl PostgresServer {
             &format!(
                 "{} --host {} --port {} --username postgres --pgdata {} --write-recovery-conf \
                  --checkpoint fast --no-sync",
-                quoted(self.bin_dir.join("pg_basebackup")),
+                quoted(installed::client(&self.bin_dir, "pg_basebackup")),
                 quoted(&self.dir),
                 self.port,
                 quoted(standby.data_dir()),
@@ -212,8 +213,7 @@ impl PostgresServer {
         // processes. The socket asks for none, and nobody else may enter its directory.
         let line = format!(
             "echo {} | {} --pgdata {} --username postgres --pwfile /dev/stdin --auth-host \
-             scram-sha-256 --auth-local trust --encoding UTF8 --locale {LOCALE} --no-sync \
-             --no-instructions",
+             scram-sha-256 --auth-local trust --encoding UTF8 --locale {LOCALE} --no-sync",
             self.password,
             quoted(self.bin_dir.join("initdb")),
             quoted(self.data_dir()),
@@ -340,7 +340,7 @@ mod tests {
 
     /// Runs SQL through the socket, which needs no password.
     fn psql(server: &PostgresServer, sql: &str) -> Output {
-        Command::new(server.bin_dir().join("psql"))
+        Command::new(installed::client(server.bin_dir(), "psql"))
             .args(["--no-psqlrc", "--tuples-only", "--no-align", "--username", "postgres"])
             .args(["--port", &server.port().to_string(), "--host"])
             .arg(&server.dir)
@@ -431,8 +431,7 @@ mod tests {
     fn a_password_is_asked_for_over_tcp() {
         let server = PostgresServer::start().unwrap();
         let connect = |url: &str| {
-            let psql = server.bin_dir().join("psql");
-            Command::new(psql)
+            Command::new(installed::client(server.bin_dir(), "psql"))
                 .args(["--no-password", "--command", "SELECT 1", url])
                 .output()
                 .unwrap()

@@ -21,7 +21,7 @@ pub fn scenarios() -> Vec<Box<dyn Scenario>> {
 struct Cut {
     then: Then,
     /// The cases that are still to come. The last is the next.
-    cases: Option<Vec<(usize, Moment)>>,
+    cases: Option<Vec<(At, Moment)>>,
     rounds: usize,
     undelivered: usize,
     unanswered: usize,
@@ -32,7 +32,7 @@ impl Cut {
         Self { then, cases: None, rounds: usize::MAX, undelivered: 0, unanswered: 0 }
     }
 
-    async fn next_case(&mut self, round: &mut Round<'_>) -> (usize, Moment) {
+    async fn next_case(&mut self, round: &mut Round<'_>) -> (At, Moment) {
         if self.cases.is_none() {
             let cases = cases(rehearse(round.world).await, round);
             self.rounds = cases.len();
@@ -78,9 +78,9 @@ impl Scenario for Cut {
     }
 
     async fn round(&mut self, round: &mut Round<'_>) {
-        let (number, moment) = self.next_case(round).await;
+        let (at, moment) = self.next_case(round).await;
         let (server, place) = (round.world.server().await, round.place(Kind::Postgres).await);
-        let trap = Trap { at: At::Message(number), moment, then: self.then };
+        let trap = Trap { at, moment, then: self.then };
         let proxy = start(server.port(), Some(trap)).await;
         let ending = Running::start(proxy.url(&place.url), SUBJECT).end().await;
         let version = state::check(&place, SUBJECT).await;
@@ -146,7 +146,7 @@ async fn rehearse(world: &World) -> Vec<Message> {
 
 /// Each message twice, in a random order. Two cases come first, because every run, however short,
 /// has to meet them: a commit that does not arrive, and one whose answer does not.
-fn cases(messages: Vec<Message>, round: &mut Round<'_>) -> Vec<(usize, Moment)> {
+fn cases(messages: Vec<Message>, round: &mut Round<'_>) -> Vec<(At, Moment)> {
     let moments = [Moment::BeforeForwarding, Moment::AfterForwarding];
     let mut cases: Vec<_> =
         messages.into_iter().flat_map(|message| moments.map(|moment| (message, moment))).collect();
@@ -157,7 +157,16 @@ fn cases(messages: Vec<Message>, round: &mut Round<'_>) -> Vec<(usize, Moment)> 
         let case = cases.remove(found.unwrap_or_else(|| panic!("the run has no commit")));
         cases.push(case);
     }
-    cases.into_iter().map(|(message, moment)| (message.number, moment)).collect()
+    cases.into_iter().map(|(message, moment)| (at(&message), moment)).collect()
+}
+
+/// A commit is known by its migration, since on a busy machine more messages may come before it
+/// than in the rehearsal.
+fn at(message: &Message) -> At {
+    match message.spot {
+        Spot::Commit(migration) => At::Commit(migration),
+        _ => At::Message(message.number),
+    }
 }
 
 async fn start(server: u16, trap: Option<Trap>) -> Proxy {

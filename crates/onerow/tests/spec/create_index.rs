@@ -3,7 +3,7 @@
 use onerow::{Failure, prelude::*};
 use onerow_testing::{Backend, TestDatabase, on_every_backend};
 
-use crate::support::{Sql, assert_failed, number, only_on, text, version};
+use crate::support::{Sql, assert_failed, major, number, only_on, text, version};
 
 /// Creates an index on `items`, by this function.
 struct Index(Mode, fn(&Database) -> onerow::CreateIndex<'_>);
@@ -134,4 +134,27 @@ async fn on_postgresql_an_invalid_unique_index_is_built_anew_with_its_condition(
 
     assert_eq!(number(&*db, &format!("{state} AND indisvalid AND indisunique")).await, 1);
     insert(&db, "3, 'a', 1").await.unwrap();
+}
+
+/// Since PostgreSQL 17 the functions of an index do not see the search path while it is built
+/// (<https://www.postgresql.org/docs/17/release-17.html>).
+#[tokio::test]
+async fn on_postgresql_an_index_is_built_once_its_function_brings_its_own_search_path() {
+    let Some(db) = only_on(Backend::Postgres).await else { return };
+    db.sql("CREATE FUNCTION inner_key(text) RETURNS text IMMUTABLE LANGUAGE sql AS 'SELECT $1'")
+        .await;
+    db.sql(
+        "CREATE FUNCTION outer_key(text) RETURNS text IMMUTABLE LANGUAGE plpgsql
+         AS 'BEGIN RETURN inner_key($1); END'",
+    )
+    .await;
+    let registry = indexed(|db| create_index(db, "items_task", "items", "outer_key(task)"));
+
+    if major(&*db).await >= 17 {
+        let error = registry.up(&db).await.unwrap_err();
+        assert_failed(&error, 1, 0);
+        assert!(error.explain().to_string().contains("function inner_key(text) does not exist"));
+        db.sql("ALTER FUNCTION outer_key SET search_path = public").await;
+    }
+    assert_eq!(registry.up(&db).await.unwrap().version, 1);
 }

@@ -156,6 +156,16 @@ pub async fn text(db: &impl ConnectionTrait, sql: &str) -> String {
     row.unwrap().try_get("", "text").unwrap()
 }
 
+/// Whether PostgreSQL has this setting, which came with one of its versions.
+pub async fn has_setting(db: &impl ConnectionTrait, name: &str) -> bool {
+    number(db, &format!("SELECT count(*) FROM pg_settings WHERE name = '{name}'")).await == 1
+}
+
+/// The major version of PostgreSQL.
+pub async fn major(db: &impl ConnectionTrait) -> i64 {
+    number(db, "SELECT current_setting('server_version_num')").await / 10_000
+}
+
 pub async fn version(db: &impl ConnectionTrait) -> i64 {
     number(db, "SELECT version FROM schema_migration").await
 }
