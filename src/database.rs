@@ -1,7 +1,13 @@
 //! The pool, on the newest schema.
 
+use std::sync::Arc;
+
+use axum::extract::State;
 use onerow::Database;
 use sea_orm::ConnectOptions;
+
+/// The pool, as an argument of the handlers.
+pub type Db = State<Arc<Database>>;
 
 /// Opens a pool and brings the schema up to date.
 ///

@@ -5,7 +5,7 @@ use entity::member;
 use sea_orm::{ActiveModelTrait, ActiveValue::Set, DbErr, SqlErr, prelude::DateTimeUtc};
 use serde::{Deserialize, Serialize};
 
-use crate::{extract::Json, fields::Email, refusal::Refusal, server::Db};
+use crate::{database::Db, extract::Json, fields::Email, refusal::Refusal};
 
 /// The request for a new member.
 #[derive(Deserialize)]

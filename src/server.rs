@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{
     Json, Router,
-    extract::{DefaultBodyLimit, State},
+    extract::DefaultBodyLimit,
     http::{Method, StatusCode, Uri},
     routing::{get, post},
 };
@@ -14,9 +14,6 @@ use tokio::{net::TcpListener, sync::oneshot, time::sleep};
 use tracing::{info, warn};
 
 use crate::{error::Error, members, refusal::Refusal, signals::Signals, todos};
-
-/// The pool, as an argument of the handlers.
-pub type Db = State<Arc<Database>>;
 
 /// In bytes: several times the size of our largest request.
 const BODY_LIMIT: usize = 64 * 1024;

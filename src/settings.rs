@@ -22,7 +22,8 @@ pub struct Settings {
     pub address: SocketAddr,
 
     /// The most connections to hold open [default: 10 on PostgreSQL, 1 on SQLite]
-    #[arg(long, env = "POOL_SIZE", value_name = "CONNECTIONS", value_parser = value_parser!(u32).range(1..))]
+    #[arg(long, env = "POOL_SIZE", value_name = "CONNECTIONS")]
+    #[arg(value_parser = value_parser!(u32).range(1..))]
     pool_size: Option<u32>,
 
     /// How many seconds a request waits for a connection before it is answered with 503

@@ -13,10 +13,10 @@ use sea_orm::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    database::Db,
     extract::{Json, Path, Query},
     fields::{Due, Limit, Task},
     refusal::Refusal,
-    server::Db,
 };
 
 /// The request for a new to-do.

@@ -4,7 +4,7 @@ use onerow::prelude::*;
 use onerow_testing::{TestDatabase, on_every_backend};
 use serde_json::{Value, json};
 
-use crate::harness::{App, MigrationCli, SlowRequest, eventually};
+use crate::harness::{App, MigrationCli, NO_SERVER, SlowRequest, eventually};
 
 /// A member who keeps to-dos.
 fn ada(app: &App) -> Value {
@@ -71,7 +71,10 @@ on_every_backend! {
         assert_eq!(app.get(&location).expect(200), created);
 
         let replacement = json!({
-            "task": "pay the landlord", "complete": true, "due": "2030-01-02T03:04:05.678901Z", "priority": "urgent",
+            "task": "pay the landlord",
+            "complete": true,
+            "due": "2030-01-02T03:04:05.678901Z",
+            "priority": "urgent",
         });
         let replaced = app.put(&location, &replacement).expect(200);
         for field in ["task", "complete", "due", "priority"] {
@@ -238,9 +241,6 @@ on_every_backend! {
         assert!(waiting.answer().starts_with("HTTP/1.1 201 "));
     }
 }
-
-/// Nobody listens on port 1.
-const NO_SERVER: &str = "postgresql://tozo:hunter2@127.0.0.1:1/tozo";
 
 #[test]
 fn a_start_without_a_database_fails_and_keeps_the_password_to_itself() {

@@ -7,10 +7,7 @@ use onerow::prelude::{ConnectionTrait, TransactionTrait};
 use onerow_testing::{Backend, PostgresServer, TestDatabase, on_every_backend};
 use serde_json::{Value, json};
 
-use crate::harness::MigrationCli;
-
-/// Nobody listens on port 1.
-const NO_SERVER: &str = "postgresql://tozo:hunter2@127.0.0.1:1/tozo";
+use crate::harness::{MigrationCli, NO_SERVER};
 
 /// The object that a command prints with `--format json`.
 fn json(cli: &MigrationCli, args: &[&str]) -> Value {
@@ -89,7 +86,7 @@ on_every_backend! {
         let complaint = cli.run_at_a_terminal(&["drop"], "yes\n").failed(1);
         assert!(complaint.ends_with(
             "error: that is not its name; \
-            nothing was changed\n  try again, and type it as it is shown\n"
+            nothing was changed\n  try again, and type the name as it is shown\n"
         ));
         assert_eq!(cli.run(&["version"]).done(), "2\n");
 
@@ -101,7 +98,9 @@ on_every_backend! {
         let cli = MigrationCli::on(db.url());
         let mut up = json(&cli, &["up", "--to", "0"]);
         assert!(up["applied"][0]["seconds"].take().is_f64());
-        let applied = json!({ "version": 0, "name": "m0000", "description": "members and todos", "seconds": null });
+        let applied = json!({
+            "version": 0, "name": "m0000", "description": "members and todos", "seconds": null
+        });
         assert_eq!(up, json!({ "initial": -1, "version": 0, "applied": [applied] }));
 
         assert_eq!(json(&cli, &["version"]), json!({ "version": 0 }));
@@ -110,7 +109,9 @@ on_every_backend! {
             (&status["state"], &status["version"], &status["latest"]),
             (&json!("pending"), &json!(0), &json!(2))
         );
-        let first = json!({ "version": 0, "name": "m0000", "description": "members and todos", "applied": true });
+        let first = json!({
+            "version": 0, "name": "m0000", "description": "members and todos", "applied": true
+        });
         assert_eq!(
             (&status["migrations"][0], status["migrations"].as_array().unwrap().len()),
             (&first, 3)
@@ -270,7 +271,7 @@ fn a_database_on_another_machine_is_dropped_by_force_only() {
             "{complaint}"
         );
         assert!(
-            complaint.ends_with("nothing was changed\n  to do it all the same: --force\n"),
+            complaint.ends_with("nothing was changed\n  if it is meant: --force\n"),
             "{complaint}"
         );
     }

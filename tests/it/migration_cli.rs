@@ -5,7 +5,7 @@ use onerow::prelude::{ConnectionTrait, DatabaseBackend, TransactionTrait};
 use onerow_testing::{Backend, PostgresServer, TestDatabase, on_every_backend};
 use serde_json::Value;
 
-use crate::harness::MigrationCli;
+use crate::harness::{MigrationCli, NO_SERVER};
 
 on_every_backend! {
     async fn up_applies_all_and_then_finds_nothing_to_do(db: TestDatabase) {
@@ -462,8 +462,7 @@ fn a_command_that_does_not_exist_is_a_usage_error() {
 
 #[test]
 fn no_password_is_ever_printed() {
-    // Nobody listens on port 1.
-    let cli = MigrationCli::on("postgresql://tozo:hunter2@127.0.0.1:1/tozo?connect_timeout=1");
+    let cli = MigrationCli::on(&format!("{NO_SERVER}?connect_timeout=1"));
 
     for args in [&["up"][..], &["status"], &["version"], &["--help"], &["up", "--help"]] {
         let outcome = cli.run(args);
@@ -476,8 +475,7 @@ fn no_password_is_ever_printed() {
 
 #[test]
 fn a_server_that_is_not_there_is_an_error_with_its_address() {
-    let complaint =
-        MigrationCli::on("postgresql://tozo:hunter2@127.0.0.1:1/tozo").run(&["up"]).failed(1);
+    let complaint = MigrationCli::on(NO_SERVER).run(&["up"]).failed(1);
 
     assert!(complaint.starts_with("error: ") && complaint.contains("127.0.0.1"), "{complaint}");
 }

@@ -1,7 +1,7 @@
 //! The arguments of every program on a database: which database, and the files of its environment.
 
 use std::{
-    env,
+    env, fmt,
     path::{Path, PathBuf},
 };
 
@@ -16,8 +16,6 @@ const URL_VARIABLE: &str = "DATABASE_URL";
 
 /// Which database: `#[command(flatten)]` it into a program's arguments, and read those with
 /// [`parse`].
-///
-/// Without `Debug`, since the URL may hold a password.
 #[derive(Clone, Args)]
 pub struct DatabaseArgs {
     /// The database's URL: postgres://user:password@host:5432/name or sqlite://file.sqlite?mode=rwc
@@ -36,6 +34,13 @@ pub struct DatabaseArgs {
     /// A file of VARIABLE=value lines, for variables that the environment does not have
     #[arg(long, global = true, value_name = "FILE", env = "ONEROW_ENV_FILE")]
     pub env_file: Option<PathBuf>,
+}
+
+impl fmt::Debug for DatabaseArgs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The URL may hold a password.
+        f.debug_struct("DatabaseArgs").field("env_file", &self.env_file).finish_non_exhaustive()
+    }
 }
 
 /// Parses the arguments. First it reads two files into the environment: the one that `--env-file`
@@ -82,7 +87,7 @@ pub(super) fn refuse_empty(url: &str) {
     }
     let what = match env::var(URL_VARIABLE) {
         Ok(url) if url.trim().is_empty() => "DATABASE_URL is set, but it is empty",
-        Err(env::VarError::NotPresent) => "no database is named, as DATABASE_URL is not set",
+        Err(env::VarError::NotPresent) => "no database is named, and DATABASE_URL is not set",
         _ => "--database-url is empty",
     };
     wrong_call(&format!(

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     next_step::{next_step, with_program},
-    project::ProjectError,
+    project::error::ProjectError,
 };
 use onerow::{Error, ErrorKind, Status, module_name};
 
@@ -29,7 +29,7 @@ pub(super) enum CommandError {
     Gone { location: String, source: Box<Error> },
     /// `wait` or `up --wait-for-server` gave up.
     #[error("waited {} s for {location}", .waited.as_secs())]
-    NoAnswer { location: String, waited: Duration, last: Unanswered },
+    NoAnswer { location: String, waited: Duration, last: LastTry },
     /// `check` found the database at another version than this build's. The result says so already.
     #[error("the database is not at this build's version")]
     NotCurrent(Status),
@@ -37,12 +37,12 @@ pub(super) enum CommandError {
     #[error(transparent)]
     Unreachable(Error),
     #[error(
-        "{location} is not on this machine, and drop and reset are for databases of development; \
+        "{location} is not on this machine, and drop and reset are for development databases; \
          nothing was changed"
     )]
     NotLocal { location: String },
     #[error(
-        "{location} is dropped only when its name is typed, and there is no terminal to type on; \
+        "{location} is dropped only if its name is typed, and there is no terminal to type on; \
          nothing was changed"
     )]
     NoTerminal { location: String },
@@ -57,7 +57,7 @@ pub(super) enum CommandError {
 
 /// How the last try to reach a server went.
 #[derive(Debug)]
-pub(super) enum Unanswered {
+pub(super) enum LastTry {
     Refused(Box<Error>),
     Silent { seconds: u64 },
 }
@@ -98,18 +98,20 @@ impl CommandError {
         let step = match self {
             Self::Managing(error) => return after_managing(error),
             Self::Error(error) | Self::Unreachable(error) => return next_step(error),
-            Self::NoAnswer { last: Unanswered::Refused(error), .. } => return next_step(error),
+            Self::NoAnswer { last: LastTry::Refused(error), .. } => return next_step(error),
             Self::Project(error) => return error.next_step(),
             Self::NoAnswer { .. } => "check host and port, and that the server runs",
             Self::Stopped => "to go on, type the command again",
             Self::MayNotCreate { .. } => AS_OWNER,
-            Self::Gone { .. } => "when the cause is mended: create, then up",
+            Self::Gone { .. } => {
+                "fix what the cause says, then run: {program} create, then {program} up"
+            }
             Self::NotCurrent(_) => "",
-            Self::NotLocal { .. } => "to do it all the same: --force",
+            Self::NotLocal { .. } => "if it is meant: --force",
             Self::NoTerminal { .. } => "to drop it without being asked: --yes",
-            Self::NotConfirmed => "try again, and type it as it is shown",
+            Self::NotConfirmed => "try again, and type the name as it is shown",
             Self::EndedAtOnce { .. } => "to see where the database is: {program} status",
-            Self::Files { .. } => "mend what the cause says, or name another place",
+            Self::Files { .. } => "fix what the cause says, or name another place",
         };
         with_program(step)
     }
@@ -119,8 +121,8 @@ impl CommandError {
         match self {
             Self::Error(error) | Self::Unreachable(error) | Self::Managing(error) => error.causes(),
             Self::Gone { source, .. } => with_causes(source),
-            Self::NoAnswer { last: Unanswered::Refused(error), .. } => with_causes(error),
-            Self::NoAnswer { location, last: Unanswered::Silent { seconds }, .. } => vec![
+            Self::NoAnswer { last: LastTry::Refused(error), .. } => with_causes(error),
+            Self::NoAnswer { location, last: LastTry::Silent { seconds }, .. } => vec![
                 format!("no server answers at {location}"),
                 format!("nothing came back within {seconds} s"),
             ],
@@ -140,14 +142,12 @@ impl CommandError {
     }
 }
 
-const AS_OWNER: &str = "do it as a user with the right CREATEDB, who owns the database";
+const AS_OWNER: &str = "do it as a user with the right CREATEDB who owns the database";
 
 fn after_managing(error: &Error) -> String {
     match error.kind() {
         ErrorKind::PermissionDenied => AS_OWNER.into(),
-        ErrorKind::Database | ErrorKind::Connect => {
-            "mend what the cause says, and try again".into()
-        }
+        ErrorKind::Database | ErrorKind::Connect => "fix what the cause says, and try again".into(),
         _ => next_step(error),
     }
 }

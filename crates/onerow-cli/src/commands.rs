@@ -10,7 +10,7 @@ use clap::{
 };
 use clap_complete::Shell;
 
-use super::{DatabaseArgs, output::Format, project::NewArgs};
+use super::{arguments::DatabaseArgs, project::new::NewArgs, streams::Format};
 use onerow::Tool;
 
 /// Brings the schema of a database up to date
@@ -45,7 +45,8 @@ pub(super) struct Printing {
     pub(super) verbose: u8,
 
     /// Print only results and errors
-    #[arg(long, short, global = true, env = "ONEROW_QUIET", value_parser = BoolishValueParser::new())]
+    #[arg(long, short, global = true, env = "ONEROW_QUIET")]
+    #[arg(value_parser = BoolishValueParser::new())]
     pub(super) quiet: bool,
 }
 
@@ -98,7 +99,8 @@ pub(super) struct UpArgs {
     pub(super) to: Option<i32>,
 
     /// First wait until the server answers, at most so many seconds
-    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "60", env = "ONEROW_WAIT_FOR_SERVER")]
+    #[arg(long, value_name = "SECONDS", env = "ONEROW_WAIT_FOR_SERVER")]
+    #[arg(num_args = 0..=1, default_missing_value = "60")]
     pub(super) wait_for_server: Option<u64>,
 
     #[command(flatten)]
@@ -133,7 +135,8 @@ pub(super) struct StatusArgs {
 pub(super) struct AdoptArgs {
     /// The tool, if several have left their tables: sea-orm-migration, sqlx, refinery, diesel or
     /// quart-db
-    #[arg(long, value_parser = tools(), value_name = "TOOL", hide_possible_values = true, env = "ONEROW_FROM")]
+    #[arg(long, value_name = "TOOL", env = "ONEROW_FROM")]
+    #[arg(value_parser = tools(), hide_possible_values = true)]
     pub(super) from: Option<Tool>,
 
     /// The tool's table, NAME or SCHEMA.NAME, if it is not the tool's default

@@ -17,6 +17,7 @@
 //! | `commands` | the commands and their options |
 //! | `arguments` | the arguments of every program on a database |
 //! | `manage` | waiting for a database, creating it, dropping it |
+//! | `streams` | stdout and stderr |
 //! | `output`, `document` | results for people, and for machines |
 //! | `notices` | the notices that the server sends meanwhile |
 //! | `command_error` | why a command failed, and the exit code |
@@ -30,7 +31,7 @@
 //! | 0 | done |
 //! | 1 | failed |
 //! | 2 | called wrongly |
-//! | 3, 4, 5 | `check`: migrations are pending, the database is ahead of the build, it cannot be reached |
+//! | 3, 4, 5 | `check`: migrations are pending, the database is ahead, it cannot be reached |
 //! | 130, 143 | stopped by Ctrl-C, by SIGTERM |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -46,6 +47,7 @@ mod output;
 mod project;
 mod shell;
 mod signal;
+mod streams;
 
 use std::{process::ExitCode, sync::Arc, time::Duration};
 
@@ -107,7 +109,7 @@ async fn execute(registry: &Registry, cli: &Cli, output: &Arc<Output>) -> ExitCo
     let done = command(registry, cli, output, &mut signals).await;
     output.finish();
     match done {
-        Ok(()) => output::printed(),
+        Ok(()) => streams::printed(),
         Err(error) => {
             output::print_failure(cli.printing.format, &error);
             let stopped = signals.as_ref().and_then(Signals::exit_code);
@@ -142,7 +144,7 @@ async fn command(
             output.status(&status, args.all);
         }
         Command::Version => {
-            output.version(on(url, async |db| registry.status(db).await).await?.version)
+            output.version(on(url, async |db| registry.status(db).await).await?.version);
         }
         Command::Check => check(registry, url, output).await?,
         Command::Adopt(args) => {

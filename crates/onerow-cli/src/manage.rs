@@ -8,7 +8,7 @@ use std::{
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{
-    command_error::{self, CommandError},
+    command_error::{CommandError, LastTry},
     commands::DropArgs,
     output::Output,
 };
@@ -31,8 +31,8 @@ pub(super) async fn wait(
         let last = match timeout(ATTEMPT.min(limit), databases::answers(url)).await {
             Ok(Ok(())) => return Ok(started.elapsed()),
             Ok(Err(Unanswered::Never(error))) => return Err(error.into()),
-            Ok(Err(Unanswered::NotYet(error))) => command_error::Unanswered::Refused(error.into()),
-            Err(_) => command_error::Unanswered::Silent { seconds: ATTEMPT.as_secs() },
+            Ok(Err(Unanswered::NotYet(error))) => LastTry::Refused(error.into()),
+            Err(_) => LastTry::Silent { seconds: ATTEMPT.as_secs() },
         };
         let waited = started.elapsed();
         if waited >= limit {

@@ -26,6 +26,10 @@ pub fn next_step(error: &Error) -> String {
         Some(Failure::OldTable { table, .. }) => (AT_OLD_TABLE, Some(table.as_str())),
         Some(Failure::Blocked { .. }) => (BLOCKED, None),
         _ if error.kind() == ErrorKind::HistoryMismatch => (after_mismatch(error.problems()), None),
+        // A server has a port.
+        _ if error.kind() == ErrorKind::NoSuchDatabase && !error.to_string().contains(':') => {
+            ("check the path, or create it: {program} create", None)
+        }
         _ => (after(error.kind()), error.table()),
     };
     with_program(step).replace("{table}", table.unwrap_or_default())
@@ -73,7 +77,7 @@ fn after(kind: ErrorKind) -> &'static str {
     match kind {
         ErrorKind::MigrationFailed => "to retry after fixing it: {program} up",
         ErrorKind::WaitTimeout => {
-            "see whether that session is alive, end it if not, then run: {program} up"
+            "find out whether that session is alive, end it if it is not, then run: {program} up"
         }
         ErrorKind::Cancelled => "to go on: {program} up",
         ErrorKind::OneConnection => {
@@ -85,12 +89,12 @@ fn after(kind: ErrorKind) -> &'static str {
         }
         ErrorKind::Ahead => "deploy the build that applied that version, or a later one",
         ErrorKind::TargetBeyondLatest => {
-            "leave out --to to apply all, or name a version that status lists"
+            "leave --to out to apply everything, or name a version that status lists"
         }
-        ErrorKind::TargetBelowVersion => "mend a mistake with a new migration, or restore a backup",
+        ErrorKind::TargetBelowVersion => "fix a mistake with a new migration, or restore a backup",
         ErrorKind::Misnumbered => {
-            "rename the modules so that their numbers follow on, or see which migration is missing \
-             before them"
+            "rename the modules so that their numbers follow on, or find the migration that is \
+             missing before them"
         }
         kind => to_connect(kind)
             .or_else(|| at_the_table(kind))
@@ -99,7 +103,7 @@ fn after(kind: ErrorKind) -> &'static str {
     }
 }
 
-const OTHER: &str = "mend what the cause says, then run: {program} up";
+const OTHER: &str = "fix what the cause says, then run: {program} up";
 
 fn to_connect(kind: ErrorKind) -> Option<&'static str> {
     Some(match kind {
@@ -116,7 +120,7 @@ fn to_connect(kind: ErrorKind) -> Option<&'static str> {
         }
         ErrorKind::AuthenticationFailed => {
             "check user name and password in DATABASE_URL, with special characters \
-             percent-encoded, and what the server's pg_hba.conf lets in"
+             percent-encoded, and that the server's pg_hba.conf lets this user in"
         }
         ErrorKind::NoSuchDatabase => {
             "check the name in DATABASE_URL, or create it: {program} create"
@@ -126,7 +130,7 @@ fn to_connect(kind: ErrorKind) -> Option<&'static str> {
         }
         ErrorKind::NotAPool => "call it with the Database that the app connected",
         ErrorKind::NoJournal => {
-            "take journal_mode = OFF out of the pool's options: WAL is fast and can roll back"
+            "remove journal_mode = OFF from the pool's options: WAL is fast and can roll back"
         }
         ErrorKind::ReadOnly => "connect to the primary, or open the file for writing",
         ErrorKind::PermissionDenied => {
@@ -139,8 +143,8 @@ fn to_connect(kind: ErrorKind) -> Option<&'static str> {
 fn at_the_table(kind: ErrorKind) -> Option<&'static str> {
     Some(match kind {
         ErrorKind::InvalidVersion | ErrorKind::SeveralRows => {
-            "find out who wrote to it: if it is another tool's, keep the version in another table, \
-             by Registry::with_table; if not, leave one row in {table}, with the version that is \
+            "find out who wrote to it; if another tool did, keep the version in another table, by \
+             Registry::with_table; if not, leave one row in {table}, with the version that is \
              applied"
         }
         ErrorKind::MissingRow => {
@@ -150,16 +154,16 @@ fn at_the_table(kind: ErrorKind) -> Option<&'static str> {
             "keep the version in another table, by Registry::with_table, or rename that one"
         }
         ErrorKind::RowHidden => {
-            "let this user see the row, as the table's owner: \
+            "as the table's owner, let this user see the row: \
              ALTER TABLE {table} DISABLE ROW LEVEL SECURITY"
         }
         ErrorKind::UntrustedTable => {
-            "see who made it and why; if it is right, make it an ordinary table without triggers \
-             and rules that the migrating role owns: ALTER TABLE {table} OWNER TO …"
+            "find out who made it and why; if it is right, make it an ordinary table without \
+             triggers and rules, owned by the migrating role: ALTER TABLE {table} OWNER TO …"
         }
         ErrorKind::NoSchema => {
-            "have onerow make the schema, by Registry::in_schema; or make it first, by \
-             CREATE SCHEMA; or see that URL and role set another search_path"
+            "let onerow create the schema, by Registry::in_schema; or run CREATE SCHEMA first; or \
+             set another search_path in the URL or for the role"
         }
         ErrorKind::InvalidTable => "give it a name of its own, by Registry::with_table",
         _ => return None,
@@ -169,43 +173,43 @@ fn at_the_table(kind: ErrorKind) -> Option<&'static str> {
 fn to_adopt(kind: ErrorKind) -> Option<&'static str> {
     Some(match kind {
         ErrorKind::NoHistory => {
-            "name the table, by --from-table; for a new database, --if-any; \
-             or say what is applied: {program} baseline VERSION"
+            "name the table with --from-table; for a new database, use --if-any; \
+             or record what is applied: {program} baseline VERSION"
         }
-        ErrorKind::SeveralHistories => "say which to take over, by --from",
+        ErrorKind::SeveralHistories => "say with --from which one to take over",
         ErrorKind::ForeignHistory | ErrorKind::NoTool => {
-            "see whose that table is, and name the right one, by --from and --from-table"
+            "find out whose table that is, and name the right one with --from and --from-table"
         }
         ErrorKind::HistoryElsewhere => "if it is the right one, say so: --from-table {table}",
         ErrorKind::UnsafeHistory => {
-            "see who made it, and rename or drop what is not the old migrator's"
+            "find out who made it, and rename or drop it if it is not the other tool's"
         }
         ErrorKind::HistoryMismatch => MISMATCH,
-        ErrorKind::HistoryBusy => "stop what runs the old migrator, and try again",
+        ErrorKind::HistoryBusy => "stop the program that runs the other tool, and try again",
         ErrorKind::BesideHistory => {
-            "take that over, having looked with --dry-run: {program} adopt; \
-             or, if it is of another app, --beside-other-tools"
+            "look with --dry-run, then take that over: {program} adopt; \
+             or, if it is another app's, use --beside-other-tools"
         }
-        ErrorKind::Unadopted => "take it over, having looked with --dry-run: {program} adopt",
+        ErrorKind::Unadopted => "look with --dry-run, then take it over: {program} adopt",
         ErrorKind::AlreadyVersioned => "to apply what is pending: {program} up",
         _ => return None,
     })
 }
 
 const MISMATCH: &str =
-    "mend the registry, or the database with the old migrator, until both say the same, then adopt";
+    "fix the registry, or the database with the other tool, until both say the same, then adopt";
 
 fn after_mismatch(problems: &[HistoryProblem]) -> &'static str {
     let all = |is_of: fn(&HistoryProblem) -> bool| problems.iter().all(is_of);
     if all(|problem| matches!(problem, HistoryProblem::OutOfOrder { .. })) {
-        "list them in the order in which they were applied; or, if the outcome is the same, \
+        "list them in the order in which they were applied; or, if the outcome is the same, use \
          --out-of-order"
     } else if all(|problem| matches!(problem, HistoryProblem::BackgroundPending { .. })) {
         "run the app with quart-db once more, until they have run"
     } else if all(|problem| matches!(problem, HistoryProblem::OtherNumber { .. })) {
         "keep the registry's version in another table, by Registry::with_table, then adopt"
     } else if all(|problem| matches!(problem, HistoryProblem::Missing { .. })) {
-        "apply what is missing with the old migrator, then adopt"
+        "apply what is missing with the other tool, then adopt"
     } else {
         MISMATCH
     }

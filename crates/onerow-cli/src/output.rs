@@ -2,35 +2,28 @@
 
 use std::{
     fmt::Display,
-    io::{self, IsTerminal, Write},
+    io::{self, IsTerminal},
     path::Path,
     process::ExitCode,
-    sync::{
-        Mutex, OnceLock, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Mutex, OnceLock, PoisonError},
     time::Duration,
 };
 
 use anstyle::{AnsiColor, Style};
-use clap::ValueEnum;
 use comfy_table::{ContentArrangement, Table, presets};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
-use super::{command_error::CommandError, commands::Printing, document, next_step::next_step};
+use super::{
+    command_error::CommandError,
+    commands::Printing,
+    document,
+    next_step::next_step,
+    streams::{ERROR, Format, to_stderr, to_stdout},
+};
 use onerow::{
     Adoption, Error, MigrationStatus, Progress, Report, Status, databases::Location, module_name,
 };
-
-/// How to print results.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub(super) enum Format {
-    // They have no doc comments: with a text for each value, clap's help would fill three screens.
-    #[default]
-    Text,
-    Json,
-}
 
 /// How many migrations `status` lists: the last of the applied ones, and the first of the pending
 /// ones.
@@ -41,7 +34,6 @@ const WAITING: &str = "{spinner} {wide_msg}";
 /// The message has a line of its own: naming the blocker of a migration takes most of 80 columns.
 const APPLYING: &str = "{spinner} {wide_msg}\n  [{bar:40}] {pos}/{len}, {elapsed}";
 
-const ERROR: Style = AnsiColor::Red.on_default().bold();
 const WARNING: Style = AnsiColor::Yellow.on_default().bold();
 
 pub(super) struct Output {
@@ -322,7 +314,8 @@ fn taken_over(adoption: &Adoption, latest: i32, dry_run: bool) -> String {
     if adoption.adopted.is_empty() {
         return format!("nothing to do: the database is at version {version}");
     }
-    let from = tool.iter().map(|(tool, table)| format!(" from {tool}, by its table {table}"));
+    let from =
+        tool.iter().map(|(tool, table)| format!(" from {tool}, according to its table {table}"));
     let from: String = from.collect();
     let (done, is) =
         if dry_run { ("would be taken over", "would be") } else { ("taken over", "is") };
@@ -396,30 +389,6 @@ fn print(message: &str, causes: &[String], next_step: &str) {
         text.push_str(next_step);
     }
     to_stderr(&text);
-}
-
-/// Whether a result could not be written to standard output, say because a disk is full.
-static LOST: AtomicBool = AtomicBool::new(false);
-
-/// The exit code of a command that was done, if its result could be printed.
-pub(super) fn printed() -> ExitCode {
-    if LOST.load(Ordering::Relaxed) { ExitCode::FAILURE } else { ExitCode::SUCCESS }
-}
-
-// `println!` would panic when the reader has gone, say `head`. That is no failure: it has read
-// enough.
-pub(super) fn to_stdout(line: &dyn Display) {
-    match writeln!(anstream::stdout(), "{line}") {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            to_stderr(&format!("{ERROR}error:{ERROR:#} the result cannot be printed: {error}"));
-            LOST.store(true, Ordering::Relaxed);
-        }
-        _ => (),
-    }
-}
-
-fn to_stderr(line: &dyn Display) {
-    let _ = writeln!(anstream::stderr(), "{line}");
 }
 
 #[cfg(test)]

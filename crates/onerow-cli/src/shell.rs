@@ -6,10 +6,8 @@ use clap::CommandFactory;
 use clap_complete::{Shell, generate};
 
 use super::{
-    command_error::CommandError,
-    commands::Cli,
-    next_step::called_as,
-    output::{Output, to_stdout},
+    command_error::CommandError, commands::Cli, next_step::called_as, output::Output,
+    streams::to_stdout,
 };
 
 /// The command line, with the name that the program was called by.

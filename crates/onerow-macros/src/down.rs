@@ -1,21 +1,22 @@
-//! Files that hold both ways, up and down, as some tools have them: sent whole they would do and
-//! undo.
+//! Files that go up and then down, as some tools have them. Sent whole, such a file would do its
+//! work and undo it.
 
 use std::ops::Range;
 
 use onerow_sql::{Dialect, Kind, line, statements, tokens};
 
-/// The part of a file that goes back.
+/// The part of a file that goes down.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Down {
     pub tool: &'static str,
+    /// The line in which it begins, from 1.
     pub line: usize,
-    /// How it is marked.
+    /// The comment that begins it.
     pub marker: String,
 }
 
-/// What begins such a part, as the whole of a comment: in small letters, and without the dashes,
-/// colons and blanks around it.
+/// The comments that begin such a part, and the tool of each. They are in lower case, and without
+/// the dashes, colons and blanks around them.
 const MARKERS: [(&str, &str); 14] = [
     ("migrate:down", "dbmate"),
     ("+goose down", "goose"),
@@ -33,19 +34,21 @@ const MARKERS: [(&str, &str); 14] = [
     (PLAIN, "a tool with both ways in a file"),
 ];
 
-/// The word as a comment within a statement says what a row or a column is for.
+/// This marker counts only between statements: within one, the comment may be about a row or a
+/// column.
 const PLAIN: &str = "down";
 
-/// What takes options behind its marker: dbmate's `transaction:false`, sql-migrate's
+/// The markers that may have options after them: dbmate's `transaction:false`, sql-migrate's
 /// `notransaction`.
 const WITH_OPTIONS: [&str; 3] = ["migrate:down ", "+migrate down ", "!downs "];
 
-/// Without a statement behind its marker it does no harm.
+/// The part of this SQL that goes down, if there is one. A marker without a statement after it does
+/// no harm.
 pub fn part(sql: &str) -> Option<Down> {
     let last = tokens(sql, Dialect::Postgres).filter(|token| token.kind != Kind::Comment).last()?;
     tokens(sql, Dialect::Postgres).take_while(|token| token.start < last.start).find_map(|token| {
         let begin = sql[..token.start].rfind('\n').map_or(0, |end| end + 1);
-        // Play's markers begin with `#`, which is no comment elsewhere.
+        // Play's markers begin with `#`, which begins no comment in SQL.
         let before = sql[begin..token.start].trim().trim_start_matches('\u{feff}');
         let is_marker = token.kind == Kind::Comment || token.is_symbol("#");
         if !is_marker || !matches!(before, "" | "#") {
@@ -145,7 +148,8 @@ mod tests {
             "SELECT 1 # 2",
             "SELECT down FROM t",
             "INSERT INTO states VALUES\n-- up\n('up'),\n-- down\n('down');",
-            "CREATE TRIGGER t AFTER INSERT ON a BEGIN\n  DELETE FROM b;\n  -- down\n  DELETE FROM c;\nEND;",
+            "CREATE TRIGGER t AFTER INSERT ON a BEGIN\n  DELETE FROM b;\n  -- down\n  \
+             DELETE FROM c;\nEND;",
             "CREATE TABLE t (a INT);\n-- Down:\n-- DROP TABLE t;\n",
         ] {
             assert_eq!(part(sql), None, "{sql}");

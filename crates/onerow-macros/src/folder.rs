@@ -1,4 +1,4 @@
-//! The files of a folder, and what is wrong with them.
+//! Reading a folder of migrations, and finding all that is wrong with it.
 
 use std::{
     collections::BTreeSet,
@@ -19,19 +19,20 @@ use crate::{
 pub struct Migration {
     pub name: String,
     pub description: String,
-    /// Of the up script.
+    /// The full path of the up script.
     pub path: String,
-    /// The same in the words of whoever named the folder.
+    /// The path that messages show: it begins as the caller of the macro wrote it.
     pub shown: String,
     pub transactional: bool,
-    /// Where there is a `metadata.toml`.
+    /// The full path of its `metadata.toml`, if there is one.
     pub metadata: Option<String>,
 }
 
-/// The migrations in the folder at `root`, in the order of the tool they were written for, or all that is wrong with it.
+/// The migrations in the folder at `root`, in the order of their tool, or all that is wrong with
+/// the folder.
 ///
-/// `shown` is the folder in the words of whoever named it; it stands for `root` in the errors. The
-/// files and the subfolders in `except` are left out.
+/// `shown` is the folder as the caller of the macro wrote it. Errors show it instead of `root`. The
+/// files and subfolders in `except` are left out.
 pub fn read(root: &Path, shown: &str, except: &[String]) -> Result<Vec<Migration>, Vec<String>> {
     let mut folder = Folder {
         root,
@@ -47,13 +48,13 @@ pub fn read(root: &Path, shown: &str, except: &[String]) -> Result<Vec<Migration
     if folder.problems.is_empty() { Ok(migrations) } else { Err(folder.problems) }
 }
 
-/// A folder while it is read. Paths are beneath it, with `/`.
+/// A folder while it is read. Paths are relative to it, with `/`.
 struct Folder<'a> {
     root: &'a Path,
     shown: &'a Path,
-    /// In the order of their names, so that the same folder always has the same errors.
+    /// All files in it, sorted, so that the same folder always has the same errors.
     files: BTreeSet<String>,
-    /// Right beneath the folder.
+    /// The folders directly in it.
     subfolders: Vec<String>,
     problems: Vec<String>,
 }
@@ -63,8 +64,8 @@ impl Folder<'_> {
         if let Err(error) = self.list("") {
             let (shown, root) = (self.shown.display(), self.root.display());
             self.problems.push(format!(
-                "cannot read the folder `{shown}`, which is {root}: {error}; a path counts from the folder of the crate's \
-                 Cargo.toml"
+                "cannot read the folder `{shown}`, which is {root}: {error}; a path is relative to \
+                 the folder of the crate's Cargo.toml"
             ));
         }
     }
@@ -89,7 +90,7 @@ impl Folder<'_> {
         } else if kind.is_dir() {
             self.list_subfolder(folder, path);
         } else if kind.is_symlink() && entry.path().is_dir() {
-            // It may lead around in a circle; and the tools do not agree on whether to follow it.
+            // It may lead around in a circle, and the tools do not agree on whether to follow it.
             self.problem(
                 &path,
                 "is a link to a folder, which is not followed: put the folder itself there",
@@ -116,10 +117,7 @@ impl Folder<'_> {
             self.files.retain(|path| path != name && !path.starts_with(&within));
             self.subfolders.retain(|path| path != name);
             if self.files.len() + self.subfolders.len() == before {
-                self.problem(
-                    name,
-                    "is not there, and so cannot be left out: take it out of `except`",
-                );
+                self.problem(name, "is not there to be left out: remove it from `except`");
             }
         }
     }
@@ -159,7 +157,8 @@ impl Folder<'_> {
         self.problem(
             path,
             &format!(
-                "is named as for {}, and {} as for {}: keep the migrations of one tool in a folder, and embed that",
+                "is named like a migration of {}, and {} like one of {}: keep the migrations of \
+                 one tool in a folder of their own, and embed that",
                 first.tool.name(),
                 self.shown(other_path),
                 other.tool.name()
@@ -172,8 +171,8 @@ impl Folder<'_> {
         if self.problems.is_empty() {
             let (shown, root) = (self.shown.display(), self.root.display());
             self.problems.push(format!(
-                "there is no migration in the folder `{shown}`, which is {root}: it needs those of sqlx (`1_name.sql`), \
-                 refinery (`V1__name.sql`) or diesel (`1_name/up.sql`)"
+                "there is no migration in the folder `{shown}`, which is {root}: it needs files of \
+                 sqlx (`1_name.sql`), refinery (`V1__name.sql`) or diesel (`1_name/up.sql`)"
             ));
         }
     }
@@ -186,7 +185,8 @@ impl Folder<'_> {
         }
     }
 
-    /// To sqlx a pair has the same version, whatever the descriptions.
+    /// sqlx takes two scripts for a pair if their versions are the same, whatever their
+    /// descriptions are.
     fn find_downs_alone(&mut self, scripts: &[(String, Script)]) {
         for (path, down) in scripts.iter().filter(|(_, script)| script.direction == Direction::Down)
         {
@@ -249,12 +249,13 @@ impl Folder<'_> {
             self.problem(
                 path,
                 &format!(
-                    "goes back again from line {line} on, where `{marker}` begins what {tool} undoes it with: move that part \
-                     out of the file, as all of a file is run, and onerow goes forward only"
+                    "goes down again from line {line} on, where `{marker}` begins the part with \
+                     which {tool} undoes it: move that part out of the file, since onerow runs all \
+                     of a file, and only goes forward"
                 ),
             );
         } else if let Err(psql::ForPsql { line, what }) = psql::for_the_server(sql) {
-            self.problem(path, &format!("cannot be run as it is, by line {line}: {what}"));
+            self.problem(path, &format!("cannot be run as it is, because of line {line}: {what}"));
         }
     }
 
@@ -264,9 +265,12 @@ impl Folder<'_> {
         read.map_err(|problem| self.problem(metadata, &problem)).ok()
     }
 
-    /// Without a byte order mark, behind which sqlx does not see its marker. On PostgreSQL such a script has never run, as
-    /// the server takes the mark for a part of the first word. SQLite passes over it, as diesel's TOML does; there sqlx
-    /// ran the script in a transaction, against what its author wrote.
+    /// The text of a file, without a byte order mark.
+    ///
+    /// After such a mark, sqlx does not see its `-- no-transaction`. On PostgreSQL such a script
+    /// has never run, since the server takes the mark for a part of the first word. SQLite ignores
+    /// the mark, so there sqlx ran the script in a transaction, against what its author wrote.
+    /// diesel's TOML ignores it too.
     fn text(&mut self, path: &str) -> Option<String> {
         match fs::read_to_string(self.root.join(path)) {
             Ok(text) => Some(text.strip_prefix('\u{feff}').unwrap_or(&text).to_owned()),
@@ -289,18 +293,20 @@ impl Folder<'_> {
         format!("`{}`", self.shown.join(path).display())
     }
 
-    /// Nothing is lost in `display`: the root comes from a literal and a variable that are UTF-8.
+    /// `display` loses nothing: the root comes from a literal and a variable, which are UTF-8.
     fn full(&self, path: &str) -> String {
         self.root.join(path).display().to_string()
     }
 }
 
-/// Flyway undoes `V1__a.sql` by `U1__a.sql`. To refinery both are up.
+/// What to do about two scripts of one version. Flyway undoes `V1__a.sql` with `U1__a.sql`, but for
+/// refinery both are up scripts.
 fn same_version(name: &str) -> &'static str {
     if name.starts_with('U') {
-        "if it undoes that one, as with Flyway, move it out of the folder; else number it anew"
+        "if it undoes that one, as with Flyway, move it out of the folder; or else give it another \
+         number"
     } else {
-        "keep one of them, or number it anew"
+        "keep one of them, or give it another number"
     }
 }
 

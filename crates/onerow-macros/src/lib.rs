@@ -2,10 +2,10 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | `folder` | the files of a folder, and what is wrong with them |
-//! | `naming` | what a file's name means to sqlx, refinery and diesel |
+//! | `folder` | reading a folder, and finding all that is wrong with it |
+//! | `naming` | what the name of a file means to sqlx, refinery and diesel |
 //! | `metadata` | diesel's `metadata.toml` |
-//! | `down` | files that hold both ways, as other tools have them |
+//! | `down` | files that go up and then down, as some tools have them |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -19,10 +19,10 @@ use std::{env, path::Path};
 use proc_macro2::{Delimiter, Span, TokenStream, TokenTree};
 use quote::{quote, quote_spanned};
 
-use folder::Migration;
+use self::folder::Migration;
 
-/// Not an interface: what `onerow::embed_migrations!` calls, with its `$crate`, the path, and what
-/// to leave out, in brackets.
+/// Not an interface: `onerow::embed_migrations!` calls it with its `$crate`, the path, and the
+/// files to leave out, in brackets.
 #[proc_macro]
 pub fn embed_migrations(input: proc_macro::TokenStream) -> proc_macro::TokenStream {
     expand(input.into()).into()
@@ -48,7 +48,8 @@ const NOT_A_PATH: &str = "expected the path of a folder, in quotes, with `/` and
 const NOT_NAMES: &str =
     "expected the files to leave out as `except = [\"seed.sql\"]`, with `/` and without escapes";
 
-/// What a macro hands on as `$directory` stands in a group without delimiters, whose place is not that of the literal.
+/// The token itself. A macro hands `$directory` on in a group without delimiters, whose place in
+/// the source is not the literal's.
 fn ungrouped(token: TokenTree) -> TokenTree {
     match &token {
         TokenTree::Group(group) if group.delimiter() == Delimiter::None => {
@@ -91,10 +92,10 @@ fn read(directory: &str, except: &[String]) -> Result<Vec<Migration>, Vec<String
     folder::read(&Path::new(&manifest).join(directory), directory, except)
 }
 
-/// One array of plain data. As 300 boxes made in one function, 300 scripts of a line took 59 s in a
-/// release build, all of it in LLVM, and as this array 0.2 s, as long as `sqlx::migrate!` (rustc
-/// 1.95, CPU time). `include_str!` has cargo build the crate again when a file changes, which for
-/// `metadata.toml` is all it is for.
+/// The code that makes the registry: one array of plain data. 300 scripts of one line took 59 s in
+/// a release build as 300 boxes made in one function, all of it in LLVM. As this array they take
+/// 0.2 s, as long as with `sqlx::migrate!` (rustc 1.95, CPU time). `include_str!` makes cargo build
+/// the crate again when a file changes. For `metadata.toml` that is its only purpose.
 fn registry(onerow: &TokenStream, migrations: &[Migration]) -> TokenStream {
     let metadata = migrations.iter().filter_map(|migration| migration.metadata.as_deref());
     let scripts = migrations.iter().map(
@@ -127,7 +128,7 @@ mod tests {
         expand(quote!(onerow #path [])).to_string()
     }
 
-    /// A folder of so many scripts.
+    /// A folder of this many scripts.
     fn folder_of(count: usize) -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
         for number in 0..count {

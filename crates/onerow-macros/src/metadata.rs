@@ -1,9 +1,10 @@
 //! diesel's `metadata.toml`.
 
-/// Whether the migration runs in a transaction, by the one key that diesel has.
+/// Whether the migration runs in a transaction, according to the only key that diesel has.
 ///
-/// A file that lacks the key means false, where no file means true: that is `#[serde(default)]` on a bool
-/// (`TomlMetadata` of migrations_internals 2.3). A file that is no TOML means true to diesel; here it is an error.
+/// A file without the key means false, and no file means true: diesel has `#[serde(default)]` on a
+/// bool (`TomlMetadata` of migrations_internals 2.3). A file that is not TOML means true to diesel,
+/// and is an error here.
 pub fn run_in_transaction(toml: &str) -> Result<bool, String> {
     let mut found = None;
     for (number, line) in (1..).zip(toml.lines()) {
@@ -11,21 +12,21 @@ pub fn run_in_transaction(toml: &str) -> Result<bool, String> {
         match (found, setting(line)) {
             _ if line.is_empty() => {}
             (None, Some(value)) => found = Some(value),
-            _ => return Err(format!("{EXPECTED}, and line {number} is something else")),
+            _ => return Err(format!("{EXPECTED}, but line {number} is something else")),
         }
     }
     Ok(found.unwrap_or(false))
 }
 
-const EXPECTED: &str =
-    "may say `run_in_transaction = true` or `run_in_transaction = false`, once, besides comments";
+const EXPECTED: &str = "may hold comments and, once, `run_in_transaction = true` or \
+                        `run_in_transaction = false`";
 
-/// No string is accepted, so that each `#` begins a comment.
+/// Each `#` begins a comment, since no string is accepted.
 fn without_comment(line: &str) -> &str {
     line.split('#').next().unwrap_or_default().trim_matches(BLANK)
 }
 
-/// TOML's white space, which is less than Unicode's.
+/// The white space of TOML, which is less than that of Unicode.
 const BLANK: [char; 2] = [' ', '\t'];
 
 fn setting(line: &str) -> Option<bool> {

@@ -1,7 +1,8 @@
-//! What a file's name means to each tool.
+//! What the name of a file means to each tool.
 //!
-//! The rules are those of sqlx-core 0.9 (`migrate/source.rs`), refinery-core 0.10 (`util.rs`) and migrations_internals 2.3.
-//! Each of the three passes over a file that is named otherwise without a word, or with a line in a log; here it is an error.
+//! The rules are those of sqlx-core 0.9 (`migrate/source.rs`), refinery-core 0.10 (`util.rs`) and
+//! migrations_internals 2.3. Each of the three ignores a file with any other name, silently or with
+//! a line in a log. Here such a file is an error.
 
 use std::{num::IntErrorKind, path::Path};
 
@@ -23,12 +24,12 @@ impl Tool {
     }
 }
 
-/// The order of the migrations, and what no two of them share.
+/// The version of a migration, by which migrations are ordered. No two have the same.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Version {
-    /// Of sqlx and refinery.
+    /// sqlx and refinery have numbers.
     Number(i64),
-    /// Of diesel, to which `10` comes before `9`.
+    /// diesel has texts, so for it `10` comes before `9`.
     Text(String),
 }
 
@@ -44,27 +45,27 @@ pub struct Script {
     pub tool: Tool,
     pub direction: Direction,
     pub version: Version,
-    /// What the tool calls the migration.
+    /// The name that the tool gives to the migration.
     pub name: String,
-    /// The text behind the version.
+    /// The text after the version.
     pub description: String,
 }
 
-pub const UNKNOWN: &str = "is named like no migration of sqlx (`1_name.sql`, not in a subfolder), refinery \
-     (`V1__name.sql`, in any subfolder) or diesel (`1_name/up.sql`): rename it, or move it out of the folder";
+pub const UNKNOWN: &str = "is not named like a migration of sqlx (`1_name.sql`, not in a \
+     subfolder), refinery (`V1__name.sql`, in any subfolder) or diesel (`1_name/up.sql`): rename \
+     it, or move it out of the folder";
 pub const TOO_LARGE: &str = "has a version that does not fit in 64 bits: give it a smaller number";
 pub const FRACTION: &str =
     "has a fraction as its version, which refinery refuses: give it a whole number";
-pub const RUST: &str = "is a migration in Rust, which cannot be embedded: write it as a Rust migration of onerow, and \
-     move it out of the folder";
+pub const RUST: &str = "is a migration in Rust, which cannot be embedded: write it as a Rust \
+     migration of onerow, and move it out of the folder";
+pub const UNDOES: &str = "undoes a migration, according to its name: move it out of the folder, \
+     or leave it out with `except`, since onerow only goes forward";
 
-pub const UNDOES: &str = "goes back, by its name: move it out of the folder, or leave it out with `except`, as onerow goes \
-     forward only";
-
+/// The error says what is wrong with the file.
 type Named<T> = Result<T, &'static str>;
 
-/// Reads the name of a file, a path beneath the folder with `/`. `None` where it is nobody's; the error says what is
-/// wrong with the file.
+/// Reads the name of a file: its path in the folder, with `/`. Returns `None` if it is no SQL.
 pub fn script(path: &str) -> Named<Option<Script>> {
     let (folder, file) =
         path.rsplit_once('/').map_or((None, path), |(folder, file)| (Some(folder), file));
@@ -85,10 +86,11 @@ pub fn script(path: &str) -> Named<Option<Script>> {
     script.map(Some).ok_or(UNKNOWN)
 }
 
-/// Of yoyo, postgrator and others; sqlx would run such a file as one that goes forward.
+/// The endings with which yoyo, postgrator and others mark a file that undoes. sqlx would run such
+/// a file as a migration.
 const UNDO_ENDINGS: [&str; 3] = [".rollback.sql", ".undo.sql", ".revert.sql"];
 
-/// In any case: `1_name.SQL` is a mistake, as the tools compare exactly.
+/// Upper case counts too: `1_name.SQL` is a mistake, since the tools want lower case.
 fn has_extension_sql(file: &str) -> bool {
     Path::new(file).extension().is_some_and(|extension| extension.eq_ignore_ascii_case("sql"))
 }
@@ -125,7 +127,8 @@ fn refinery(file: &str) -> Named<Option<Script>> {
     }))
 }
 
-/// The version in `^([U|V])(\d+(?:\.\d+)?)__(\w+)$`, without the slip that takes a `|` for a letter.
+/// The version in `^([U|V])(\d+(?:\.\d+)?)__(\w+)$`, except that `|` is no letter here. (In
+/// refinery's pattern that is a slip.)
 fn refinery_parts(stem: &str) -> Option<&str> {
     let (version, name) = stem.strip_prefix(['U', 'V'])?.split_once("__")?;
     let (whole, fraction) = version.split_once('.').unwrap_or((version, "0"));
@@ -135,7 +138,7 @@ fn refinery_parts(stem: &str) -> Option<&str> {
     (digits(whole) && digits(fraction) && is_word).then_some(version)
 }
 
-/// diesel takes any name of a folder; the version is what stands before the first `_`, or all of it.
+/// diesel accepts any name of a folder. The version is the part before the first `_`, or all of it.
 fn diesel(folder: &str, file: &str) -> Option<Script> {
     let direction = match file {
         "up.sql" => Direction::Up,
@@ -155,7 +158,7 @@ fn diesel(folder: &str, file: &str) -> Option<Script> {
     })
 }
 
-/// `None` where it is no whole number. Like sqlx it takes a sign.
+/// The version as a number, or `None` if it is not a whole number. Like sqlx, it accepts a sign.
 fn number(version: &str) -> Named<Option<Version>> {
     match version.parse() {
         Ok(number) => Ok(Some(Version::Number(number))),

@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Debug, Display, Formatter};
 
+use onerow_sql::{quoted_name, standard_literal};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, Database, DatabaseBackend, DbErr, EntityTrait, IdenStatic,
     Iterable, PrimaryKeyToColumn, PrimaryKeyTrait, Schema as EntitySchema, TransactionSession,
@@ -12,7 +13,7 @@ use sea_orm::{
     },
 };
 
-use super::{Column, ForeignKey, Schema, Table, optional, rows, sql};
+use super::{Column, ForeignKey, Schema, Table, postgres::current_schema, rows, sql};
 
 /// The differences between an entity and its table, a sentence each.
 ///
@@ -99,16 +100,14 @@ async fn on_postgres(
 
 /// Puts a schema in front of the search path; false if there is no schema of this name.
 async fn put_first(transaction: &impl ConnectionTrait, schema: &str) -> Result<bool, DbErr> {
-    let path = format!("\"{}\"", schema.replace('"', "\"\"")).replace('\'', "''");
+    let path = standard_literal(&quoted_name(schema));
     let sql = format!(
-        "SELECT pg_catalog.set_config('search_path', pg_catalog.concat_ws(', ', '{path}',
+        "SELECT pg_catalog.set_config('search_path', pg_catalog.concat_ws(', ', {path},
              CASE WHEN pg_catalog.current_setting('search_path') OPERATOR(pg_catalog.<>) ''
                  THEN pg_catalog.current_setting('search_path') END), true)"
     );
     rows(transaction, sql).await?;
-    let current = rows(transaction, "SELECT pg_catalog.current_schema()::pg_catalog.text").await?;
-    let current = current.first().map(|row| optional(row, 0)).transpose()?.flatten();
-    Ok(current.as_deref() == Some(schema))
+    Ok(current_schema(transaction).await?.as_deref() == Some(schema))
 }
 
 async fn on_sqlite(db: &impl ConnectionTrait, entity: &Description) -> Result<Tables, DbErr> {
@@ -220,10 +219,10 @@ impl Description {
         }
         match (table.keys.primary.contains(&column.name), self.primary_key.contains(&column.name)) {
             (true, false) => {
-                found.push("in the primary key of the database, not of the entity".into())
+                found.push("in the primary key of the database, not of the entity".into());
             }
             (false, true) => {
-                found.push("in the primary key of the entity, not of the database".into())
+                found.push("in the primary key of the entity, not of the database".into());
             }
             _ => (),
         }
@@ -232,7 +231,7 @@ impl Description {
             || table.keys.row_number.as_ref() == Some(&column.name);
         if self.generated_key.as_ref() == Some(&column.name) && !generated {
             found.push(
-                "given by the database in the entity, which neither generates it nor has a default"
+                "the entity leaves it to the database, which neither generates it nor has a default"
                     .into(),
             );
         }

@@ -33,9 +33,8 @@ pub use entity::EntityDifference;
 /// aggregates. It holds nothing else: no privileges, policies, rules or comments, no foreign
 /// tables, not the options of an identity. Objects of PostgreSQL's extensions are left out.
 ///
-/// PostgreSQL words expressions itself, some of them by its version: up to 15, each column of a
-/// view names its table.
-/// view names its table.
+/// PostgreSQL words expressions itself, and some of them differ by its version: up to 15, each
+/// column of a view names its table.
 ///
 /// ```
 /// use onerow::prelude::*;
@@ -44,7 +43,8 @@ pub use entity::EntityDifference;
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let db = Database::connect("sqlite::memory:").await?;
-/// db.execute_unprepared("CREATE TABLE members (id INTEGER PRIMARY KEY, email TEXT UNIQUE)").await?;
+/// db.execute_unprepared("CREATE TABLE members (id INTEGER PRIMARY KEY, email TEXT UNIQUE)")
+///     .await?;
 /// let before = Schema::of(&db).await?;
 /// assert_eq!(
 ///     before.to_string(),
@@ -71,19 +71,18 @@ type Objects = BTreeMap<String, Vec<String>>;
 impl Schema {
     /// Reads the schema through any connection, also inside a transaction.
     ///
-    /// On PostgreSQL it is the first schema of the search path, on SQLite the main database.
+    /// On PostgreSQL it is the first schema of the search path, on SQLite the main database. A
+    /// migrator's own tables are in it; [`without`](Self::without) leaves them out.
     ///
     /// # Errors
     /// If a query fails. [`DbErr::Custom`] if the search path names no schema, or the database is
     /// neither PostgreSQL nor SQLite.
-    /// database is neither PostgreSQL nor SQLite.
     pub async fn of(db: &impl ConnectionTrait) -> Result<Self, DbErr> {
-        let schema = match db.get_database_backend() {
-            DatabaseBackend::Postgres => postgres::read(db).await?,
-            DatabaseBackend::Sqlite => sqlite::read(db).await?,
-            other => return Err(DbErr::Custom(format!("the schema of {other:?} cannot be read"))),
-        };
-        Ok(schema)
+        match db.get_database_backend() {
+            DatabaseBackend::Postgres => postgres::read(db).await,
+            DatabaseBackend::Sqlite => sqlite::read(db).await,
+            other => Err(DbErr::Custom(format!("the schema of {other:?} cannot be read"))),
+        }
     }
 
     /// The table of this name, written without quotes.

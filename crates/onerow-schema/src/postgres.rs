@@ -1,20 +1,24 @@
 //! The catalog of PostgreSQL.
 
+use onerow_sql::qualified;
 use sea_orm::{ConnectionTrait, DbErr, QueryResult};
 
 use super::{Column, ForeignKey, Kind, Schema, Table, named, optional, rows, text};
-use onerow_sql::qualified;
 
 /// Separates the items of a list that is read as one text.
 const SEPARATOR: char = '\u{1f}';
 
+/// The schema that is read. It stands for `{here}` in the queries.
+const HERE: &str = "pg_catalog.quote_ident(pg_catalog.current_schema())::pg_catalog.regnamespace";
+
 pub(super) async fn read(db: &impl ConnectionTrait) -> Result<Schema, DbErr> {
-    for row in rows(db, SESSION).await? {
-        check(optional(&row, 0)?.as_deref(), row.try_get_by_index(1)?, &text(&row, 2)?)?;
-    }
+    refuse_older(db).await?;
+    current_schema(db)
+        .await?
+        .ok_or_else(|| DbErr::Custom("the search path names no schema that exists".into()))?;
 
     let mut schema = Schema::default();
-    for row in rows(db, qualified(RELATIONS)).await? {
+    for row in rows(db, query(RELATIONS)).await? {
         schema.add(relation(&row)?);
     }
     parts(db, &mut schema, COLUMNS, column).await?;
@@ -22,7 +26,7 @@ pub(super) async fn read(db: &impl ConnectionTrait) -> Result<Schema, DbErr> {
     parts(db, &mut schema, INDEXES, index).await?;
     parts(db, &mut schema, TRIGGERS, trigger).await?;
     for sql in [ENUMS, DOMAINS, SEQUENCES, FUNCTIONS, AGGREGATES] {
-        for row in rows(db, qualified(sql)).await? {
+        for row in rows(db, query(sql)).await? {
             let lines = list(&row, 1)?.iter().flat_map(|item| lines(item)).collect();
             schema.others.insert(text(&row, 0)?, lines);
         }
@@ -30,24 +34,35 @@ pub(super) async fn read(db: &impl ConnectionTrait) -> Result<Schema, DbErr> {
     Ok(schema.sorted())
 }
 
-const SESSION: &str = "
-    SELECT pg_catalog.current_schema()::pg_catalog.text,
-        pg_catalog.current_setting('server_version_num')::pg_catalog.int4,
-        pg_catalog.current_setting('server_version')";
-
 /// PostgreSQL 12 has no type `regcollation`.
 const OLDEST: i32 = 130_000;
 
-/// Whether there is a schema, on a server whose catalog is known.
-fn check(schema: Option<&str>, version: i32, name: &str) -> Result<(), DbErr> {
-    let reason = match schema {
-        _ if version < OLDEST => {
-            format!("the server is PostgreSQL {name}, and a schema is read from PostgreSQL 13 on")
-        }
-        None => "the search path names no schema that exists".into(),
-        Some(_) => return Ok(()),
-    };
-    Err(DbErr::Custom(reason))
+async fn refuse_older(db: &impl ConnectionTrait) -> Result<(), DbErr> {
+    let version = "SELECT pg_catalog.current_setting('server_version_num')::pg_catalog.int4,
+        pg_catalog.current_setting('server_version')";
+    rows(db, version)
+        .await?
+        .iter()
+        .try_for_each(|row| check(row.try_get_by_index(0)?, &text(row, 1)?))
+}
+
+fn check(version: i32, name: &str) -> Result<(), DbErr> {
+    if version >= OLDEST {
+        return Ok(());
+    }
+    let reason = "and a schema is read from PostgreSQL 13 on";
+    Err(DbErr::Custom(format!("the server is PostgreSQL {name}, {reason}")))
+}
+
+/// The schema that the search path begins with, if there is one.
+pub(super) async fn current_schema(db: &impl ConnectionTrait) -> Result<Option<String>, DbErr> {
+    let found = rows(db, "SELECT pg_catalog.current_schema()::pg_catalog.text").await?;
+    Ok(found.first().map(|row| optional(row, 0)).transpose()?.flatten())
+}
+
+/// The query with its schema filled in, and each operator in `pg_catalog`.
+fn query(sql: &str) -> String {
+    qualified(&sql.replace("{here}", HERE))
 }
 
 /// Adds the parts that a query finds to their relation, which its first column names.
@@ -57,7 +72,7 @@ async fn parts(
     sql: &str,
     add: fn(&mut Table, &QueryResult) -> Result<(), DbErr>,
 ) -> Result<(), DbErr> {
-    for row in rows(db, qualified(sql)).await? {
+    for row in rows(db, query(sql)).await? {
         if let Some(relation) = schema.relations.get_mut(&text(&row, 0)?) {
             add(relation, &row)?;
         }
@@ -97,7 +112,7 @@ const RELATIONS: &str = "
         ], pg_catalog.chr(31)),
         CASE WHEN c.relkind = ANY ('{v,m}') THEN pg_catalog.pg_get_viewdef(c.oid, true) END
     FROM pg_catalog.pg_class c, pg_catalog.pg_get_partkeydef(c.oid) k
-    WHERE c.relnamespace = pg_catalog.quote_ident(pg_catalog.current_schema())::pg_catalog.regnamespace
+    WHERE c.relnamespace = {here}
         AND c.relkind = ANY ('{r,p,v,m,c}')
         AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
             WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
@@ -122,7 +137,8 @@ fn relation(row: &QueryResult) -> Result<Table, DbErr> {
 }
 
 const COLUMNS: &str = "
-    SELECT c.relname::pg_catalog.text, a.attname::pg_catalog.text, pg_catalog.quote_ident(a.attname),
+    SELECT c.relname::pg_catalog.text, a.attname::pg_catalog.text,
+        pg_catalog.quote_ident(a.attname),
         pg_catalog.format_type(a.atttypid, a.atttypmod),
         CASE WHEN a.attcollation <> t.typcollation
             THEN a.attcollation::pg_catalog.regcollation::pg_catalog.text END,
@@ -138,7 +154,7 @@ const COLUMNS: &str = "
     JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
     JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
     LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
-    WHERE c.relnamespace = pg_catalog.quote_ident(pg_catalog.current_schema())::pg_catalog.regnamespace
+    WHERE c.relnamespace = {here}
         AND c.relkind = ANY ('{r,p,c}')
     ORDER BY c.oid, a.attnum";
 
@@ -173,7 +189,7 @@ const CONSTRAINTS: &str = "
     FROM pg_catalog.pg_constraint o
     JOIN pg_catalog.pg_class c ON c.oid = o.conrelid
     LEFT JOIN pg_catalog.pg_class f ON f.oid = o.confrelid
-    WHERE c.relnamespace = pg_catalog.quote_ident(pg_catalog.current_schema())::pg_catalog.regnamespace
+    WHERE c.relnamespace = {here}
         AND (o.contype = ANY ('{p,u,f,c,x}')
             OR o.contype = 'n' AND (NOT o.convalidated OR o.connoinherit))
         AND o.conislocal AND o.conparentid = 0";
@@ -249,7 +265,7 @@ const INDEXES: &str = "
         pg_catalog.format(' ON %s%I.%I USING ', CASE WHEN x.relkind = 'I' THEN 'ONLY ' END,
             pg_catalog.current_schema(), c.relname)
     ) d(definition, before)
-    WHERE c.relnamespace = pg_catalog.quote_ident(pg_catalog.current_schema())::pg_catalog.regnamespace
+    WHERE c.relnamespace = {here}
         AND NOT x.relispartition
         AND NOT EXISTS (SELECT FROM pg_catalog.pg_constraint o
             WHERE o.conindid = x.oid AND o.contype = ANY ('{p,u,x}'))";
@@ -271,7 +287,7 @@ const TRIGGERS: &str = "
             WHEN t.tgenabled = 'A' THEN ' always' END
     FROM pg_catalog.pg_trigger t
     JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid
-    WHERE c.relnamespace = pg_catalog.quote_ident(pg_catalog.current_schema())::pg_catalog.regnamespace
+    WHERE c.relnamespace = {here}
         AND NOT t.tgisinternal AND t.tgparentid = 0";
 
 fn trigger(relation: &mut Table, row: &QueryResult) -> Result<(), DbErr> {
@@ -291,7 +307,7 @@ const ENUMS: &str = "
                 pg_catalog.quote_literal(e.enumlabel), pg_catalog.chr(31) ORDER BY e.enumsortorder)
             FROM pg_catalog.pg_enum e WHERE e.enumtypid = t.oid)
     FROM pg_catalog.pg_type t
-    WHERE t.typnamespace = pg_catalog.quote_ident(pg_catalog.current_schema())::pg_catalog.regnamespace
+    WHERE t.typnamespace = {here}
         AND t.typtype = 'e'
         AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
             WHERE d.classid = 'pg_catalog.pg_type'::pg_catalog.regclass
@@ -313,7 +329,7 @@ const DOMAINS: &str = "
                 WHERE o.contypid = t.oid AND o.contype = 'c'))
     FROM pg_catalog.pg_type t
     JOIN pg_catalog.pg_type b ON b.oid = t.typbasetype
-    WHERE t.typnamespace = pg_catalog.quote_ident(pg_catalog.current_schema())::pg_catalog.regnamespace
+    WHERE t.typnamespace = {here}
         AND t.typtype = 'd'
         AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
             WHERE d.classid = 'pg_catalog.pg_type'::pg_catalog.regclass
@@ -327,7 +343,7 @@ const SEQUENCES: &str = "
             CASE WHEN s.seqcycle THEN ' cycle' END)
     FROM pg_catalog.pg_sequence s
     JOIN pg_catalog.pg_class c ON c.oid = s.seqrelid
-    WHERE c.relnamespace = pg_catalog.quote_ident(pg_catalog.current_schema())::pg_catalog.regnamespace
+    WHERE c.relnamespace = {here}
         AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
             WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
                 AND d.objid = c.oid AND d.deptype = ANY ('{a,i,e}'))";
@@ -347,7 +363,7 @@ const FUNCTIONS: &str = "
                     pg_catalog.current_schema(), p.proname,
                     pg_catalog.pg_get_function_arguments(p.oid))) + 2), pg_catalog.chr(31), ''))
     FROM pg_catalog.pg_proc p
-    WHERE p.pronamespace = pg_catalog.quote_ident(pg_catalog.current_schema())::pg_catalog.regnamespace
+    WHERE p.pronamespace = {here}
         AND p.prokind <> 'a'
         AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
             WHERE d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass
@@ -363,7 +379,7 @@ const AGGREGATES: &str = "
             'initcond ' || pg_catalog.quote_literal(a.agginitval))
     FROM pg_catalog.pg_aggregate a
     JOIN pg_catalog.pg_proc p ON p.oid = a.aggfnoid
-    WHERE p.pronamespace = pg_catalog.quote_ident(pg_catalog.current_schema())::pg_catalog.regnamespace
+    WHERE p.pronamespace = {here}
         AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend d
             WHERE d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass
                 AND d.objid = p.oid AND d.deptype = 'e')";
@@ -374,8 +390,8 @@ mod tests {
 
     #[test]
     fn an_older_server_is_refused_by_its_name() {
-        let error = check(Some("public"), 120_022, "12.22").unwrap_err().to_string();
+        let error = check(120_022, "12.22").unwrap_err().to_string();
         assert!(error.contains("PostgreSQL 12.22") && error.contains("13 on"), "{error}");
-        check(Some("public"), 130_000, "13.0").unwrap();
+        check(130_000, "13.0").unwrap();
     }
 }

@@ -3,6 +3,8 @@
 
 use std::{collections::HashSet, iter::Peekable, str::CharIndices, sync::LazyLock};
 
+use onerow_sql::{quoted_name, standard_literal};
+
 /// A token of SQL. Comments and white space are not tokens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Token {
@@ -37,7 +39,7 @@ impl Token {
     }
 }
 
-/// The tokens of a statement. An open quote ends with the statement.
+/// The tokens of a statement. A quote, a bracket or a comment that is left open ends with it.
 pub(super) fn tokens(sql: &str) -> Vec<Token> {
     let mut reader = Reader { sql, chars: sql.char_indices().peekable() };
     std::iter::from_fn(|| reader.next()).collect()
@@ -57,12 +59,7 @@ impl Reader<'_> {
                 _ if first.is_whitespace() => (),
                 '-' if second == Some('-') => drop(self.take_while(start, |c| c != '\n')),
                 '/' if second == Some('*') => self.skip_comment(),
-                '\'' => {
-                    return Some(Token::Literal(format!(
-                        "'{}'",
-                        self.quoted('\'').replace('\'', "''")
-                    )));
-                }
+                '\'' => return Some(Token::Literal(standard_literal(&self.quoted('\'')))),
                 '"' | '`' => return Some(Token::Quoted(self.quoted(first))),
                 '[' => return Some(Token::Quoted(self.bracketed())),
                 'x' | 'X' if second == Some('\'') => return Some(self.blob()),
@@ -225,7 +222,7 @@ fn has_blank(before: &[Token], token: &Token) -> bool {
 /// Keywords that are functions too.
 const CALLED: [&str; 6] = ["cast", "raise", "replace", "like", "glob", "if"];
 
-/// Whether the last token is a sign, not an operator between two operands.
+/// Whether the last token is the sign of an operand, not an operator between two operands.
 fn is_sign(tokens: &[Token]) -> bool {
     let Some((last, before)) = tokens.split_last() else { return false };
     let sign = ["-", "+", "~"].into_iter().any(|sign| last.is_symbol(sign));
@@ -244,7 +241,7 @@ pub(super) fn name(name: &str) -> String {
     if starts && name.chars().all(plain) && keyword(name) != Some(Keyword::Reserved) {
         return name.to_owned();
     }
-    format!("\"{}\"", name.replace('"', "\"\""))
+    quoted_name(name)
 }
 
 /// Names with commas between.
@@ -252,8 +249,8 @@ pub(super) fn name_list(names: &[String]) -> String {
     names.iter().map(|each| name(each)).collect::<Vec<_>>().join(", ")
 }
 
-/// A heading with lines below it. Each line begins with the prefix, also those that a line breaks
-/// into.
+/// A heading with lines below it. Each line begins with the prefix, also if one of them contains
+/// several.
 pub(super) fn indented(mut text: String, lines: &[String], prefix: &str) -> String {
     for line in lines.iter().flat_map(|line| line.split('\n')) {
         text.push('\n');
@@ -284,19 +281,22 @@ fn keyword(word: &str) -> Option<Keyword> {
 /// <https://www.sqlite.org/lang_keywords.html>, without those that `%fallback ID` of SQLite's
 /// grammar lists.
 const RESERVED: &str = "
-    add all alter and as autoincrement between case check collate commit constraint create default deferrable delete
-    distinct drop else escape exists foreign from group having in index insert into is isnull join limit not nothing
-    notnull null on or order primary references returning select set table then to transaction union unique update
-    using values when where";
+    add all alter and as autoincrement between case check collate commit constraint create
+    default deferrable delete distinct drop else escape exists foreign from group having in
+    index insert into is isnull join limit not nothing notnull null on or order primary
+    references returning select set table then to transaction union unique update using values
+    when where";
 
 /// The other keywords, the two truth values, and the rows of a trigger.
 const UNRESERVED: &str = "
-    abort action after always analyze asc attach before begin by cascade cast column conflict cross current
-    current_date current_time current_timestamp database deferred desc detach do each end except exclude exclusive
-    explain fail false filter first following for full generated glob groups if ignore immediate indexed initially
-    inner instead intersect key last left like match materialized natural new no nulls of offset old others outer over
-    partition plan pragma preceding query raise range recursive regexp reindex release rename replace restrict right
-    rollback row rows savepoint temp temporary ties trigger true unbounded vacuum view virtual window with without";
+    abort action after always analyze asc attach before begin by cascade cast column conflict
+    cross current current_date current_time current_timestamp database deferred desc detach do
+    each end except exclude exclusive explain fail false filter first following for full
+    generated glob groups if ignore immediate indexed initially inner instead intersect key last
+    left like match materialized natural new no nulls of offset old others outer over partition
+    plan pragma preceding query raise range recursive regexp reindex release rename replace
+    restrict right rollback row rows savepoint temp temporary ties trigger true unbounded vacuum
+    view virtual window with without";
 
 #[cfg(test)]
 mod tests {

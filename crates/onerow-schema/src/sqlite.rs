@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use onerow_sql::standard_literal;
 use sea_orm::{ConnectionTrait, DbErr, QueryResult};
 
 use super::{
@@ -43,9 +44,11 @@ const OBJECTS: &str = "
     SELECT s.type, s.name, coalesce(t.name, s.tbl_name), s.sql,
         concat_ws(char(10), iif(l.wr, 'without rowid', NULL), iif(l.strict, 'strict', NULL))
     FROM main.sqlite_schema s
-    LEFT JOIN main.sqlite_schema t ON t.type IN ('table', 'view') AND t.name = s.tbl_name COLLATE NOCASE
+    LEFT JOIN main.sqlite_schema t
+        ON t.type IN ('table', 'view') AND t.name = s.tbl_name COLLATE NOCASE
     LEFT JOIN pragma_table_list l ON l.schema = 'main' AND l.name = s.name
-    WHERE s.sql IS NOT NULL AND s.name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND l.type IS NOT 'shadow'";
+    WHERE s.sql IS NOT NULL AND s.name NOT LIKE 'sqlite\\_%' ESCAPE '\\'
+        AND l.type IS NOT 'shadow'";
 
 struct Object {
     kind: String,
@@ -108,7 +111,7 @@ impl Object {
     }
 }
 
-/// The columns of an index of all rows, if it has columns alone.
+/// The columns of an index, if it is of columns alone and of all rows.
 fn indexed_columns(definition: &[Token]) -> Option<Vec<String>> {
     let (list, []) = bracketed(definition)? else { return None };
     let column = |item: &[Token]| match item {
@@ -156,7 +159,7 @@ fn default_value(expression: &str) -> String {
     let mut tokens = tokens(expression);
     for token in &mut tokens {
         if let Token::Quoted(text) = token {
-            *token = Token::Literal(format!("'{}'", text.replace('\'', "''")));
+            *token = Token::Literal(standard_literal(text));
         }
     }
     print(&tokens)

@@ -1,38 +1,37 @@
-//! The tokens of SQL, as far as to tell code from what stands in quotes and comments, and where
-//! statements end.
+//! The tokens of SQL. They tell code from quotes and comments, and where a statement ends.
 
 use std::ops::Range;
 
-/// Whose SQL it is.
+/// The dialect of SQL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dialect {
-    /// Dollar quotes, `E'\''`, comments in comments.
+    /// PostgreSQL has dollar quotes, `E'\''`, and comments in comments.
     Postgres,
-    /// `[names]`.
+    /// SQLite has `[names]`.
     Sqlite,
 }
 
-/// What a token is.
+/// The kind of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// A name that is not quoted, a keyword, or a number.
     Word,
     /// A name, a string or a body in quotes of any kind.
     Quoted,
-    /// To the end of the line, or a block.
+    /// A comment to the end of the line, or a block of one.
     Comment,
-    /// A single character.
+    /// Any other character.
     Symbol,
 }
 
-/// A token, and where it stands.
+/// A token, and its place in the SQL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Token<'a> {
-    /// What it is.
+    /// Its kind.
     pub kind: Kind,
-    /// The byte that it begins at.
+    /// The offset in bytes at which it begins.
     pub start: usize,
-    /// As it is written.
+    /// The token as it is written.
     pub text: &'a str,
 }
 
@@ -43,7 +42,7 @@ impl<'a> Token<'a> {
         self.kind == Kind::Word && self.text.eq_ignore_ascii_case(word)
     }
 
-    /// A name without the quotes around it.
+    /// The text without the quotes around it.
     #[must_use]
     pub fn bare(&self) -> &'a str {
         self.text.trim_matches(['"', '\'', '`', '[', ']'])
@@ -56,7 +55,8 @@ impl<'a> Token<'a> {
     }
 }
 
-/// All but white space. What is not closed goes on to the end.
+/// The tokens of this SQL, without white space. A quote or a comment that is not closed goes on to
+/// the end.
 pub fn tokens(sql: &str, dialect: Dialect) -> impl Iterator<Item = Token<'_>> {
     let mut at = 0;
     std::iter::from_fn(move || {
@@ -123,7 +123,7 @@ fn quoted(rest: &str, quote: u8, escapes: bool) -> usize {
     rest.len()
 }
 
-/// `$$…$$` and `$tag$…$tag$`; `$1` is a parameter.
+/// The length of `$$…$$` or `$tag$…$tag$`. `$1` is a parameter, and no quote.
 fn dollar_quoted(rest: &str) -> Option<usize> {
     let tag = &rest[..rest[1..].find('$')? + 2];
     let name = &tag[1..tag.len() - 1];
@@ -134,12 +134,12 @@ fn dollar_quoted(rest: &str) -> Option<usize> {
     Some(end.unwrap_or(rest.len()))
 }
 
-/// The statements, each from its first token to before its semicolon, without the comments around
-/// it.
+/// The statements, as ranges of bytes: each from its first token to its semicolon, which is not in
+/// the range, and without the comments around it.
 ///
-/// Behind `BEGIN` the body of a trigger or of a function goes on to `; END;`, as SQLite's own
-/// `sqlite3_complete` has it. It may take several statements for one, which is no harm, and never
-/// cuts one in two.
+/// After `BEGIN`, the body of a trigger or of a function goes on to `; END;`, as in SQLite's own
+/// `sqlite3_complete`. So several statements may be taken for one, which does no harm, but none is
+/// cut in two.
 #[must_use]
 pub fn statements(sql: &str, dialect: Dialect) -> Vec<Range<usize>> {
     let mut found = Vec::new();
@@ -167,11 +167,13 @@ struct Open {
     ended: Ended,
 }
 
-/// What the last tokens in a body are: `;`, or `; END`.
+/// What the last tokens have ended.
 #[derive(PartialEq)]
 enum Ended {
     No,
+    /// The last token is `;`.
     Statement,
+    /// The last tokens are `; END`.
     Body,
 }
 
@@ -197,7 +199,7 @@ impl Open {
     }
 }
 
-/// The number of the line in which an offset stands.
+/// The number of the line that holds this offset in bytes, from 1.
 #[must_use]
 pub fn line(sql: &str, offset: usize) -> usize {
     sql[..offset].matches('\n').count() + 1
@@ -258,7 +260,8 @@ mod tests {
 
     #[test]
     fn the_body_of_a_trigger_or_of_a_function_is_not_cut() {
-        let trigger = "CREATE TRIGGER t AFTER INSERT ON a BEGIN\n  SELECT CASE WHEN 1 THEN 2 END;\n  DELETE FROM b;\nEND";
+        let trigger = "CREATE TRIGGER t AFTER INSERT ON a BEGIN\n  \
+                       SELECT CASE WHEN 1 THEN 2 END;\n  DELETE FROM b;\nEND";
         let function = "create function f() returns int begin atomic select 1; select 2; end";
         for sql in [trigger, function] {
             let script = format!("BEGIN; {sql}; SELECT 1;");

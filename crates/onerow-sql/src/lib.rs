@@ -1,7 +1,7 @@
-//! SQL as text: its tokens and statements, quoted names and literals, and what is for psql alone.
+//! SQL as text: tokens and statements, quoted names and literals, and the commands of psql.
 //!
 //! onerow, its macros and its schema reader share it. The tokenizers on crates.io come with a whole
-//! parser, and each user of onerow would compile that.
+//! parser, which each user of onerow would have to compile.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -10,4 +10,4 @@ mod names;
 pub mod psql;
 
 pub use lexer::{Dialect, Kind, Token, line, statements, tokens};
-pub use names::{qualified, quoted_literal, quoted_name};
+pub use names::{qualified, quoted_literal, quoted_name, standard_literal};

@@ -1,18 +1,25 @@
-//! Names and literals as they stand in SQL, whatever is in them.
+//! Names and literals in SQL, whatever characters they contain.
 
-/// An identifier in double quotes.
+/// Puts an identifier in double quotes.
 #[must_use]
 pub fn quoted_name(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-/// A string literal of PostgreSQL, whatever `standard_conforming_strings` says.
+/// Makes a string literal of the SQL standard, which SQLite takes.
+#[must_use]
+pub fn standard_literal(value: &str) -> String {
+    format!("'{}'", value.replace('\'', "''"))
+}
+
+/// Makes a string literal of PostgreSQL, which does not depend on `standard_conforming_strings`.
 #[must_use]
 pub fn quoted_literal(value: &str) -> String {
     format!("E'{}'", value.replace('\\', "\\\\").replace('\'', "''"))
 }
 
-/// SQL for PostgreSQL with each operator in `pg_catalog`, as nobody could read it if written so.
+/// Names the schema `pg_catalog` for each operator in SQL for PostgreSQL. Written like that in the
+/// first place, nobody could read it.
 ///
 /// PostgreSQL looks for an operator without a schema in `public` too. In databases that come from
 /// PostgreSQL 14 or before, any role may have put one there that fits better.

@@ -1,58 +1,58 @@
-//! What is in a script for psql, and not for the server.
+//! The parts of a script that are for psql, and not for the server.
 
 use std::borrow::Cow;
 
-use crate::{Dialect, Kind, Token, line, statements, tokens};
+use crate::lexer::{Dialect, Kind, Token, line, statements, tokens};
 
-/// What the server cannot do with a script.
+/// A part of a script that only psql can run.
 #[derive(Debug, PartialEq, Eq)]
 pub struct ForPsql {
-    /// The line that it stands in, from 1.
+    /// The line in which it begins, from 1.
     pub line: usize,
     /// What it is, and what to do about it.
     pub what: String,
 }
 
-/// The script as the server can have it: without the lines `\restrict` and `\unrestrict`, which
-/// pg_dump puts around what it prints, and which mean nothing to anyone but psql. All else stays
-/// where it is.
+/// The script that the server can run. It lacks the lines `\restrict` and `\unrestrict`, which
+/// pg_dump prints, and which only psql knows. All else keeps its place.
 ///
 /// # Errors
-/// For a command of psql, and for a `COPY` from or to the client.
+/// If there is another command of psql, or a `COPY` from or to the client.
 pub fn for_the_server(sql: &str) -> Result<Cow<'_, str>, ForPsql> {
     let mut sent = Cow::Borrowed(sql);
     for offset in commands(sql) {
         let text = sql[offset..].lines().next().unwrap_or_default();
         let command = text.split_whitespace().next().unwrap_or_default();
         if !matches!(command, "\\restrict" | "\\unrestrict") {
-            // What comes behind a `COPY` is data, and no command.
-            refuse_copies(&sent[..offset])?;
+            // The lines after a `COPY` are data, and no commands.
+            check_copies(&sent[..offset])?;
             let what = format!(
                 "`{command}` is a command of psql, which no server knows: {WITHOUT_COMMAND}"
             );
             return Err(ForPsql { line: line(sql, offset), what });
         }
-        // As many bytes, so that the rest stays in its place.
+        // The number of bytes stays the same, so that the rest keeps its place.
         sent.to_mut().replace_range(offset..offset + text.len(), &" ".repeat(text.len()));
     }
-    refuse_copies(&sent)?;
+    check_copies(&sent)?;
     Ok(sent)
 }
 
 const WITHOUT_COMMAND: &str =
     "take that line out, and write in SQL what it does, if that is needed";
 
-fn refuse_copies(sql: &str) -> Result<(), ForPsql> {
-    let refused =
-        |(offset, what): (usize, &str)| Err(ForPsql { line: line(sql, offset), what: what.into() });
-    copies(sql).map_or(Ok(()), refused)
+fn check_copies(sql: &str) -> Result<(), ForPsql> {
+    match copies(sql) {
+        Some((offset, what)) => Err(ForPsql { line: line(sql, offset), what: what.into() }),
+        None => Ok(()),
+    }
 }
 
-/// The first `COPY` from or to the client, of which the driver can do neither: from `stdin` it
-/// would wait for ever.
+/// The first `COPY` from or to the client: its offset in bytes, and what to do about it. The driver
+/// can do neither, and from `stdin` it would wait for ever.
 #[must_use]
 pub fn copies(sql: &str) -> Option<(usize, &'static str)> {
-    // A script of many megabytes is not read for what it does not have.
+    // This saves splitting a script of many megabytes into tokens for nothing.
     if !has(sql, "copy") || !(has(sql, "stdin") || has(sql, "stdout")) {
         return None;
     }
@@ -61,10 +61,11 @@ pub fn copies(sql: &str) -> Option<(usize, &'static str)> {
         .find_map(|range| Some((range.start, copy(&sql[range])?)))
 }
 
-/// Says that there is no `COPY … FROM stdin`.
-pub const FROM: &str = "COPY FROM stdin is not possible here, since nobody sends the rows behind it: use INSERT, or COPY from a \
-     file on the server";
-const TO: &str = "COPY TO stdout is not possible here, since nobody reads the rows: use COPY to a file on the server";
+/// The message for a `COPY … FROM stdin`.
+pub const FROM: &str = "COPY FROM stdin is not possible here, since nobody sends the rows after \
+     it: use INSERT, or COPY from a file on the server";
+const TO: &str = "COPY TO stdout is not possible here, since nobody reads the rows: use COPY to \
+     a file on the server";
 
 fn copy(statement: &str) -> Option<&'static str> {
     let mut code = tokens(statement, Dialect::Postgres).filter(|token| token.kind != Kind::Comment);
@@ -74,7 +75,7 @@ fn copy(statement: &str) -> Option<&'static str> {
     let (mut depth, mut before) = (0_i32, None::<Token>);
     for token in code {
         depth += i32::from(token.is_symbol("(")) - i32::from(token.is_symbol(")"));
-        // PostgreSQL takes the one name for the other.
+        // PostgreSQL accepts either name for the other.
         if depth == 0 && (token.is("stdin") || token.is("stdout")) {
             match before {
                 Some(before) if before.is("from") => return Some(FROM),
@@ -91,7 +92,7 @@ fn has(sql: &str, word: &str) -> bool {
     sql.as_bytes().windows(word.len()).any(|bytes| bytes.eq_ignore_ascii_case(word.as_bytes()))
 }
 
-/// The places of psql's commands: backslashes that are the first of their lines.
+/// The offsets of the commands of psql. Each is a backslash that begins a line.
 fn commands(sql: &str) -> Vec<usize> {
     if !sql.lines().any(|line| line.trim_start().starts_with('\\')) {
         return Vec::new();
@@ -106,7 +107,7 @@ fn commands(sql: &str) -> Vec<usize> {
 mod tests {
     use super::*;
 
-    fn refused(sql: &str) -> (usize, String) {
+    fn rejected(sql: &str) -> (usize, String) {
         let ForPsql { line, what } = for_the_server(sql).unwrap_err();
         (line, what)
     }
@@ -133,7 +134,7 @@ mod tests {
             "\\c",
             "\\restricted",
         ] {
-            let (line, what) = refused(&format!("SELECT 1;\n \t{command} a secret\nSELECT 2;"));
+            let (line, what) = rejected(&format!("SELECT 1;\n \t{command} a secret\nSELECT 2;"));
             assert_eq!(line, 2);
             assert!(what.starts_with(&format!("`{command}` is a command of psql")), "{what}");
             assert!(!what.contains("secret"), "{what}");
@@ -164,14 +165,14 @@ mod tests {
             "COPY BINARY public.\"T\" FROM STDIN",
             "COPY t FROM stdout;",
         ] {
-            assert_eq!(refused(&format!("SELECT 1;\n{sql}")), (2, FROM.to_owned()), "{sql}");
+            assert_eq!(rejected(&format!("SELECT 1;\n{sql}")), (2, FROM.to_owned()), "{sql}");
         }
         for sql in [
             "COPY t TO stdout",
             "COPY (SELECT a FROM stdin) TO STDOUT (FORMAT csv)",
             "copy t to stdin",
         ] {
-            assert_eq!(refused(sql), (1, TO.to_owned()), "{sql}");
+            assert_eq!(rejected(sql), (1, TO.to_owned()), "{sql}");
         }
     }
 
@@ -194,9 +195,9 @@ mod tests {
 
     #[test]
     fn of_a_command_and_a_copy_the_first_is_told() {
-        assert!(refused("\\connect a\nCOPY t FROM stdin;\n\\.").1.contains("\\connect"));
+        assert!(rejected("\\connect a\nCOPY t FROM stdin;\n\\.").1.contains("\\connect"));
         assert_eq!(
-            refused("\\restrict a\nCOPY t FROM stdin;\nit's\n\\.\n\\connect b"),
+            rejected("\\restrict a\nCOPY t FROM stdin;\nit's\n\\.\n\\connect b"),
             (2, FROM.to_owned())
         );
     }

@@ -13,6 +13,7 @@ use onerow::{Database, Error, Failure, Registry, Report, words};
 
 /// Applies migrations to a test's database when it is awaited. [`TestDatabase::apply`] and its like
 /// make it.
+#[derive(Debug)]
 #[must_use = "nothing is applied until it is awaited"]
 pub struct Apply<'a> {
     db: &'a TestDatabase,
@@ -90,7 +91,7 @@ pub(super) async fn apply(
     let failed = Arc::new(Mutex::new(None));
     let heard = Arc::clone(&failed);
     let hear = move |sql: &str| {
-        *heard.lock().unwrap_or_else(PoisonError::into_inner) = Some(sql.to_owned())
+        *heard.lock().unwrap_or_else(PoisonError::into_inner) = Some(sql.to_owned());
     };
     let outcome = registry.up(db).to(version).on_failed_statement(hear).await;
     outcome.map_err(|error| {
@@ -173,8 +174,8 @@ fn is_refused(error: &Error) -> bool {
 fn hint(error: &Error) -> &'static str {
     let is_role = |words: &str| words.starts_with("role ") && words.contains("already exists");
     if error.causes().iter().any(|cause| is_role(cause)) {
-        "\n  roles are the whole server's, which other tests share: create it only if it is not \
-         there, as \"Roles\" in docs/testing.md shows"
+        "\n  roles belong to the whole server, which other tests share: create it only if it is \
+         missing, as \"Roles\" in docs/testing.md shows"
     } else {
         ""
     }

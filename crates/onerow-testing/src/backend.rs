@@ -94,7 +94,7 @@ impl Backend {
             #[cfg(feature = "postgres")]
             Self::Postgres => Box::new(super::postgres::Server::of_this_process()),
             #[cfg(not(all(feature = "sqlite", feature = "postgres")))]
-            other => panic!("build with the cargo feature \"{}\" of onerow", other.name()),
+            other => panic!("build with the cargo feature \"{}\" of onerow-testing", other.name()),
         }
     }
 

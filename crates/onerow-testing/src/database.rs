@@ -1,6 +1,6 @@
 //! A database that lives as long as the test that asked for it.
 
-use std::{ops::Deref, panic::Location};
+use std::{fmt, ops::Deref, panic::Location};
 
 use sea_orm::{ConnectOptions, ConnectionTrait, DbErr, EntityTrait};
 
@@ -12,7 +12,7 @@ use crate::{
     rows::{Selected, select},
     template::{self, Store},
 };
-use onerow::{Database, Registry, is_version_table, words};
+use onerow::{Database, Registry, databases, is_version_table, words};
 
 /// A database of one test. It is removed when it is dropped, also by a panic.
 ///
@@ -25,6 +25,14 @@ pub struct TestDatabase {
     _place: Place,
     url: String,
     registry: Registry,
+}
+
+impl fmt::Debug for TestDatabase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Its URL may hold a password.
+        let location = databases::locate(&self.url).map(|location| location.to_string());
+        f.debug_tuple("TestDatabase").field(&location.unwrap_or_default()).finish()
+    }
 }
 
 const IN_MEMORY: &str = "sqlite::memory:";

@@ -38,7 +38,9 @@ macro_rules! on_every_backend {
         $(#[$($attribute:tt)*])*
         async fn $name:ident($db:ident: $database:ty $(,)?) $body:block
     )*) => {
-        $($crate::__specification! { [] [] $(#[$($attribute)*])* async fn $name($db: $database) $body })*
+        $($crate::__specification! {
+            [] [] $(#[$($attribute)*])* async fn $name($db: $database) $body
+        })*
     };
 }
 

@@ -51,10 +51,10 @@
 //!
 //! | variable | what it does |
 //! |---|---|
-//! | `TEST_POSTGRES_URL` | the server to make databases on; without it, a server is started and shared |
+//! | `TEST_POSTGRES_URL` | the server to make databases on; without it, one is started and shared |
 //! | `POSTGRES_BIN_DIR` | the directory of PostgreSQL's programs, if they are not found |
-//! | `ONEROW_TEST_BACKENDS` | the backends to run on: `sqlite` or `sqlite,postgres`; without it, all |
-//! | `TMPDIR` | the directory of the files; without it `/tmp`, or for PostgreSQL `/dev/shm` if that has 4 GiB free |
+//! | `ONEROW_TEST_BACKENDS` | `sqlite` or `sqlite,postgres`: the backends to run on; without it, all |
+//! | `TMPDIR` | where the files go; without it `/tmp`, for PostgreSQL `/dev/shm` with 4 GiB free |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 // One backend needs items that another does not.
@@ -80,6 +80,8 @@ mod scratch;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 mod template;
+#[cfg(feature = "sqlite")]
+mod test_file;
 
 pub use apply::{Apply, ApplyError};
 pub use backend::Backend;

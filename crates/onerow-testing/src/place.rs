@@ -7,7 +7,7 @@ pub(super) enum Place {
     #[cfg(feature = "postgres")]
     Postgres(super::postgres::TestDb),
     #[cfg(feature = "sqlite")]
-    File(super::sqlite::TestFile),
+    File(super::test_file::TestFile),
     #[cfg(feature = "sqlite")]
     Memory,
 }

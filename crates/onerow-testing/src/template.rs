@@ -156,7 +156,7 @@ where
         None => create(store, None).await?,
     };
     let place = migrate(place, last).await?;
-    Ok(store.publish(place, &names[names.len() - 1]).await?)
+    store.publish(place, &names[names.len() - 1]).await
 }
 
 async fn create(store: &dyn Store, template: Option<&str>) -> Result<Place, ApplyError> {

@@ -1,4 +1,5 @@
-//! The connections of a run, and the version row by way of them: read, made, claimed, waited for.
+//! The connections of a run. Through them it reads, makes and claims the version row, and waits
+//! for it.
 
 use std::{
     fs::{File, TryLockError},
@@ -7,7 +8,8 @@ use std::{
     time::Duration,
 };
 
-use sea_orm::{ConnectionTrait, DatabaseConnection, DbErr, Statement};
+use futures_util::future::join_all;
+use sea_orm::{DatabaseConnection, DbErr};
 use tokio::time::{sleep, timeout};
 
 use crate::{
@@ -20,21 +22,21 @@ use crate::{
     waiting::{POLL, Wait, answered, once_let_in, pauses, poll},
 };
 
-/// How long a server may take to say where a failure leaves it.
+/// How long a server may take to tell which version it holds after a failure.
 pub(crate) const CANCEL: Duration = Duration::from_secs(10);
 
-/// The app's pool, the run's own session, and a second one that looks at what it does.
+/// The app's pool, the run's own session, and a second session that looks at what the first does.
 pub(crate) struct Connections<'a> {
     pub(crate) options: Options<'a>,
     pub(crate) pool: &'a DatabaseConnection,
-    /// The registry's table as the registry calls it, for messages and labels.
+    /// The version table as the registry calls it, for messages and labels.
     pub(crate) called: TableName,
-    /// The same with the schema that it is in, for statements.
+    /// The version table with its schema, for statements.
     pub(crate) table: TableName,
     pub(crate) session: Arc<dyn Session>,
     pub(crate) monitor: Monitor<'a>,
     interrupt: Arc<AtomicBool>,
-    /// At the end of the label of each of this run's sessions.
+    /// Ends the label of each session of this run.
     id: String,
 }
 
@@ -61,20 +63,20 @@ impl<'a> Connections<'a> {
         tokio::join!(self.monitor.close(), self.session.close());
     }
 
-    /// What the sessions that work at this are called on the server.
+    /// The label that a session doing this work has on the server.
     pub(crate) fn label(&self, work: &str) -> String {
         format!("onerow {work} {}", self.id)
     }
 
-    /// Opens a further session, beside the one that holds the row.
+    /// Opens a further session.
     pub(crate) async fn open_another(&self, label: &str) -> Result<Arc<dyn Session>, Error> {
         let (interrupt, listener) = (&self.interrupt, Some(&self.options.listener));
         let options = SessionOptions { label, interrupt, listener };
         backend::of(self.pool)?.open(self.pool, &options).await
     }
 
-    /// Takes a new session if a migration has left something in this one: a setting, a temporary table,
-    /// an attached file.
+    /// Takes a new session if a migration has left something in this one: a setting, a temporary
+    /// table, an attached file.
     pub(crate) async fn renew(&mut self) -> Result<(), Error> {
         if let Some(successor) = self.session.successor(self.pool).await? {
             self.session = successor;
@@ -82,9 +84,9 @@ impl<'a> Connections<'a> {
         Ok(())
     }
 
-    /// Waits for the row with at most one connection, and with none if it lasts.
+    /// Waits for the row. It uses at most one connection, and none if the wait lasts.
     pub(crate) async fn stand_in_line(&self, wait: &mut Wait<'_>) -> Result<(), Error> {
-        // On the run's own session, which is not in a transaction while it waits.
+        // The run's own session is not in a transaction while it waits, so it may ask.
         wait.tell(self.session.holder(&self.table)).await?;
         let released = wait.releases();
         if released {
@@ -99,19 +101,19 @@ impl<'a> Connections<'a> {
         once_let_in(&self.options, self.pool, || self.session.make_ready()).await
     }
 
-    /// Reads the version, once nobody shuts readers out.
+    /// Reads the version. It waits while another process shuts readers out.
     pub(crate) async fn read(&self) -> Result<Found, Error> {
-        let refused = |silence| self.refusal("read the version", None, silence);
+        let unanswered = |silence| self.cannot("read the version", None, silence);
         poll(Wait::new(&self.options, None), || async {
             let reading = async { Ok(version::read(self.session.pool(), &self.called).await) };
-            let found = answered(reading).await.map_err(refused)??.found();
+            let found = answered(reading).await.map_err(unanswered)??.found();
             Ok((found != Found::Held).then_some(found))
         })
         .await
     }
 
-    /// Makes the table and the row if they are missing, and gives the version that is there then. With
-    /// settings for the first migration it may hold the row at once.
+    /// Makes the table and the row if they are missing, and returns the version that is there then.
+    /// If it gets settings for the first migration, it may also return a claim.
     pub(crate) async fn create_row(
         &self,
         mut found: Found,
@@ -137,28 +139,28 @@ impl<'a> Connections<'a> {
         }
     }
 
-    /// Whether the version row could not be made since another session is at it; all else is an error.
+    /// Accepts an error that another session caused by making the version row too. Any other error
+    /// is returned.
     pub(crate) async fn creation_raced(&self, error: DbErr) -> Result<(), Error> {
         match self.session.fault(&error) {
             Fault::CreateRace | Fault::Held => Ok(()),
             Fault::NoSchema => Err(self.no_schema(error).await),
-            _ => Err(self.refusal("create the version row", None, error)),
+            _ => Err(self.cannot("create the version row", None, error)),
         }
     }
 
     async fn no_schema(&self, source: DbErr) -> Error {
-        let pool = self.session.pool();
-        let show = Statement::from_string(pool.get_database_backend(), "SHOW search_path");
-        let shown = pool.query_one_raw(show).await.ok().flatten();
-        let path: String = shown.and_then(|row| row.try_get_by_index(0).ok()).unwrap_or_default();
+        let path = self.session.search_path().await;
         let table = &self.called;
         let message = format!(
-            "no schema of the search path {path} is there to hold {table}; nothing was changed"
+            "no schema in the search path {path} exists, so there is no place for {table}; nothing \
+             was changed"
         );
         Error::new(ErrorKind::NoSchema, message).of_table(table).because(source)
     }
 
-    /// Holds the row at this version; `None` if it has moved on.
+    /// Claims the row at this version, and waits for it if need be. Returns `None` if the row is at
+    /// another version.
     pub(crate) async fn claim(
         &self,
         version: i32,
@@ -173,30 +175,30 @@ impl<'a> Connections<'a> {
             };
             match self.session.fault(&error) {
                 Fault::Held => self.stand_in_line(&mut wait).await?,
-                // Nothing was asked yet that could be in doubt, so another connection will do.
+                // Nothing that could be in doubt was sent yet, so another connection will do.
                 Fault::Lost if !reconnected => {
                     reconnected = true;
                     self.make_ready().await?;
                 }
-                _ => return Err(self.refused("claim the version row", error).await),
+                _ => return Err(self.cannot_now("claim the version row", error).await),
             }
         }
     }
 
-    /// Locks the file that stands for the row while a migration runs outside a transaction, if there is
-    /// one.
+    /// Locks the file that stands for the row while a migration runs outside a transaction. Returns
+    /// `None` if this database needs no such file.
     pub(crate) async fn lock_file(&self, version: Option<i32>) -> Result<Option<File>, Error> {
         let file = match self.session.lock_file(&self.called.label()) {
             Ok(Some(file)) => file,
             Ok(None) => return Ok(None),
-            Err(error) => return Err(self.refused("open the lock file", custom(&error)).await),
+            Err(error) => return Err(self.cannot_now("open the lock file", custom(&error)).await),
         };
         poll(Wait::new(&self.options, version), || async {
             match file.try_lock() {
                 Ok(()) => Ok(Some(())),
                 Err(TryLockError::WouldBlock) => Ok(None),
                 Err(TryLockError::Error(error)) => {
-                    Err(self.refused("lock the lock file", custom(&error)).await)
+                    Err(self.cannot_now("lock the lock file", custom(&error)).await)
                 }
             }
         })
@@ -204,8 +206,9 @@ impl<'a> Connections<'a> {
         Ok(Some(file))
     }
 
-    /// Waits for the sessions in which other runs are at this migration: one that has lost the row may not
-    /// have noticed yet, and the server goes on with the statement of one that was killed.
+    /// Waits for the sessions in which other runs perform this migration. A runner that has lost
+    /// the row may not have noticed yet, and the server goes on with the statement of a runner that
+    /// was killed.
     pub(crate) async fn await_others(
         &self,
         migration: &str,
@@ -220,14 +223,14 @@ impl<'a> Connections<'a> {
                     None => return Ok(()),
                 },
                 Err(error) => {
-                    return Err(self.refused("look for another runner's session", error).await);
+                    return Err(self.cannot_now("look for another runner's session", error).await);
                 }
             }
         }
     }
 
-    /// The version that the database holds, if it says so soon; on SQLite once a rollback that is under
-    /// way lets readers in.
+    /// The version that the database holds, if it answers soon. On SQLite a rollback that is under
+    /// way may shut readers out for a while.
     pub(crate) async fn version_now(&self) -> Option<i32> {
         let read = async {
             for pause in pauses(POLL) {
@@ -242,48 +245,46 @@ impl<'a> Connections<'a> {
         timeout(CANCEL, read).await.ok().flatten()
     }
 
-    /// Has this run's statements ended, wherever they run, until its connections have come to rest.
-    pub(crate) async fn end_statements(&self, worker: Option<&dyn Session>) {
-        let rest = async {
-            match worker {
-                Some(worker) => drop(tokio::join!(self.session.close(), worker.close())),
-                None => self.session.close().await,
-            }
-        };
+    /// Cancels the statements of this run again and again, until these sessions are closed.
+    pub(crate) async fn end_statements(&self, sessions: &[&dyn Session]) {
+        // A connection that is closed while its statement runs would leave the statement running on
+        // the server, so it is released first, which waits until it is idle.
+        let rest = join_all(sessions.iter().map(async |session| {
+            session.release().await;
+            session.close().await;
+        }));
         tokio::pin!(rest);
         loop {
             let cancel = async {
                 let monitor = self.monitor.session().await.ok()?;
                 monitor.cancel(&self.id).await.ok()
             };
-            tokio::select! {
-                () = &mut rest => break,
-                _ = timeout(POLL.1, cancel) => (),
-            }
+            let _ = timeout(POLL.1, cancel).await;
             if timeout(POLL.1, &mut rest).await.is_ok() {
                 break;
             }
         }
     }
 
-    /// Ends a session that waits for the rows of a `COPY`, in which a rollback would wait for ever.
+    /// Ends a session that waits for the rows of a `COPY`: a rollback in it would wait for ever.
     pub(crate) async fn end_deaf_session(&self) {
         if let Ok(monitor) = self.monitor.session().await {
             let _ = timeout(CANCEL, monitor.terminate(&self.id)).await;
         }
     }
 
-    /// The error of a statement that was refused, with the version that the database holds then.
-    pub(crate) async fn refused(&self, operation: &str, error: DbErr) -> Error {
-        self.refusal(operation, self.version_now().await, error)
+    /// The error of a statement that failed, with the version that the database holds now.
+    pub(crate) async fn cannot_now(&self, operation: &str, error: DbErr) -> Error {
+        self.cannot(operation, self.version_now().await, error)
     }
 
-    pub(crate) fn refusal(&self, operation: &str, version: Option<i32>, error: DbErr) -> Error {
-        version::refusal(self.session.fault(&error), operation, version, &self.called, error)
+    /// The error of a statement that failed.
+    pub(crate) fn cannot(&self, operation: &str, version: Option<i32>, error: DbErr) -> Error {
+        version::cannot(self.session.fault(&error), operation, version, &self.called, error)
     }
 }
 
-/// Tells the sessions of a run from those of others, and of other registries.
+/// Tells the sessions of a run from those of other runs and of other registries.
 fn id(label: &str) -> String {
     let run = fastrand::u32(..);
     if label.is_empty() { format!("{run:08x}") } else { format!("{run:08x} {label}") }

@@ -1,28 +1,29 @@
-//! Databases as wholes: where a URL leads, whether a server answers there, creating and dropping.
+//! Whole databases: where a URL leads, whether a server answers there, creating and dropping.
 //!
-//! It is what the commands `wait`, `create`, `drop` and `reset` do. No part of an answer holds a password.
+//! The commands `wait`, `create`, `drop` and `reset` are made of these. No answer holds a password.
 
 use crate::{backend, error::Error};
 
 pub use crate::backend::databases::{Location, Unanswered};
 
-/// Where a URL leads.
+/// Says where a URL leads.
 ///
 /// # Errors
-/// For a URL that does not parse, and for one whose driver is not compiled in.
+/// If the URL does not parse, or if its driver is not compiled in.
 pub fn locate(url: &str) -> Result<Location, Error> {
     backend::at(url)?.locate(url)
 }
 
-/// Tries once whether the server answers. That it does not know the database is an answer.
+/// Tries once whether the server answers. If it says that it has no such database, that is an
+/// answer.
 ///
 /// # Errors
-/// Why it did not answer, and whether it may do so in a moment.
+/// If it does not answer: [`Unanswered`] says why, and whether it may answer in a moment.
 pub async fn answers(url: &str) -> Result<(), Unanswered> {
     backend::at(url)?.answers(url).await
 }
 
-/// Whether the right to create a database is there, as far as that can be told before.
+/// Whether this user has the right to create a database, as far as that can be told beforehand.
 ///
 /// # Errors
 /// If the server cannot be asked.
@@ -30,18 +31,19 @@ pub async fn may_create(url: &str) -> Result<bool, Error> {
     backend::at(url)?.may_create(url).await
 }
 
-/// Creates the database; false if it is there already.
+/// Creates the database. Returns false if it exists already.
 ///
 /// # Errors
-/// If the server refuses, or for a database in memory.
+/// If the server refuses, or if the database is in memory.
 pub async fn create(url: &str) -> Result<bool, Error> {
     backend::at(url)?.create(url).await
 }
 
-/// Drops the database, with the sessions that others have on it; false if there is none.
+/// Drops the database, and ends the sessions that others have on it. Returns false if there is
+/// none.
 ///
 /// # Errors
-/// If the server refuses, or for a database in memory.
+/// If the server refuses, or if the database is in memory.
 pub async fn drop(url: &str) -> Result<bool, Error> {
     backend::at(url)?.drop(url).await
 }

@@ -6,11 +6,11 @@ use sea_orm::DbErr;
 
 use crate::driver;
 
-/// Why connecting, or a run of migrations, did not succeed.
+/// Why connecting to a database, or a run of migrations, did not succeed.
 ///
-/// [`kind`](Self::kind) says what happened, for code that decides by it. `Display` says it for people,
-/// with what is still true; [`causes`](Self::causes) are what the server said. No part of it holds a
-/// password.
+/// [`kind`](Self::kind) tells code what happened. `Display` tells people what happened and what is
+/// still true. [`causes`](Self::causes) say why, down to the words of the server. No part of it
+/// holds a password.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")]
@@ -30,14 +30,14 @@ struct Parts {
     table: Option<String>,
     tool: Option<&'static str>,
     source: Option<Box<dyn StdError + Send + Sync>>,
-    /// If the source says several things at once: each of them.
+    /// The causes as they are shown, if they are not those of `source`.
     causes: Vec<String>,
 }
 
-/// Declares the kinds with their names for machines.
+/// Declares each kind with its name for machines.
 macro_rules! kinds {
     ($($(#[$doc:meta])* $kind:ident = $name:literal,)*) => {
-        /// What an [`Error`] is: one kind for each decision that an operator has to take.
+        /// What an [`Error`] is. There is one kind for each decision that an operator has to take.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         #[non_exhaustive]
         pub enum ErrorKind {
@@ -45,10 +45,11 @@ macro_rules! kinds {
         }
 
         impl ErrorKind {
-            /// Each of them.
+            /// All kinds.
             pub const ALL: &[Self] = &[$(Self::$kind),*];
 
-            /// Its name for machines: `migration_failed`. It stays when a message is reworded.
+            /// The name for machines, such as `migration_failed`. It stays the same when a message
+            /// is reworded.
             #[must_use]
             pub fn as_str(self) -> &'static str {
                 match self {
@@ -62,9 +63,9 @@ macro_rules! kinds {
 kinds! {
     /// The text is not a database URL.
     InvalidUrl = "invalid_url",
-    /// The URL is of a database that onerow does not know.
+    /// onerow does not know the kind of database that the URL names.
     UnknownScheme = "unknown_scheme",
-    /// The URL is of a known database, whose driver this program was built without.
+    /// onerow knows the kind of database, but this program was built without its driver.
     DriverMissing = "driver_missing",
     /// Nothing answers at the address.
     ServerUnreachable = "server_unreachable",
@@ -77,72 +78,78 @@ kinds! {
     TooManyConnections = "too_many_connections",
     /// Connecting failed in another way.
     Connect = "connect",
-    /// A pool was asked for, and this is the transaction that a migration is handed.
+    /// A pool is needed here, and this handle is the transaction of a running migration.
     NotAPool = "not_a_pool",
     /// The database holds a version that this build does not know.
     Ahead = "ahead",
-    /// The version row holds something else than a version.
+    /// The version row holds something other than a version.
     InvalidVersion = "invalid_version",
     /// The version table has no row, and a row with only a version cannot be added.
     MissingRow = "missing_row",
     /// The version table has several rows.
     SeveralRows = "several_rows",
-    /// There is a table of that name, and it has no column `version`.
+    /// The version table has no column `version`, so it is not onerow's.
     ForeignTable = "foreign_table",
     /// Row-level security hides the version row from this user.
     RowHidden = "row_hidden",
-    /// The owner of the version table could run code of their own with this user's rights.
+    /// The version table belongs to another role, which could run its code with this user's rights.
     UntrustedTable = "untrusted_table",
-    /// The database is a standby, or was opened read-only.
+    /// The server is a standby, or the database was opened read-only.
     ReadOnly = "read_only",
-    /// The user does not have the right.
+    /// The user lacks a right.
     PermissionDenied = "permission_denied",
-    /// SQLite keeps no journal for these connections, so it could not roll a migration back.
+    /// These connections have SQLite's journal off, so a migration could not be rolled back.
     NoJournal = "no_journal",
-    /// No schema of the search path exists, so the version row has no place.
+    /// No schema in the search path exists, so there is no place for the version table.
     NoSchema = "no_schema",
-    /// The name of the registry's table is not a name, or could be another registry's.
+    /// The name given to the version table is empty, too long, or holds a NUL.
     InvalidTable = "invalid_table",
-    /// The modules of [`registry!`](crate::registry!) do not go on where its base ends.
+    /// The first module in [`registry!`](crate::registry!) does not have the number that comes next
+    /// after its base.
     Misnumbered = "misnumbered",
-    /// There is no table of another tool to [`adopt`](crate::Registry::adopt).
+    /// The database has no old tool's table, so there is nothing to
+    /// [`adopt`](crate::Registry::adopt).
     NoHistory = "no_history",
-    /// There are tables of several tools.
+    /// The database has tables of several tools.
     SeveralHistories = "several_histories",
-    /// The table has not the columns of that tool's.
+    /// The old tool's table lacks a column that the tool gives it.
     ForeignHistory = "foreign_history",
-    /// What another tool has applied is not what the registry begins with.
+    /// The registry does not begin with what the old tool has applied.
     HistoryMismatch = "history_mismatch",
-    /// The tool's table is in another schema than the registry's.
+    /// The old tool's table and the version table are in different schemas.
     HistoryElsewhere = "history_elsewhere",
-    /// Reading the table would run code of its owner.
+    /// Reading the old tool's table could run code of its owner.
     UnsafeHistory = "unsafe_history",
-    /// The table has not the columns of any tool that onerow knows.
+    /// The table has the columns of no tool that onerow knows.
     NoTool = "no_tool",
-    /// Another session had the tool's table locked for all of the
+    /// Another session had the old tool's table locked for the whole
     /// [`wait_timeout`](crate::Adopt::wait_timeout).
     HistoryBusy = "history_busy",
-    /// Another tool has applied what is pending here.
+    /// The old tool has applied migrations that are pending here.
     Unadopted = "unadopted",
-    /// A [`baseline`](crate::Registry::baseline) is for a database that no other tool has migrated.
+    /// [`baseline`](crate::Registry::baseline) is for a database that no tool has migrated, and
+    /// another tool has migrated this one.
     BesideHistory = "beside_history",
-    /// A [`baseline`](crate::Registry::baseline) is for a database without a version.
+    /// [`baseline`](crate::Registry::baseline) is for a database without a version, and this one
+    /// has one.
     AlreadyVersioned = "already_versioned",
     /// [`to`](crate::Up::to) names a version that the registry does not have.
     TargetBeyondLatest = "target_beyond_latest",
     /// [`to`](crate::Up::to) names a version below the database's.
     TargetBelowVersion = "target_below_version",
-    /// A migration failed: [`failure`](crate::Error::failure) says how. All that came before it is applied.
+    /// A migration failed: [`failure`](crate::Error::failure) says how. The migrations before it
+    /// are applied.
     MigrationFailed = "migration_failed",
-    /// Another runner held the version row for all of the [`wait_timeout`](crate::Up::wait_timeout).
+    /// Another runner held the version row for the whole [`wait_timeout`](crate::Up::wait_timeout).
     WaitTimeout = "wait_timeout",
-    /// The run was told to stop, by [`cancel_on`](crate::Up::cancel_on).
+    /// [`cancel_on`](crate::Up::cancel_on) told the run to stop.
     Cancelled = "cancelled",
     /// A migration outside a transaction needs a second connection, and only one is served.
     OneConnection = "one_connection",
-    /// The connection broke in a `COMMIT`, and the database could not be asked about it since.
+    /// The connection was lost during a `COMMIT`, and the database could not be asked about it
+    /// since.
     CommitInDoubt = "commit_in_doubt",
-    /// The database refused a statement of onerow's own.
+    /// One of onerow's own statements failed.
     Database = "database",
 }
 
@@ -160,7 +167,7 @@ impl Error {
         }))
     }
 
-    /// The error of an operation of onerow's own.
+    /// The error of one of onerow's own statements.
     pub(crate) fn cannot(operation: &str, version: Option<i32>, source: DbErr) -> Self {
         let message = format!("cannot {operation}{}", still_at(version));
         Self::new(ErrorKind::Database, message).at(version).because(source)
@@ -170,7 +177,7 @@ impl Error {
         Self::cannot("reach the database", None, source)
     }
 
-    /// With the version that the database holds.
+    /// Adds the version that the database holds.
     pub(crate) fn at(mut self, version: impl Into<Option<i32>>) -> Self {
         self.0.version = version.into();
         self
@@ -181,7 +188,7 @@ impl Error {
         self
     }
 
-    pub(crate) fn of_table(mut self, table: impl ToString) -> Self {
+    pub(crate) fn of_table(mut self, table: &impl ToString) -> Self {
         self.0.table = Some(table.to_string());
         self
     }
@@ -205,31 +212,32 @@ impl Error {
         self.0.tool
     }
 
-    /// What happened, for code that decides by it.
+    /// What happened, as a value that code can decide by.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
     }
 
-    /// The version that the database holds, if the error knows it; −1 before the first migration.
+    /// The version that the database holds, if the error knows it. It is −1 before the first
+    /// migration.
     #[must_use]
     pub fn version(&self) -> Option<i32> {
         self.0.version
     }
 
-    /// The version of the migration that it is about, if it is about one.
+    /// The version of the migration that the error is about, if it is about one.
     #[must_use]
     pub fn migration(&self) -> Option<i32> {
         self.0.migration
     }
 
-    /// The table that it is about, if it is about one: the registry's, or another tool's.
+    /// The table that the error is about, if it is about one: the version table or the old tool's.
     #[must_use]
     pub fn table(&self) -> Option<&str> {
         self.0.table.as_deref()
     }
 
-    /// The causes, outermost first, down to the words of the server.
+    /// The causes, from the nearest down to the words of the server.
     #[must_use]
     pub fn causes(&self) -> Vec<String> {
         if !self.0.causes.is_empty() {
@@ -238,7 +246,7 @@ impl Error {
         self.source().map(driver::causes).unwrap_or_default()
     }
 
-    /// The error and its causes, one to a line, as the command line prints them.
+    /// The error and its causes, each on a line of its own, as the command line prints them.
     #[must_use]
     pub fn explain(&self) -> impl fmt::Display {
         let indented = self.causes().into_iter().map(|cause| cause.replace('\n', "\n    "));
@@ -276,12 +284,12 @@ impl fmt::Display for ErrorKind {
     }
 }
 
-/// At the end of a message: where the database is, if that is known.
+/// Ends a message with the version that the database holds, if that is known.
 pub(crate) fn still_at(version: Option<i32>) -> String {
     version.map(|version| format!("; the database is at version {version}")).unwrap_or_default()
 }
 
-/// The same, and says so if that is not known.
+/// Ends a message with the version that the database holds, or says that it is not known.
 pub(crate) fn now_at(version: Option<i32>) -> String {
     if version.is_none() {
         return "; the version of the database could not be read".into();

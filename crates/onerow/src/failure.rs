@@ -1,10 +1,12 @@
 //! How a migration failed.
 
+use std::error::Error as StdError;
+
 use sea_orm::DbErr;
 
-use crate::{driver, error::Error, progress::ServerSession, tool::Tool};
+use crate::{backend::watching::ServerSession, driver, error::Error, tool::Tool};
 
-/// How a migration failed: the source of an [`Error`](crate::Error) of the kind
+/// How a migration failed. It is the source of an [`Error`] of the kind
 /// [`MigrationFailed`](crate::ErrorKind::MigrationFailed).
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -15,17 +17,18 @@ pub enum Failure {
     /// [`validate`](crate::MigrationTrait::validate) returned an error.
     #[error("its validation failed")]
     Validate(#[source] DbErr),
-    /// The code panicked.
+    /// The code of the migration panicked.
     #[error("it panicked: {0}")]
     Panicked(String),
-    /// SQLite's check before the commit found rows without their parent.
+    /// The check of SQLite's foreign keys, before the commit, found rows without their parent.
     #[error(
-        "it leaves {rows} more row(s) without the parent that a foreign key of table {table} asks for"
+        "it leaves {rows} more row(s) without the parent that a foreign key of table {table} asks \
+         for"
     )]
     ForeignKeys {
-        /// How many rows more than before the migration.
+        /// How many more rows lack their parent than before the migration.
         rows: usize,
-        /// The table of the first.
+        /// The table of the first such row.
         table: String,
     },
     /// The migration itself sent `COMMIT` or `ROLLBACK`, or changed the version row.
@@ -34,41 +37,42 @@ pub enum Failure {
          may have been committed"
     )]
     EndedTransaction,
-    /// The connection that held the version row was lost while the migration ran on its own.
+    /// The connection that held the version row was lost while the migration ran outside a
+    /// transaction.
     #[error("the connection that held the version row was lost")]
     ClaimLost(#[source] DbErr),
-    /// Locks of other sessions stood in the way at each try.
-    #[error("a lock was not to be had in {tries} tries{}", held_by(.blockers))]
+    /// Other sessions held a lock that it needs, at each try.
+    #[error("it did not get a lock in {tries} tries{}", held_by(.blockers))]
     Blocked {
         /// How often the migration was tried.
         tries: u32,
-        /// Who held the locks, if the server tells.
+        /// The sessions that held the locks, if the server tells.
         blockers: Vec<ServerSession>,
-        /// The server's words at the last try.
+        /// The error of the last try.
         #[source]
         source: DbErr,
     },
-    /// It names the table of the tool that ran it before. Only a database that the tool has migrated
-    /// has that table.
+    /// Its SQL names the old tool's table, which a database that the tool has not migrated lacks.
     #[error(
-        "it needs the table {table} of {tool}, which only a database has that {tool} has migrated"
+        "it needs the table {table} of {tool}, which exists only in a database that {tool} has \
+         migrated"
     )]
     OldTable {
-        /// The tool.
+        /// The old tool.
         tool: Tool,
-        /// Its table.
+        /// The old tool's table.
         table: String,
-        /// The server's words.
+        /// The error of the statement.
         #[source]
         source: DbErr,
     },
-    /// The version could not be moved, or the commit was refused.
+    /// The database refused to move the version, or to commit.
     #[error("its commit was refused")]
     Commit(#[source] DbErr),
 }
 
 impl Failure {
-    /// The database's refusal, if that is what failed.
+    /// The database's error, if there is one.
     pub(crate) fn refusal(&self) -> Option<&DbErr> {
         match self {
             Self::Migrate(error) | Self::Validate(error) | Self::Commit(error) => Some(error),
@@ -77,7 +81,7 @@ impl Failure {
         }
     }
 
-    /// The causes as an error tells them. The error of `migrate` stands for the whole failure.
+    /// The causes as they are shown. An error of `migrate` says all that there is to say.
     pub(crate) fn causes(&self) -> Vec<String> {
         match self {
             Self::Migrate(error) => driver::causes(error),
@@ -87,10 +91,11 @@ impl Failure {
 }
 
 impl Error {
-    /// How the migration failed, for [`ErrorKind::MigrationFailed`](crate::ErrorKind::MigrationFailed).
+    /// How the migration failed, for an error of the kind
+    /// [`MigrationFailed`](crate::ErrorKind::MigrationFailed).
     #[must_use]
     pub fn failure(&self) -> Option<&Failure> {
-        std::error::Error::source(self)?.downcast_ref()
+        StdError::source(self)?.downcast_ref()
     }
 }
 

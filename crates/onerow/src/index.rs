@@ -1,4 +1,4 @@
-//! An index that is built beside the traffic.
+//! Building an index without stopping the writers.
 
 use std::{fmt, pin::Pin};
 
@@ -10,17 +10,17 @@ use crate::{
     error::Error,
 };
 
-/// Creates an index without locking out writers, and heals what an interrupted build has left.
+/// Creates an index without locking out writers, and mends what an interrupted build has left.
 ///
-/// Await it in a migration of [`Mode::Outside`](crate::Mode::Outside), alone. On PostgreSQL it sends
-/// `CREATE INDEX CONCURRENTLY`. An `INVALID` index of that name is dropped first, a valid one is kept,
-/// and the result is checked to be valid. (`IF NOT EXISTS` would accept the invalid one, which costs
-/// every write and serves no query:
+/// Await it in a migration of [`Mode::Outside`](crate::Mode::Outside) that does nothing else. On
+/// PostgreSQL it sends `CREATE INDEX CONCURRENTLY`. It drops an `INVALID` index of that name first,
+/// keeps a valid one, and checks that the result is valid. (`IF NOT EXISTS` would accept the
+/// invalid one, which slows every write and serves no query:
 /// <https://www.postgresql.org/docs/current/sql-createindex.html#SQL-CREATEINDEX-CONCURRENTLY>.) On
 /// SQLite it makes a plain index, if there is none of that name.
 ///
-/// `columns` is the list in SQL, expressions and all: `"member_id, lower(task)"`. All that is given here
-/// goes into the statement as it is: never build it from input.
+/// `columns` is the list in SQL, and may hold expressions: `"member_id, lower(task)"`. All
+/// arguments go into the statement as they are: never build them from input.
 ///
 /// ```no_run
 /// use onerow::prelude::*;
@@ -40,7 +40,7 @@ use crate::{
 /// ```
 ///
 /// # Errors
-/// The server's, one if the index is not valid after all, and one in a transaction.
+/// If the server refuses, if the index is invalid after all, or if `db` is a transaction.
 pub fn create_index<'a>(
     db: &'a Database,
     name: &'a str,
@@ -51,7 +51,7 @@ pub fn create_index<'a>(
     CreateIndex { db, index }
 }
 
-/// An index to be created when it is awaited; made by [`create_index`].
+/// An index that is created when this is awaited. [`create_index`] returns it.
 #[must_use = "nothing is created until it is awaited"]
 pub struct CreateIndex<'a> {
     db: &'a Database,
@@ -59,19 +59,20 @@ pub struct CreateIndex<'a> {
 }
 
 impl<'a> CreateIndex<'a> {
-    /// Allows no two rows of the same values. If there are such rows, the build fails.
+    /// Allows no two rows with the same values. If there are such rows, the build fails.
     pub fn unique(mut self) -> Self {
         self.index.unique = true;
         self
     }
 
-    /// The access method of PostgreSQL: `"gin"`. SQLite has one alone, and passes this over.
+    /// Sets PostgreSQL's access method, such as `"gin"`. SQLite has only one, so there it is
+    /// ignored.
     pub fn using(mut self, method: &'a str) -> Self {
         self.index.method = Some(method);
         self
     }
 
-    /// Indexes only the rows that meet this condition, what SQL has after `WHERE`.
+    /// Indexes only the rows that meet this condition: the text after `WHERE` in SQL.
     pub fn filter(mut self, condition: &'a str) -> Self {
         self.index.filter = Some(condition);
         self
@@ -79,7 +80,7 @@ impl<'a> CreateIndex<'a> {
 
     async fn create(&self) -> Result<(), DbErr> {
         let outside = |error: Error| {
-            DbErr::Migration(format!("an index is created outside a transaction: {error}"))
+            DbErr::Migration(format!("create_index runs outside a transaction: {error}"))
         };
         let pool = self.db.connection().map_err(outside)?;
         backend::of(pool).map_err(outside)?.create_index(pool, &self.index).await

@@ -1,16 +1,16 @@
-//! Forward-only schema migrations on SeaORM. One row in the database is the version, and that row is
-//! the lock.
+//! Forward-only schema migrations on SeaORM. One row in the database is the version, and that row
+//! is the lock.
 //!
 //! A migration commits together with the version, or nothing of it stays. Each takes effect exactly
-//! once, however many processes start at the same time, and whatever is killed. If there is nothing to
-//! do, a start costs one `SELECT`.
+//! once, however many processes start at the same time, and whatever is killed. If there is nothing
+//! to do, a start costs one `SELECT`.
 //!
 //! # A migration
 //!
-//! A migration is a module `m0000`, `m0001`, … with a `Migration` that implements [`MigrationTrait`].
-//! `db` is the transaction that also holds the version row: entities, `sea_query` statements and plain
-//! SQL run on it, and an error rolls all of them back. [`registry!`] puts the modules in order. A gap,
-//! a duplicate or a wrong order does not compile.
+//! A migration is a module `m0000`, `m0001`, … with a `Migration` that implements
+//! [`MigrationTrait`]. `db` is the transaction that also holds the version row: entities,
+//! `sea_query` statements and plain SQL run on it, and an error rolls all of them back.
+//! [`registry!`] puts the modules in order. A gap, a duplicate or a wrong order does not compile.
 //!
 //! ```
 //! mod m0000 {
@@ -25,7 +25,11 @@
 //!         }
 //!
 //!         async fn migrate(&self, db: &Database) -> Result<(), DbErr> {
-//!             let members = Table::create().table("members").col(pk_auto("id")).col(string("email")).take();
+//!             let members = Table::create()
+//!                 .table("members")
+//!                 .col(pk_auto("id"))
+//!                 .col(string("email"))
+//!                 .take();
 //!             db.schema().create_table(members).await
 //!         }
 //!     }
@@ -67,8 +71,8 @@
 //! # }
 //! ```
 //!
-//! [`Registry::up`] takes options: [`to`](Up::to) a version, timeouts, [`cancel_on`](Up::cancel_on) a
-//! signal. An [`Error`] says what happened and which version the database holds; its
+//! [`Registry::up`] takes options: [`to`](Up::to) a version, timeouts, [`cancel_on`](Up::cancel_on)
+//! a signal. An [`Error`] says what happened and which version the database holds; its
 //! [`kind`](Error::kind) is for code.
 //!
 //! # A test
@@ -91,8 +95,8 @@
 //! # The deploy
 //!
 //! Replicas that migrate when they start need no step of their own: one of them applies what is
-//! pending, and the others wait, then find nothing to do. For a step of its own, the crate `onerow-cli`
-//! gives a crate of migrations a command line:
+//! pending, and the others wait, then find nothing to do. For a step of its own, the crate
+//! `onerow-cli` gives a crate of migrations a command line:
 //!
 //! ```text
 //! cargo run -p migration -- up       # applies what is pending
@@ -114,14 +118,14 @@
 //
 // what an author of migrations meets   migration, registry, script, index, database/, prelude
 // what a caller meets                  run/up, status, progress, error, failure, databases
-// the loop                             run/: claim the row, run a migration, move the version, commit
+// the loop                             run/: claim, run a migration, move the version, commit
 // taking over from other tools         adopt/, tool
-// what both stand on                   connections (the sessions of a run), waiting (where a waiter
-//                                      sleeps), monitor (the second session), version (what the row
-//                                      says), table (which table holds it), options
-// the databases                        backend/: small traits, and a folder for each database; all SQL
-//                                      on the version row is in the files version_row.rs
-// at the bottom                        driver/ (the driver's errors), place (where a statement stands)
+// what both stand on                   connections (the sessions of a run), waiting (where a
+//                                      waiter sleeps), monitor (the second session), version
+//                                      (what the row says), table (which table holds it), options
+// the databases                        backend/: small traits, and a folder for each database;
+//                                      all SQL on the version row is in the files version_row.rs
+// at the bottom                        driver/ (its errors), place (where a statement stands)
 
 mod adopt;
 mod backend;
@@ -151,13 +155,14 @@ pub use adopt::{
     Adopt, Adopted, Adoption, AdoptionWarning, Baseline, HistoryProblem, HistoryProblems,
     SeaOrmMigration,
 };
+pub use backend::ServerSession;
 pub use database::Database;
 pub use driver::words;
 pub use error::{Error, ErrorKind};
 pub use failure::Failure;
 pub use index::{CreateIndex, create_index};
 pub use migration::{MigrationTrait, Mode, module_name};
-pub use progress::{Applied, Progress, ServerSession};
+pub use progress::{Applied, Progress};
 pub use registry::Registry;
 pub use run::{Report, Up};
 pub use script::SqlMigration;

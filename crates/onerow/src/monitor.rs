@@ -1,4 +1,4 @@
-//! A second connection that looks at what a migration is doing.
+//! A second session that looks at what a migration is doing.
 
 use std::{
     sync::{Arc, Mutex, PoisonError, atomic::AtomicBool},
@@ -12,22 +12,25 @@ use tokio::{
 };
 
 use crate::{
-    backend::{self, Activity, Answer, Session, SessionOptions},
+    backend::{self, Activity, Answer, ServerSession, Session, SessionOptions},
     database::Database,
     driver,
     error::Error,
-    progress::{Progress, ServerSession},
+    progress::Progress,
 };
 
+/// How often it looks.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// How long the server may say nothing to a question of a few milliseconds.
+/// How long the server may take to answer a question that takes it a few milliseconds.
 const SILENCE: Duration = Duration::from_secs(10);
 
-/// The same for an answer that a pooler may hold up.
+/// How long an answer may take if a pooler may hold the statement up: pgbouncer lets one queue for
+/// two minutes by default.
 const POOLER: Duration = Duration::from_secs(150);
 
-/// The second connection: opened when there is something to look at, and never in a transaction.
+/// The second session. It is opened when there is something to look at, and is never in a
+/// transaction.
 pub(crate) struct Monitor<'a> {
     pool: &'a DatabaseConnection,
     label: String,
@@ -61,22 +64,24 @@ impl<'a> Monitor<'a> {
         }
     }
 
-    /// Does the work, tells once a second what it does, and gives who blocked it last; or that the server is silent.
+    /// Does the work, and tells once a second what it is doing. Returns its output, or an error if
+    /// the server has gone silent; and the sessions that blocked it last.
     pub(crate) async fn watch<T>(
         &self,
         work: impl Future<Output = T>,
-        what: &Watched<'_>,
+        watched: &Watched<'_>,
         tell: impl Fn(&Progress),
     ) -> (Result<T, DbErr>, Vec<ServerSession>) {
         let blockers = Mutex::new(Vec::new());
         let output = tokio::select! {
             output = work => Ok(output),
-            silence = self.observe(what, &blockers, tell) => Err(silence),
+            silence = self.observe(watched, &blockers, tell) => Err(silence),
         };
         (output, blockers.into_inner().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Done when the server has been silent on two connections, one of them new, or has long been done with the commit of this session.
+    /// Returns when the server has been silent on two connections, one of them new, or when it has
+    /// long been done with the commit of this session.
     pub(crate) async fn silence(&self, label: &str, pid: i32) -> DbErr {
         let mut unanswered = Unanswered::default();
         loop {
@@ -91,26 +96,26 @@ impl<'a> Monitor<'a> {
 
     async fn observe(
         &self,
-        what: &Watched<'_>,
+        watched: &Watched<'_>,
         blockers: &Mutex<Vec<ServerSession>>,
         tell: impl Fn(&Progress),
     ) -> DbErr {
         let started = Instant::now();
-        // Before a lock timeout shorter than a second strikes.
-        let first = match what.lock_timeout {
+        // The first look comes before a lock timeout of less than a second ends the statement.
+        let first = match watched.lock_timeout {
             Some(limit) if !limit.is_zero() => INTERVAL.min(limit / 2),
             _ => INTERVAL,
         };
         sleep(first).await;
         let mut unanswered = Unanswered::default();
-        // Outside a transaction a statement may queue in a pooler, for two minutes by pgbouncer's default.
-        let patience = if what.lock_timeout.is_some() { SILENCE } else { POOLER };
+        // Outside a transaction, each statement may have to queue in a pooler.
+        let patience = if watched.lock_timeout.is_some() { SILENCE } else { POOLER };
         loop {
-            let activity = match self.look(what.label, what.pid).await {
+            let activity = match self.look(watched.label, watched.pid).await {
                 Ok(activity) => activity,
                 Err(silence) => return silence,
             };
-            if unanswered.lasts(what.db.statement_in_flight(), activity.as_ref()) >= patience {
+            if unanswered.lasts(watched.db.statement_in_flight(), activity.as_ref()) >= patience {
                 return driver::silence(patience);
             }
             let Activity { blockers: now, phase, .. } = activity.unwrap_or_default();
@@ -119,14 +124,15 @@ impl<'a> Monitor<'a> {
             }
             let elapsed = started.elapsed();
             if elapsed >= INTERVAL {
-                tell(&Progress::Running { version: what.version, elapsed, blockers: now, phase });
+                let version = watched.version;
+                tell(&Progress::Running { version, elapsed, blockers: now, phase });
             }
             sleep(INTERVAL).await;
         }
     }
 
-    /// Asks on the second connection, and if that is silent on a new one; `None` if there is none to be had, or it is refused or not
-    /// served.
+    /// Asks on the second connection, and if that is silent, on a new one. Returns `None` if there
+    /// is no new connection, or if the new connection is refused or not served.
     async fn look(&self, label: &str, pid: i32) -> Result<Option<Activity>, DbErr> {
         if let Ok(answer) = timeout(SILENCE, self.activity(label, pid)).await {
             return Ok(answer);
@@ -151,12 +157,12 @@ impl<'a> Monitor<'a> {
     }
 }
 
-/// How long the statement has been under way that was asked last, if it still is.
+/// The statement that was sent last and is not answered yet, and since when.
 #[derive(Default)]
 struct Unanswered(Option<(u64, Instant)>);
 
 impl Unanswered {
-    /// For how long the server has been done with a statement whose answer does not come.
+    /// For how long the server has been done with a statement while its answer has not come.
     fn lasts(&mut self, statement: Option<u64>, activity: Option<&Activity>) -> Duration {
         let Some((number, activity)) = statement.zip(activity) else {
             self.0 = None;
@@ -169,13 +175,15 @@ impl Unanswered {
     }
 }
 
-/// What is watched.
+/// A migration that is watched.
 pub(crate) struct Watched<'a> {
     pub(crate) version: i32,
-    /// What it works on.
+    /// The handle that it works on.
     pub(crate) db: &'a Database,
-    /// Of its sessions.
+    /// The label of its sessions.
     pub(crate) label: &'a str,
+    /// The process of its session on the server.
     pub(crate) pid: i32,
+    /// `None` outside a transaction.
     pub(crate) lock_timeout: Option<Duration>,
 }

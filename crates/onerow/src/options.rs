@@ -1,10 +1,8 @@
-//! What `up`, `adopt` and `baseline` have in common: how long they wait, and whom they tell.
+//! The options that `up`, `adopt` and `baseline` share.
 
-use std::{pin::Pin, time::Duration};
+use std::time::Duration;
 
 use crate::{database::listener::Listener, progress::Progress};
-
-pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 pub(crate) struct Options<'a> {
     pub(crate) wait_timeout: Duration,
@@ -36,14 +34,19 @@ impl Default for Options<'_> {
 /// The setters that each builder with `options` has.
 macro_rules! shared_setters {
     () => {
-        /// How long to wait for what another session holds: the version row, a tool's table, the last
-        /// connection of the server. Ten minutes by default.
+        /// How long to wait for what another session holds: the version row, the old tool's table,
+        /// the server's last connection. The default is ten minutes.
+        ///
+        /// # Errors
+        /// When the time is over, the error is [`WaitTimeout`]($crate::ErrorKind::WaitTimeout),
+        /// [`HistoryBusy`]($crate::ErrorKind::HistoryBusy) or
+        /// [`TooManyConnections`]($crate::ErrorKind::TooManyConnections).
         pub fn wait_timeout(mut self, timeout: std::time::Duration) -> Self {
             self.options.wait_timeout = timeout;
             self
         }
 
-        /// Calls back at each step. The steps go to `tracing` in any case.
+        /// Calls this function at each step. The steps go to `tracing` in any case.
         pub fn on_progress(
             mut self,
             callback: impl Fn(&$crate::Progress) + Send + Sync + 'a,

@@ -1,19 +1,20 @@
-//! Where a statement that failed stands: in a script, with the line; in the code of a migration,
-//! without its SQL, which may hold what must not be logged.
+//! The place of a statement that failed. In a script it has the line. In the code of a migration it
+//! has no SQL, which may hold what must not be logged.
 
-use std::{error::Error, fmt, ops::Range};
+use std::{error::Error as StdError, fmt, ops::Range};
 
 use onerow_sql::{Dialect, Kind, line, statements, tokens};
 
-/// The cause of the driver's error.
+/// The place of a statement, in words. It becomes the cause of the driver's error.
 #[derive(Debug)]
 pub(crate) enum Place {
-    /// With a part of it, over several lines.
+    /// Several lines, with a part of the script.
     Script(String),
+    /// One line, without SQL.
     Code(String),
 }
 
-/// What a server says of the place: the number of a character, from 1, in the SQL that it was sent,
+/// The place as a server names it: the number of a character, from 1, in the SQL that it was sent,
 /// or in a query within that.
 pub(crate) struct Position {
     pub(crate) number: usize,
@@ -22,13 +23,15 @@ pub(crate) struct Position {
 
 /// What is known of the place in a script.
 pub(crate) enum Spot {
+    /// The offset in bytes.
     At(usize),
+    /// The statement.
     Statement(Range<usize>),
     Unknown,
 }
 
 impl Place {
-    /// In a script; `name` is its file's.
+    /// The place in a script. `name` is the name of its file.
     pub(crate) fn in_script(name: &str, sql: &str, spot: Spot) -> Self {
         let script = Script { sql };
         Self::Script(match spot {
@@ -38,7 +41,7 @@ impl Place {
         })
     }
 
-    /// In the code of a migration, of the statement of this number.
+    /// The place in the code of a migration, of which it is the statement with this number.
     pub(crate) fn in_code(number: usize, sql: &str, position: Option<Position>) -> Self {
         let first = tokens(sql, Dialect::Postgres).find(|token| token.kind != Kind::Comment);
         let verb = first.filter(|token| token.text.bytes().all(|byte| byte.is_ascii_alphabetic()));
@@ -50,7 +53,8 @@ impl Place {
         Self::Code(format!("in statement {number} of the migration{verb}{within}"))
     }
 
-    /// Behind what the server says.
+    /// The words of the server, followed by this place.
+    #[cfg_attr(not(any(feature = "postgres", feature = "sqlite")), expect(dead_code))]
     pub(crate) fn after(&self, words: &str) -> String {
         match self {
             Self::Script(_) => format!("{words}\n{self}"),
@@ -60,7 +64,8 @@ impl Place {
 }
 
 impl Position {
-    /// In bytes from 0. A query within is looked for where a `DO` block spells it out.
+    /// The offset in bytes, from 0. A query within the SQL has one if the SQL holds its text once,
+    /// as a `DO` block may.
     pub(crate) fn offset_in(&self, sql: &str) -> Option<usize> {
         let Some(query) = &self.query else { return Some(offset(sql, self.number)) };
         let mut found = sql.match_indices(query.as_str());
@@ -69,14 +74,14 @@ impl Position {
     }
 }
 
-/// At the end of its input the server stands behind the last line.
+/// An error at the end of the input is placed at the end of the last line.
 fn offset(sql: &str, number: usize) -> usize {
     let offset =
         sql.char_indices().nth(number.saturating_sub(1)).map_or(sql.len(), |(offset, _)| offset);
     offset.min(sql.trim_end().len())
 }
 
-/// The widest part of a line that is shown.
+/// At most this many characters of a line are shown.
 const WIDTH: usize = 100;
 
 struct Script<'a> {
@@ -108,7 +113,7 @@ impl Script<'_> {
         )
     }
 
-    /// The line around an offset, and the column of that in it.
+    /// The line around an offset, and the column of the offset in it.
     fn excerpt(&self, offset: usize) -> (String, usize) {
         let begin = self.sql[..offset].rfind('\n').map_or(0, |end| end + 1);
         let column = self.sql[begin..offset].chars().count();
@@ -119,7 +124,7 @@ impl Script<'_> {
             column.saturating_sub(WIDTH / 2).min(text.len() - WIDTH)
         };
         let shown = text.into_iter().skip(skipped).take(WIDTH);
-        // A tab has a width of its own, and a control character may do what it likes to a terminal.
+        // A tab has a width of its own, and other control characters may upset a terminal.
         let shown: String =
             shown.map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
         (shown.trim_end().to_owned(), column - skipped)
@@ -133,4 +138,4 @@ impl fmt::Display for Place {
     }
 }
 
-impl Error for Place {}
+impl StdError for Place {}

@@ -1,8 +1,8 @@
-//! What a migration needs: `use onerow::prelude::*;`, and `prelude::{schema::*, *}` with the column
-//! helpers.
+//! The names that a migration needs: `use onerow::prelude::*;`, or
+//! `use onerow::prelude::{schema::*, *};` for the column helpers too.
 //!
-//! Of `sea_query` it names what schemas and data are changed with. The rest is in
-//! [`sea_query`] itself.
+//! Of `sea_query` it has the names that change schemas and data. The others are in [`sea_query`].
+//! Its `PgExpr` is in [`extension`] alone: its `contains` would hide that of strings.
 
 pub use crate::{
     database::Database,
@@ -17,51 +17,16 @@ pub use sea_orm::{
 pub use sea_orm_migration::{SchemaManager, schema};
 
 pub use sea_orm_migration::sea_query::{
-    // Names.
-    self,
-    Alias,
-    Asterisk,
-    // Tables.
-    Check,
-    ColumnDef,
-    ColumnType,
-    // Conditions and expressions.
-    Cond,
-    Condition,
-    Expr,
-    ExprTrait,
-    // Keys and indexes.
-    ForeignKey,
-    ForeignKeyAction,
-    ForeignKeyCreateStatement,
-    ForeignKeyDropStatement,
-    Func,
-    Iden,
-    IdenStatic,
-    Index,
-    IndexCreateStatement,
-    IndexDropStatement,
-    IndexOrder,
-    IndexType,
-    IntoCondition,
-    IntoIden,
-    IntoTableRef,
-    JoinType,
-    // Rows.
-    OnConflict,
-    Order,
-    PostgresQueryBuilder,
-    Query,
-    SchemaStatementBuilder,
-    SimpleExpr,
-    SqliteQueryBuilder,
-    StringLen,
-    Table,
-    TableAlterStatement,
-    TableCreateStatement,
-    TableDropStatement,
-    TableForeignKey,
-    TableRef,
-    Value,
-    extension::postgres::Type,
+    self, Alias, Asterisk, BinOper, CaseStatement, Check, ColumnDef, ColumnRef, ColumnType,
+    CommonTableExpression, Cond, Condition, ConditionalStatement, DeleteStatement, DynIden, Expr,
+    ExprTrait, ForeignKey, ForeignKeyAction, ForeignKeyCreateStatement, ForeignKeyDropStatement,
+    Func, Iden, IdenStatic, Index, IndexColumn, IndexCreateStatement, IndexDropStatement,
+    IndexOrder, IndexType, InsertStatement, IntoColumnDef, IntoColumnRef, IntoCondition, IntoIden,
+    IntoIndexColumn, IntoTableRef, JoinType, Keyword, LikeExpr, NullOrdering, OnConflict, Order,
+    OrderedStatement, OverStatement, PgInterval, PostgresQueryBuilder, Query,
+    QueryStatementBuilder, QueryStatementWriter, SchemaStatementBuilder, SeaRc, SelectStatement,
+    SimpleExpr, SqliteQueryBuilder, StringLen, SubQueryStatement, Table, TableAlterStatement,
+    TableCreateStatement, TableDropStatement, TableForeignKey, TableRef, TableRenameStatement,
+    TableTruncateStatement, UnionType, UpdateStatement, Value, Values, WindowStatement, WithClause,
+    WithQuery, all, any, extension, extension::postgres::Type,
 };

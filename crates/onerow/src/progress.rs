@@ -1,70 +1,50 @@
-//! What a run tells while it goes on, to `tracing` and to whoever asked.
+//! The steps that a run reports while it goes on, to `tracing` and to the caller.
 
 use std::{fmt, time::Duration};
 
-use crate::migration;
+use crate::{backend::watching::ServerSession, migration::module_name};
 
-/// The target of every event, whichever module it stands in.
+/// The target of every event, whichever module sends it.
 const TARGET: &str = "onerow";
 
 /// A migration that a run applied.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Applied {
-    /// The version that it took the database to.
+    /// The version to which it took the database.
     pub version: i32,
     /// Its [`description`](crate::MigrationTrait::description).
     pub description: String,
-    /// How long `migrate` and `validate` took, and on SQLite the check of the foreign keys.
+    /// How long `migrate` and `validate` took, and the check of the foreign keys on SQLite.
     pub elapsed: Duration,
 }
 
 impl Applied {
-    /// The module's name: `m0007`.
+    /// The name of its module, such as `m0007`.
     #[must_use]
     pub fn name(&self) -> String {
-        migration::module_name(self.version)
+        module_name(self.version)
     }
 }
 
-/// Another session on the server, which holds what this run needs.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ServerSession {
-    /// Its process on the server.
-    pub pid: i32,
-    /// What it calls itself; empty where the server does not tell.
-    pub application_name: String,
-    /// How long its transaction has lasted.
-    pub since: Duration,
-}
-
-impl fmt::Display for ServerSession {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "pid {}", self.pid)?;
-        if !self.application_name.is_empty() {
-            write!(f, " \"{}\"", self.application_name)?;
-        }
-        write!(f, ", in its transaction for {} s", self.since.as_secs())
-    }
-}
-
-/// A step of a run, as [`Up::on_progress`](crate::Up::on_progress) hears of it.
+/// A step of a run. [`Up::on_progress`](crate::Up::on_progress) takes a callback for it.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Progress {
-    /// Another runner holds the version row: told when the wait has lasted a tenth of a second, and every ten seconds.
+    /// Another runner holds the version row. This is told when the wait has lasted a tenth of a
+    /// second, and then every ten seconds.
     Waiting {
-        /// Who, where the server tells.
+        /// The session that holds the row, if the server tells.
         holder: Option<ServerSession>,
-        /// For how long this run has waited.
+        /// How long this run has waited.
         waited: Duration,
     },
-    /// The server has no connection to give: told when the wait has lasted a tenth of a second, and every ten seconds.
+    /// The server has no connection to give. This is told when the wait has lasted a tenth of a
+    /// second, and then every ten seconds.
     WaitingForConnection {
         /// The server's words.
         reason: String,
-        /// For how long this run has waited.
+        /// How long this run has waited.
         waited: Duration,
     },
     /// A migration begins.
@@ -76,18 +56,19 @@ pub enum Progress {
         /// The version that this run goes to.
         target: i32,
     },
-    /// A migration takes longer than a second; told again every second.
+    /// A migration has run for more than a second. This is told every second.
     Running {
         /// Its version.
         version: i32,
-        /// For how long it has run.
+        /// How long it has run.
         elapsed: Duration,
-        /// Who blocks it, where somebody does.
+        /// The sessions that block it.
         blockers: Vec<ServerSession>,
-        /// How far it is, where the server tells.
+        /// How far it is, if the server tells.
         phase: Option<String>,
     },
-    /// A lock was not to be had, so the migration will be tried again: rolled back first, unless it is outside a transaction.
+    /// A migration failed in a way that may pass, so it will be tried again: it did not get a lock,
+    /// or the connection was lost. Unless it runs outside a transaction, it was rolled back.
     Retrying {
         /// Its version.
         version: i32,
@@ -95,10 +76,11 @@ pub enum Progress {
         tries: u32,
         /// Why the last try failed.
         reason: String,
-        /// Who held the lock, where the server tells.
+        /// The sessions that held the lock, if the server tells.
         blockers: Vec<ServerSession>,
     },
-    /// A migration is committed, and that is on disk, as far as the server waits for its disk.
+    /// A migration is committed, and the commit is on disk, as far as the server waits for its
+    /// disk.
     Applied(Applied),
 }
 
@@ -113,46 +95,35 @@ impl fmt::Display for Progress {
                 write!(f, "waiting for a connection: {reason}")
             }
             Self::Started { version, description, .. } => {
-                write!(f, "applying {} {description}", migration::module_name(*version))
+                write!(f, "applying {} {description}", module_name(*version))
             }
             Self::Running { version, elapsed, blockers, phase } => {
-                write!(
-                    f,
-                    "{} has run for {} s",
-                    migration::module_name(*version),
-                    elapsed.as_secs()
-                )?;
-                for blocker in blockers {
-                    write!(f, ", blocked by {blocker}")?;
-                }
+                let (name, seconds) = (module_name(*version), elapsed.as_secs());
+                write!(f, "{name} has run for {seconds} s{}", blocked_by(blockers))?;
                 phase.iter().try_for_each(|phase| write!(f, ", {phase}"))
             }
             Self::Retrying { version, tries, reason, blockers } => {
+                let (name, blocked_by) = (module_name(*version), blocked_by(blockers));
                 write!(
                     f,
-                    "{} did not succeed at try {tries} ({reason}",
-                    migration::module_name(*version)
-                )?;
-                for blocker in blockers {
-                    write!(f, ", blocked by {blocker}")?;
-                }
-                write!(f, "), and will be tried again")
+                    "{name} failed at try {tries}, and will be tried again: {reason}{blocked_by}"
+                )
             }
             Self::Applied(applied) => {
-                write!(
-                    f,
-                    "applied {} {} in {:.1?}",
-                    applied.name(),
-                    applied.description,
-                    applied.elapsed
-                )
+                let Applied { description, elapsed, .. } = applied;
+                write!(f, "applied {} {description} in {elapsed:.1?}", applied.name())
             }
         }
     }
 }
 
+fn blocked_by(blockers: &[ServerSession]) -> String {
+    let clauses: Vec<_> = blockers.iter().map(|one| format!(", blocked by {one}")).collect();
+    clauses.concat()
+}
+
 impl Progress {
-    /// Sends the step to `tracing`: what an operator should look at as a warning, the ordinary as information.
+    /// Sends the step to `tracing`: as a warning if an operator should look at it.
     pub(crate) fn trace(&self) {
         match self {
             Self::Waiting { waited, .. } | Self::WaitingForConnection { waited, .. } => {
@@ -166,7 +137,7 @@ impl Progress {
                 tracing::debug!(target: TARGET, version, ?elapsed, "{self}");
             }
             Self::Retrying { version, tries, .. } => {
-                tracing::warn!(target: TARGET, version, tries, "{self}")
+                tracing::warn!(target: TARGET, version, tries, "{self}");
             }
             Self::Applied(applied) => {
                 let Applied { version, elapsed, .. } = applied;
@@ -175,8 +146,8 @@ impl Progress {
         }
     }
 
-    /// Whether a log that keeps every line should have this one: of a migration that runs for two hours it gets the
-    /// seconds 1, 2, 4, 8, … 32 and then each minute.
+    /// Whether a log that keeps every line should keep this one. Of a migration that runs for two
+    /// hours, it should keep the seconds 1, 2, 4, 8, … 32 and then each minute.
     #[must_use]
     pub fn is_news(&self) -> bool {
         let Self::Running { elapsed, .. } = self else {

@@ -1,5 +1,7 @@
 //! The migrations, in order.
 
+use std::fmt;
+
 use sea_orm::DatabaseConnection;
 
 use crate::{
@@ -10,21 +12,23 @@ use crate::{
     tool::Tool,
 };
 
-/// The migrations of an app: the index of each is its version.
+/// The migrations of an app. The index of each is its version.
 ///
-/// Built by [`registry!`](crate::registry!) from modules, by [`new`](Self::new) from any list, and, of migrations that were
-/// written for another tool, by [`from_migrator`](Self::from_migrator) and [`embed_migrations!`](crate::embed_migrations!).
+/// [`registry!`](crate::registry!) makes one from modules, [`new`](Self::new) from any list. From
+/// migrations that were written for another tool, [`from_migrator`](Self::from_migrator) and
+/// [`embed_migrations!`](crate::embed_migrations!) make one.
 pub struct Registry {
     migrations: Vec<Box<dyn MigrationTrait>>,
     table: TableName,
-    /// The number of the first module behind a base, and the one that is next there, where they differ.
+    /// If the first module after a base has a wrong number: that number, and the right one.
     misnumbered: Option<(i32, i32)>,
-    /// Where another tool has kept what it applied of these, if that is not where it does by default.
+    /// The old tool and its table, if [`adopting_from`](Self::adopting_from) or a migrator names
+    /// it.
     history: Option<(Tool, TableName)>,
 }
 
 impl Registry {
-    /// A registry of these migrations; the first is version 0.
+    /// Makes a registry of these migrations. The first is version 0.
     #[must_use]
     pub fn new(migrations: Vec<Box<dyn MigrationTrait>>) -> Self {
         Self { migrations, table: TableName::default(), misnumbered: None, history: None }
@@ -32,14 +36,17 @@ impl Registry {
 
     /// Keeps the version in a table of this name, instead of `schema_migration`.
     ///
-    /// For a library that brings tables of its own into an app's database: each registry with a table of its own has its own
-    /// version and its own lock, and knows nothing of the others. On SQLite the write lock is the whole database's, so
-    /// there their transactions take turns.
+    /// This is for a library that brings tables of its own into an app's database. Each registry
+    /// with a table of its own has its own version and its own lock, and knows nothing of the
+    /// others. On SQLite a write lock covers the whole database, so there the transactions of
+    /// several registries take turns.
     ///
-    /// Never change it once a database has the table: the version would be looked for in another, and not be there.
+    /// Never change the name once a database has the table: onerow would look for the version in
+    /// another table, and find none.
     ///
     /// # Errors
-    /// What uses the registry gives [`ErrorKind::InvalidTable`] for a name that is empty or longer than 63 bytes.
+    /// All that uses the registry returns [`ErrorKind::InvalidTable`] if the name is empty, holds a
+    /// NUL, or is longer than 63 bytes.
     ///
     /// ```
     /// # use onerow::prelude::*;
@@ -57,36 +64,39 @@ impl Registry {
         Self { table: self.table.named(name.into()), ..self }
     }
 
-    /// Keeps that table in this schema of PostgreSQL, which is created if need be, instead of the first of the search path.
+    /// Keeps the version table in this schema of PostgreSQL, instead of the first in the search
+    /// path. The schema is created if need be.
     ///
-    /// Of the table alone: what migrations do is not moved there. SQLite has no schemas, so there it is a part of the table's
-    /// name: `session.schema_migration`.
+    /// It holds only the version table: what migrations do is not moved there. SQLite has no
+    /// schemas, so there it becomes a part of the table's name: `session.schema_migration`.
     ///
     /// # Errors
-    /// What uses the registry gives [`ErrorKind::InvalidTable`], as for the table's name.
+    /// All that uses the registry returns [`ErrorKind::InvalidTable`], as for the name of the
+    /// table.
     #[must_use]
     pub fn in_schema(self, name: impl Into<String>) -> Self {
         Self { table: self.table.in_schema(name.into()), ..self }
     }
 
-    /// The version of the last migration; −1 where there is none.
+    /// The version of the last migration. It is −1 if there is none.
     #[must_use]
     pub fn latest(&self) -> i32 {
-        // Two thousand million migrations do not fit a registry.
+        // A registry never holds two thousand million migrations.
         i32::try_from(self.migrations.len()).unwrap_or(i32::MAX) - 1
     }
 
-    /// Says in which table another tool has kept what it applied of these migrations, where that is not the tool's own default:
-    /// `name` or `schema.name`.
+    /// Names the table in which another tool has kept what it applied of these migrations, if that
+    /// is not the default of the tool: `name` or `schema.name`.
     ///
-    /// [`adopt`](Self::adopt) reads it, and [`up`](Self::up) refuses to apply what is listed there. Of quart-db, whose migrations have
-    /// numbers and no names, `up` knows only where this says so.
+    /// [`adopt`](Self::adopt) reads the table, and [`up`](Self::up) refuses to apply what is listed
+    /// in it. The migrations of quart-db have numbers and no names, so `up` looks for its table
+    /// only if it is named here.
     #[must_use]
     pub fn adopting_from(self, tool: Tool, table: &str) -> Self {
         Self { history: Some((tool, TableName::parse(table))), ..self }
     }
 
-    /// The migrations of a base, and behind them these, whose first is of this number.
+    /// Appends modules, of which the first has this number, to the migrations of a base.
     pub(crate) fn continued(
         base: Self,
         first: Option<i32>,
@@ -99,7 +109,10 @@ impl Registry {
         Self { migrations, misnumbered: base.misnumbered.or(misnumbered), ..base }
     }
 
-    /// The pool, and the table as it is called there, if this registry can be used on it.
+    /// The pool, and the name of the version table there.
+    ///
+    /// # Errors
+    /// If this registry cannot be used there.
     pub(crate) fn on<'a>(
         &self,
         db: &'a Database,
@@ -107,7 +120,7 @@ impl Registry {
         let pool = db.connection()?;
         if let Some((found, expected)) = self.misnumbered {
             let message = format!(
-                "the registry goes on with {} where {} is next; nothing was changed",
+                "the registry continues with {}, but {} comes next; nothing was changed",
                 module_name(found),
                 module_name(expected)
             );
@@ -117,29 +130,32 @@ impl Registry {
         Ok((pool, self.table.clone().on(pool.get_database_backend())))
     }
 
-    /// The same of sea-orm-migration, which quotes the name, dots and all.
+    /// Names the table of a migrator of sea-orm-migration, which quotes the name, with any dots in
+    /// it.
     pub(crate) fn kept_by_sea_orm_migration(self, table: String) -> Self {
         Self { history: Some((Tool::SeaOrmMigration, TableName::default().named(table))), ..self }
     }
 
-    /// Where this tool has kept what it applied.
+    /// The table in which this tool has kept what it applied.
     pub(crate) fn history_of(&self, tool: Tool) -> TableName {
         let told = self.history.clone().filter(|(told, _)| *told == tool);
         told.map_or_else(|| tool.table(), |(_, table)| table)
     }
 
-    /// Whether it was said where this tool has kept what it applied.
+    /// Whether the registry names the table of this tool.
     pub(crate) fn has_history(&self, tool: Tool) -> bool {
         self.history.as_ref().is_some_and(|(told, _)| *told == tool)
     }
 
-    /// The old tool's table, by default or as it was said, that this text names.
+    /// The old tool's table that occurs in this text, if one does: a default one, or the one that
+    /// the registry names.
     pub(crate) fn old_table_in(&self, text: &str) -> Option<(Tool, TableName)> {
         let by_default = Tool::ALL.into_iter().filter(|tool| *tool != Tool::QuartDb);
         let by_default = by_default.map(|tool| (tool, tool.table()));
         by_default.chain(self.history.clone()).find(|(_, table)| text.contains(table.name()))
     }
 
+    /// Whether the registry names the table of any tool.
     pub(crate) fn has_any_history(&self) -> bool {
         self.history.is_some()
     }
@@ -161,7 +177,15 @@ impl Registry {
     }
 }
 
-/// The [`Registry`] of the modules `m0000`, `m0001`, …, in scope where it stands, each with a `Migration`.
+impl fmt::Debug for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut parts = f.debug_struct("Registry");
+        parts.field("latest", &self.latest()).field("table", &self.table).finish_non_exhaustive()
+    }
+}
+
+/// Makes the [`Registry`] of the modules `m0000`, `m0001`, …, which are in scope and hold a
+/// `Migration` each.
 ///
 /// A gap, a duplicate, a wrong order or a badly formed name does not compile:
 ///
@@ -171,7 +195,8 @@ impl Registry {
 /// onerow::registry![m0000, m0002];
 /// ```
 ///
-/// Behind `..` and another registry, of migrations that were written for another tool, the numbers go on where that ends:
+/// `..` puts another registry first, as a rule one of migrations that were written for another
+/// tool. The numbers of the modules continue after it:
 ///
 /// ```
 /// # mod m0002 {
@@ -183,27 +208,31 @@ impl Registry {
 /// #     }
 /// # }
 /// # use onerow::Registry;
-/// # fn former() -> Registry { Registry::new(vec![Box::new(m0002::Migration), Box::new(m0002::Migration)]) }
+/// # fn former() -> Registry {
+/// #     Registry::new(vec![Box::new(m0002::Migration), Box::new(m0002::Migration)])
+/// # }
 /// let registry = onerow::registry![..former(), m0002];
 /// assert_eq!(registry.latest(), 2);
 /// ```
 ///
-/// How many those are is not known to the compiler: where the first module has not the next number, what uses the registry
-/// gives [`ErrorKind::Misnumbered`].
+/// The compiler does not know how many migrations the other registry has. So if the first module
+/// does not have the next number, all that uses the registry returns [`ErrorKind::Misnumbered`].
 #[macro_export]
 macro_rules! registry {
     (..$base:expr $(, $module:ident)* $(,)?) => {{
         const FIRST: ::core::option::Option<i32> =
             $crate::__private::check_names(&[$(::core::stringify!($module)),*], false);
         $crate::__private::continued($base, FIRST, ::std::vec![$(
-            ::std::boxed::Box::new($module::Migration) as ::std::boxed::Box<dyn $crate::MigrationTrait>
+            ::std::boxed::Box::new($module::Migration)
+                as ::std::boxed::Box<dyn $crate::MigrationTrait>
         ),*])
     }};
     ($($module:ident),* $(,)?) => {{
         const _: ::core::option::Option<i32> =
             $crate::__private::check_names(&[$(::core::stringify!($module)),*], true);
         $crate::Registry::new(::std::vec![$(
-            ::std::boxed::Box::new($module::Migration) as ::std::boxed::Box<dyn $crate::MigrationTrait>
+            ::std::boxed::Box::new($module::Migration)
+                as ::std::boxed::Box<dyn $crate::MigrationTrait>
         ),*])
     }};
 }
@@ -219,9 +248,10 @@ pub fn continued(
     Registry::continued(base, first, modules)
 }
 
-/// Panics, at compile time, unless the names are `m` and a number in four digits or more, without gaps; gives the first.
+/// Panics, at compile time, unless the names are `m` and a number in four digits or more, without
+/// gaps. Returns the first number.
 ///
-/// `track_caller` has the compiler show the list, not this function.
+/// `track_caller` makes the compiler show the list, and not this function.
 #[doc(hidden)]
 #[must_use]
 #[track_caller]
@@ -260,7 +290,8 @@ const fn checked_number_of(name: &str) -> usize {
     number
 }
 
-/// Whether one of the names from `start` to before `end` has this number. In constants there are no iterators yet.
+/// Whether one of the names from `start` to before `end` has this number. (A constant function has
+/// no iterators yet.)
 const fn is_listed(names: &[&str], start: usize, end: usize, number: usize) -> bool {
     let mut at = start;
     while at < end {
@@ -274,7 +305,7 @@ const fn is_listed(names: &[&str], start: usize, end: usize, number: usize) -> b
     false
 }
 
-/// The number of a well-formed name. More than four digits only where four do not do.
+/// The number of a well-formed name. It has more than four digits only if four are too few.
 const fn number_of(name: &str) -> Option<usize> {
     let name = name.as_bytes();
     if name.len() < 5 || name[0] != b'm' || (name.len() > 5 && name[1] == b'0') {

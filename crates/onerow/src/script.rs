@@ -1,21 +1,23 @@
 //! Migrations of plain SQL.
 
 use async_trait::async_trait;
+use onerow_sql::{Dialect, Kind, psql, statements, tokens};
 use sea_orm::{DatabaseBackend, DbErr};
 
 use crate::{
-    Database, MigrationTrait, Registry, driver,
-    migration::{Mode, hash},
+    database::Database,
+    driver,
+    migration::{MigrationTrait, Mode, hash},
     place::{Place, Spot},
+    registry::Registry,
 };
-use onerow_sql::{Dialect, Kind, psql, statements, tokens};
 
-/// A migration of plain SQL, a file of [`embed_migrations!`](crate::embed_migrations!) as a rule.
+/// A migration of plain SQL. As a rule it is a file of
+/// [`embed_migrations!`](crate::embed_migrations!).
 ///
-/// PostgreSQL is sent the script as it is, all statements of it at once, and SQLite one statement
-/// after the other, since it does not say which one failed. The error of a run names the line. What
-/// is in a script for psql alone is an error; but the lines `\restrict` and `\unrestrict`, which
-/// `pg_dump` prints, are left out.
+/// PostgreSQL gets the whole script at once. SQLite gets one statement after the other, since it
+/// does not say which one failed. The error of a run names the line. A command of psql in a script
+/// is an error, but the lines `\restrict` and `\unrestrict`, which `pg_dump` prints, are left out.
 #[derive(Debug, Clone)]
 pub struct SqlMigration {
     name: &'static str,
@@ -26,11 +28,13 @@ pub struct SqlMigration {
 }
 
 impl SqlMigration {
-    /// A migration that runs this script; see [`Mode`] for what it means to run outside a transaction.
+    /// Makes a migration that runs this script. [`Mode`] says what it means to run outside a
+    /// transaction.
     ///
-    /// `name` is what the tool calls it that it was written for, and so what it
-    /// [`replaces`](MigrationTrait::replaces): `20220101000001_create_users`, `V1__create_users`. A byte order mark at the beginning of
-    /// the script is left out, which PostgreSQL would take for a part of the first word.
+    /// `name` is the name that the old tool gives it, and so what it
+    /// [`replaces`](MigrationTrait::replaces): `20220101000001_create_users`, `V1__create_users`. A
+    /// byte order mark at the beginning of the script is left out, since PostgreSQL would take it
+    /// for a part of the first word.
     #[must_use]
     pub fn new(
         name: &'static str,
@@ -42,12 +46,12 @@ impl SqlMigration {
         Self { name, description, file: None, sql, mode }
     }
 
-    /// What an error calls the script.
+    /// The name of the script in errors.
     fn script(&self) -> String {
         self.file.map_or_else(|| format!("the script of {}", self.name), str::to_owned)
     }
 
-    /// The server says at which character it failed.
+    /// Sends the whole script. PostgreSQL says at which character it failed.
     async fn run_at_once(&self, db: &Database) -> Result<(), DbErr> {
         let sql = psql::for_the_server(self.sql).map_err(|psql::ForPsql { line, what }| {
             DbErr::Custom(format!("{what}\nin {}, line {line}", self.script()))
@@ -64,6 +68,7 @@ impl SqlMigration {
         })
     }
 
+    /// Sends one statement after the other. SQLite's driver does not say which of several failed.
     async fn run_one_by_one(&self, db: &Database) -> Result<(), DbErr> {
         for range in statements(self.sql, Dialect::Sqlite) {
             if let Err(error) = db.send(&self.sql[range.clone()]).await {
@@ -80,30 +85,30 @@ impl SqlMigration {
     }
 }
 
-/// Where the token is that SQLite stumbles over, by trying how much of the statement it takes: what
-/// it does not take it refuses in the same words, however long it goes on. `EXPLAIN` does nothing.
+/// The offset of the token at which SQLite found a syntax error. A binary search finds it: SQLite
+/// rejects each part of the statement that holds the token in the same words. `EXPLAIN` runs
+/// nothing.
 async fn misplaced(db: &Database, statement: &str, error: &DbErr) -> Option<usize> {
     let words = driver::words(error);
     let tokens: Vec<_> =
         tokens(statement, Dialect::Sqlite).filter(|token| token.kind != Kind::Comment).collect();
-    // Behind a semicolon, as in the body of a trigger, there would be a further statement, without
-    // `EXPLAIN`.
+    // After a semicolon, as in the body of a trigger, a statement would begin without `EXPLAIN`.
     if !words.ends_with(": syntax error") || tokens.iter().any(|token| token.is_symbol(";")) {
         return None;
     }
-    let (mut taken, mut refused) = (0, tokens.len());
-    while taken < refused {
-        let middle = usize::midpoint(taken, refused);
+    let (mut accepted, mut rejected) = (0, tokens.len());
+    while accepted < rejected {
+        let middle = usize::midpoint(accepted, rejected);
         let end = tokens[middle].start + tokens[middle].text.len();
         match db.probe(&format!("EXPLAIN {}", &statement[..end])).await {
-            Err(error) if driver::words(&error) == words => refused = middle,
-            _ => taken = middle + 1,
+            Err(error) if driver::words(&error) == words => rejected = middle,
+            _ => accepted = middle + 1,
         }
     }
-    tokens.get(refused).map(|token| token.start)
+    tokens.get(rejected).map(|token| token.start)
 }
 
-// For whoever forgot the trait on a migration of their own, the compiler would name this type as an example.
+// Otherwise the compiler names this type as an example if a migration lacks the trait.
 #[diagnostic::do_not_recommend]
 #[async_trait]
 impl MigrationTrait for SqlMigration {
@@ -122,6 +127,10 @@ impl MigrationTrait for SqlMigration {
         self.mode
     }
 
+    fn transactional(&self) -> bool {
+        self.mode == Mode::Transaction
+    }
+
     fn replaces(&self) -> Vec<&str> {
         vec![self.name]
     }
@@ -135,8 +144,8 @@ impl MigrationTrait for SqlMigration {
     }
 }
 
-/// Not an interface: a file of a folder, as `embed_migrations!` has it. Plain data, which costs the
-/// compiler nothing.
+/// Not an interface: a file as `embed_migrations!` writes it. Plain data costs the compiler
+/// nothing.
 #[doc(hidden)]
 #[derive(Debug, Clone, Copy)]
 #[allow(missing_docs)]
@@ -148,7 +157,7 @@ pub struct Script {
     pub transactional: bool,
 }
 
-/// Not an interface: what `embed_migrations!` comes to.
+/// Not an interface: makes the registry of the files of `embed_migrations!`.
 #[doc(hidden)]
 #[must_use]
 pub fn embedded(scripts: &[Script]) -> Registry {
@@ -160,27 +169,33 @@ pub fn embedded(scripts: &[Script]) -> Registry {
     Registry::new(scripts.iter().map(boxed).collect())
 }
 
-/// The [`Registry`](crate::Registry) of a folder of `.sql` files that were written for sqlx, refinery or diesel.
+/// Makes the [`Registry`](crate::Registry) of a folder of `.sql` files that were written for sqlx,
+/// refinery or diesel.
 ///
-/// The path counts from the folder of the crate's `Cargo.toml`, unless it is absolute. The files are read when the crate is
-/// compiled, and become a part of it: the program needs none of them. Each up script is an [`SqlMigration`], from version 0 on
-/// in the order of the tool; down scripts are left out.
+/// The path is relative to the folder of the crate's `Cargo.toml`, unless it is absolute. The files
+/// are read when the crate is compiled, and become a part of it: the program needs none of them.
+/// Each up script is an [`SqlMigration`](crate::SqlMigration). The versions begin at 0, in the
+/// order of the tool. Down scripts are left out.
 ///
 /// ```
 /// let registry = onerow::embed_migrations!("tests/embedded/sqlx");
 /// assert_eq!(registry.latest(), 4);
 /// ```
 ///
-/// | written for | up scripts | in the order of | without a transaction |
-/// |---|---|---|---|
-/// | sqlx | `1_name.sql` or `1_name.up.sql`, not in subfolders | the numbers | the file starts with `-- no-transaction` |
-/// | refinery | `V1__name.sql` and `U1__name.sql`, in subfolders too | the numbers | never |
-/// | diesel | `1_name/up.sql` | the text before the first `_`, without `-` | a `metadata.toml` beside it lacks `run_in_transaction = true` |
+/// | written for | up scripts | in the order of |
+/// |---|---|---|
+/// | sqlx | `1_name.sql` or `1_name.up.sql`, not in subfolders | the numbers |
+/// | refinery | `V1__name.sql` and `U1__name.sql`, in subfolders too | the numbers |
+/// | diesel | `1_name/up.sql` | the text before the first `_`, without `-` |
 ///
-/// An empty script is a migration that does nothing. A script leaves its transaction to the run: one with a `COMMIT` fails,
-/// and what it did before that stays.
+/// As a rule a script runs in a transaction. A script of sqlx runs outside a transaction if it
+/// starts with `-- no-transaction`. A script of diesel does so if there is a `metadata.toml` beside
+/// it that lacks `run_in_transaction = true`.
 ///
-/// A file or a subfolder that is none of the migrations is left out by its path in the folder:
+/// An empty script is a migration that does nothing. A script leaves its transaction to the run:
+/// one with a `COMMIT` fails, and what it did before that stays.
+///
+/// To leave out a file or a subfolder that is no migration, give its path in the folder:
 ///
 /// ```
 /// let registry = onerow::embed_migrations!("tests/embedded/refinery", except = ["later"]);
@@ -189,18 +204,23 @@ pub fn embedded(scripts: &[Script]) -> Registry {
 ///
 /// # What does not compile
 ///
-/// The tools pass over a file whose name they do not know. Here each `.sql` file is a migration or an error, and so are two
-/// migrations of one version, files for two of the tools, a down script without its up script, a migration of refinery
-/// in Rust, a folder without migrations, and what cannot be read. What is hidden is passed over, and what is not `.sql`.
+/// The tools ignore a file whose name they do not know. Here such a `.sql` file is an error. Hidden
+/// files are ignored, and files that do not end in `.sql`. These are errors too:
 ///
-/// Nor does a file that holds both ways, as those of dbmate, goose, tern and sql-migrate: all of it
-/// would be run. Nor one with commands of psql, such as `\connect`, or with the rows of `COPY …
-/// FROM stdin`.
+/// - two migrations of one version
+/// - files for two of the tools
+/// - a down script without its up script
+/// - a migration of refinery in Rust
+/// - a folder without migrations
+/// - a file or a folder that cannot be read
+/// - a file that goes both up and down, as those of dbmate, goose, tern and sql-migrate do: all of
+///   it would be run
+/// - a file with commands of psql, such as `\connect`, or with the rows of `COPY … FROM stdin`
 ///
 /// # When the folder changes
 ///
-/// After a change of a file, cargo compiles the crate again. For a file that is *added* it does so only if it is told to
-/// look at the folder, by a `build.rs` beside the crate's `Cargo.toml`:
+/// After a change of a file, cargo compiles the crate again. After a file is *added*, cargo does so
+/// only if a `build.rs` beside the crate's `Cargo.toml` tells it to look at the folder:
 ///
 /// ```
 /// // In the `main` of build.rs:

@@ -9,7 +9,11 @@ use crate::{
 };
 
 impl Registry {
-    /// Which migrations are applied. One `SELECT`: it changes nothing, and needs no right to.
+    /// Says which migrations are applied. It sends one `SELECT`, so it changes nothing and needs no
+    /// right to.
+    ///
+    /// # Errors
+    /// If the version cannot be read, or if the table or the row is not what onerow made.
     pub async fn status(&self, db: &Database) -> Result<Status, Error> {
         let (pool, table) = self.on(db)?;
         let found = version::read(pool, &table).await?.found();
@@ -23,11 +27,11 @@ impl Registry {
     }
 }
 
-/// What [`Registry::status`] finds.
+/// The migrations of a registry, and which of them a database has; from [`Registry::status`].
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Status {
-    /// The version that the database holds; −1 where nothing is applied yet.
+    /// The version that the database holds. It is −1 if nothing is applied yet.
     pub version: i32,
     /// The last version in the registry.
     pub latest: i32,
@@ -55,14 +59,14 @@ impl Status {
 pub struct MigrationStatus {
     /// Its version.
     pub version: i32,
-    /// Its [`description`](MigrationTrait::description).
+    /// Its [`description`](crate::MigrationTrait::description).
     pub description: String,
-    /// Whether the database has it.
+    /// Whether it is applied to the database.
     pub applied: bool,
 }
 
 impl MigrationStatus {
-    /// The module's name: `m0007`.
+    /// The name of its module, such as `m0007`.
     #[must_use]
     pub fn name(&self) -> String {
         module_name(self.version)

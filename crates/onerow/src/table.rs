@@ -1,27 +1,28 @@
-//! The table that holds the version row. The only file that names it.
+//! The name of the version table.
 
-use std::{fmt, fmt::Write};
+use std::fmt::{self, Write};
 
+use onerow_sql::quoted_name;
 use sea_orm::DatabaseBackend;
 
 use crate::error::{Error, ErrorKind};
 
-/// The seed's.
+/// The name unless the registry gives another. quart-db has the same.
 const NAME: &str = "schema_migration";
 
-/// PostgreSQL cuts a longer name off, so that two may become one
+/// PostgreSQL cuts off a longer name, in bytes, so that two names may become one
 /// (<https://www.postgresql.org/docs/current/sql-syntax-lexical.html#SQL-SYNTAX-IDENTIFIERS>).
 const LONGEST: usize = 63;
 
-/// How much of a session's label names the table: PostgreSQL cuts off behind 63 bytes in all.
+/// How many bytes of a session's label may name the table. PostgreSQL cuts a label off after 63.
 const LONGEST_LABEL: usize = 32;
 
-/// The table of a registry, and its schema on PostgreSQL.
+/// The name of a table, and of its schema on PostgreSQL.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct TableName {
-    /// `None` for the seed's.
+    /// `None` for [`NAME`].
     name: Option<String>,
-    /// `None` for the first of the search path.
+    /// `None` for the first schema in the search path.
     schema: Option<String>,
 }
 
@@ -34,7 +35,7 @@ impl TableName {
         Self { schema: Some(schema), ..self }
     }
 
-    /// As old tools write it: a name, or a schema and a name with a dot in between.
+    /// Reads `name` or `schema.name`.
     pub(crate) fn parse(text: &str) -> Self {
         match text.split_once('.') {
             Some((schema, name)) => Self::default().in_schema(schema.into()).named(name.into()),
@@ -50,30 +51,31 @@ impl TableName {
         self.schema.as_deref()
     }
 
-    /// The name as it stands in statements.
+    /// The name as it is written in statements.
     pub(crate) fn sql(&self) -> String {
-        let name = self.name.as_deref().map_or_else(|| NAME.to_owned(), quoted);
-        self.schema.iter().map(|schema| quoted(schema) + ".").chain([name]).collect()
+        let name = self.name.as_deref().map_or_else(|| NAME.to_owned(), quoted_name);
+        self.schema.iter().map(|schema| quoted_name(schema) + ".").chain([name]).collect()
     }
 
-    /// Whether a database can have it, and one of its own.
+    /// An error if no database can have a table of this name, or if another name may mean the same.
     pub(crate) fn check(&self) -> Result<(), Error> {
         let names = || self.name.iter().chain(&self.schema);
         let reason = if names().any(|name| name.is_empty() || name.contains('\0')) {
-            "a name has one character at least, and no NUL".to_owned()
+            "a name has at least one character, and no NUL".to_owned()
         } else if names().any(|name| name.len() > LONGEST) {
-            format!("PostgreSQL cuts names off behind {LONGEST} bytes, so that two may become one")
+            format!("PostgreSQL cuts names off after {LONGEST} bytes, so that two may become one")
         } else {
             return Ok(());
         };
         let message = format!(
-            "{:?} cannot be the table of a registry: {reason}; nothing was changed",
+            "{:?} cannot be the version table: {reason}; nothing was changed",
             self.to_string()
         );
         Err(Error::new(ErrorKind::InvalidTable, message).of_table(self))
     }
 
-    /// As it is called on this database. SQLite has no schemas, so there it becomes a part of the name.
+    /// The name on this backend. SQLite has no schemas, so there the schema becomes a part of the
+    /// name.
     pub(crate) fn on(self, backend: DatabaseBackend) -> Self {
         if backend == DatabaseBackend::Sqlite && self.schema.is_some() {
             return Self { name: Some(self.to_string()), schema: None };
@@ -81,7 +83,7 @@ impl TableName {
         self
     }
 
-    /// As it is called where its name was written without quotes.
+    /// The name of the table if it was created by a statement that did not quote it.
     pub(crate) fn folded(&self) -> Self {
         Self {
             name: self.name.as_deref().map(str::to_lowercase),
@@ -89,7 +91,8 @@ impl TableName {
         }
     }
 
-    /// What tells the sessions and lock files of this registry from those of another; empty for the seed's table.
+    /// Tells the sessions and lock files of this registry from those of another. It is empty for
+    /// the default table.
     pub(crate) fn label(&self) -> String {
         if *self == Self::default() {
             return String::new();
@@ -110,7 +113,7 @@ impl TableName {
     }
 }
 
-/// As messages show it.
+/// The name as messages show it.
 impl fmt::Display for TableName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.schema.iter().try_for_each(|schema| write!(f, "{schema}."))?;
@@ -124,12 +127,7 @@ pub fn is_version_table<'a>(name: &str, mut columns: impl Iterator<Item = &'a st
     name == NAME || columns.any(|column| column == "onerow_id")
 }
 
-/// An identifier, whatever is in it.
-pub(crate) fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
-}
-
-/// FNV-1a: the same in each build and on each machine, as two that run at once have to agree.
+/// FNV-1a. It is the same in each build and on each machine: two that run at once have to agree.
 fn hash(text: &str) -> u32 {
     text.bytes().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
 }

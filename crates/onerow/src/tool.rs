@@ -1,10 +1,10 @@
-//! The tools that onerow takes over from: the table that each keeps, and how it names migrations.
+//! The tools that onerow takes over from: each one's table, and its names for migrations.
 
 use std::fmt;
 
 use crate::table::TableName;
 
-/// A migrator whose databases [`adopt`](crate::Registry::adopt) takes over.
+/// Another program that migrates databases, which [`adopt`](crate::Registry::adopt) takes over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Tool {
@@ -16,16 +16,16 @@ pub enum Tool {
     Refinery,
     /// diesel, whose table is `__diesel_schema_migrations`.
     Diesel,
-    /// quart-db, a library of Python, whose table is `schema_migration`, in each of its layouts.
+    /// quart-db, a library for Python, whose table is `schema_migration`, in each of its layouts.
     QuartDb,
 }
 
 impl Tool {
-    /// Each of them.
+    /// All tools.
     pub const ALL: [Self; 5] =
         [Self::SeaOrmMigration, Self::Sqlx, Self::Refinery, Self::Diesel, Self::QuartDb];
 
-    /// Its own name: `sea-orm-migration`.
+    /// The name that the tool has, such as `sea-orm-migration`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -37,7 +37,7 @@ impl Tool {
         }
     }
 
-    /// Where it keeps what it has applied, unless it is told otherwise.
+    /// The table in which it keeps what it has applied, unless it is told otherwise.
     pub(crate) fn table(self) -> TableName {
         TableName::parse(match self {
             Self::SeaOrmMigration => "seaql_migrations",
@@ -48,8 +48,9 @@ impl Tool {
         })
     }
 
-    /// Of its table, the columns that are read: the key; what to show; the place in the order in which they were applied, the
-    /// same for those of the same moment, which is a second for most; whether it succeeded. The SQL is for
+    /// The columns to read from its table: the key, the name to show, the position in the order of
+    /// application, and whether the migration succeeded. Migrations of the same moment have the
+    /// same position; for most tools a moment is a second. The SQL has yet to go through
     /// [`dialect`](crate::backend::Session::dialect).
     pub(crate) fn columns(self) -> [Column; 4] {
         let column = |name, sql| Column { name, sql };
@@ -87,12 +88,12 @@ impl Tool {
                 ),
                 ALWAYS,
             ],
-            // One row: see `history`.
+            // Its table has one row, with a number, so it is read in another way.
             Self::QuartDb => [ALWAYS; 4],
         }
     }
 
-    /// The checksum of a script, if the tool keeps one in a column of this name.
+    /// The SQL for the checksum of a script, if the tool keeps one in its column `checksum`.
     pub(crate) fn checksum(self, hexadecimal: impl Fn(&str) -> String) -> Option<String> {
         match self {
             Self::Sqlx => Some(hexadecimal("checksum")),
@@ -101,7 +102,7 @@ impl Tool {
         }
     }
 
-    /// A column that this tool's table has, and this one has not.
+    /// A column of this tool's table that is not among these.
     pub(crate) fn missing(self, columns: &[String]) -> Option<&'static str> {
         let has = |name: &str| columns.iter().any(|column| column == name);
         match self {
@@ -115,7 +116,7 @@ impl Tool {
         }
     }
 
-    /// What two names of the same migration have in common; `None` if the tool names none so.
+    /// The part that all names of one migration share. `None` if this is no name for the tool.
     pub(crate) fn key(self, name: &str) -> Option<String> {
         match self {
             Self::SeaOrmMigration => Some(name.to_owned()),
@@ -139,7 +140,8 @@ impl Tool {
         }
     }
 
-    /// What a name says beside the key, where that is kept in the table; `None` of a name that is the key alone.
+    /// The part of a name that is not the key, if the tool's table keeps it. `None` if the name is
+    /// only the key.
     pub(crate) fn description(self, name: &str) -> Option<String> {
         let (_, description) = name.split_once('_').filter(|_| self == Self::Sqlx)?;
         let description = description.strip_suffix(".sql").unwrap_or(description);
@@ -147,17 +149,17 @@ impl Tool {
     }
 }
 
-/// As it is called, and as `--from` takes it.
+/// The name that the tool has, which `--from` takes.
 impl fmt::Display for Tool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
 }
 
-/// A column to look for, and what to select of it.
+/// A column that has to be there, and the SQL that selects it.
 #[derive(Clone, Copy)]
 pub(crate) struct Column {
-    /// Empty where none is needed.
+    /// It is empty if no column is needed.
     pub(crate) name: &'static str,
     pub(crate) sql: &'static str,
 }

@@ -1,11 +1,10 @@
-//! The version row: read, create, claim.
+//! Reading and making the version row, and the errors if something else is in its place.
 
 use sea_orm::{DatabaseConnection, DbErr};
 
-pub(crate) use crate::backend::NONE;
 use crate::{
     backend::{
-        self, Claim, Fault, Mistrust, Session, Settings, create_table, insert_row,
+        self, Claim, Fault, Mistrust, NONE, Session, Settings, create_table, insert_row,
         permission_denied,
     },
     error::{Error, ErrorKind, still_at},
@@ -18,12 +17,12 @@ pub(crate) enum Found {
     NoTable,
     NoRow,
     Version(i32),
-    /// On SQLite a writer whose changes have outgrown its cache shuts readers out until it ends.
+    /// An SQLite writer whose changes have outgrown its cache shuts readers out until it ends.
     Held,
 }
 
 impl Found {
-    /// The version, −1 where there is none yet; `None` if it could not be read.
+    /// The version, which is −1 if there is none yet. `None` if it could not be read.
     pub(crate) fn version(self) -> Option<i32> {
         match self {
             Self::NoTable | Self::NoRow => Some(NONE),
@@ -41,18 +40,18 @@ pub(crate) struct Reading {
 }
 
 impl Reading {
-    /// For a look.
+    /// What was found, to show it.
     pub(crate) fn found(self) -> Found {
         self.found
     }
 
-    /// For a decision: nothing that somebody else may have made up.
+    /// What was found, to act on it: an error if another role may have made it up.
     pub(crate) fn believed(self) -> Result<Found, Error> {
         self.mistrust.map_or(Ok(self.found), Err)
     }
 }
 
-/// Reads the version in one statement, on the pool that it is given.
+/// Reads the version in one statement.
 pub(crate) async fn read(pool: &DatabaseConnection, table: &TableName) -> Result<Reading, Error> {
     let backend = backend::of(pool)?;
     let row = match backend.read_row(pool, table).await? {
@@ -62,7 +61,7 @@ pub(crate) async fn read(pool: &DatabaseConnection, table: &TableName) -> Result
                 Fault::NoTable => Found::NoTable,
                 Fault::Held => Found::Held,
                 Fault::NoColumn => return Err(foreign(table, source)),
-                fault => return Err(refusal(fault, "read the version", None, table, source)),
+                fault => return Err(cannot(fault, "read the version", None, table, source)),
             };
             return Ok(Reading { found, mistrust: None });
         }
@@ -77,12 +76,12 @@ pub(crate) async fn read(pool: &DatabaseConnection, table: &TableName) -> Result
     Ok(Reading { found: parse(&row.versions, table)?, mistrust })
 }
 
-/// The table with the schema in which it is, or would be made, for who is going to write to it: the code of its triggers and
-/// rules is run by that.
+/// The table with the schema in which it is or would be made. It is an error if writing to the
+/// table could run another role's code, such as that of a trigger or a rule.
 pub(crate) async fn examine(session: &dyn Session, called: &TableName) -> Result<TableName, Error> {
     let examined = session.examine(called).await;
     let (schema, mistrust) = examined.map_err(|source| {
-        refusal(session.fault(&source), "look at the version table", None, called, source)
+        cannot(session.fault(&source), "look at the version table", None, called, source)
     })?;
     let home = || {
         called.schema().map(str::to_owned).or_else(|| session.default_schema().map(str::to_owned))
@@ -98,7 +97,8 @@ fn mistrusted(table: &TableName, mistrust: Mistrust) -> Error {
     let Mistrust::Foreign { owner, has, .. } = mistrust else { return hidden(table) };
     let has = has.as_deref().unwrap_or("belongs neither to this user nor to the database's owner");
     let message = format!(
-        "the table {table}, of the role {owner}, {has}, and could run that role's code; nothing was changed"
+        "the table {table} of the role {owner} {has}, so it could run that role's code; nothing \
+         was changed"
     );
     Error::new(ErrorKind::UntrustedTable, message).of_table(table)
 }
@@ -146,11 +146,12 @@ fn parse(rows: &[Option<String>], table: &TableName) -> Result<Found, Error> {
     }
 }
 
-/// Makes the table and its row, if they are missing. With settings for the first migration it may hold
-/// the row at once.
+/// Makes the table and its row, if they are missing. If it gets settings for the first migration,
+/// it may also return a claim.
 ///
-/// It is made in a transaction of its own: with the first migration in the same one, every other process
-/// that starts at the same time would block on the table's name for as long as that migration takes.
+/// It does so in a transaction of its own. In the transaction of the first migration, every other
+/// process that starts at the same time would block on the table's name for as long as that
+/// migration takes.
 pub(crate) async fn create(
     session: &dyn Session,
     table: &TableName,
@@ -160,7 +161,7 @@ pub(crate) async fn create(
     session.create(table, &creation(session, table, found), next).await
 }
 
-/// Makes the row as [`create`] does, and holds it, in a transaction that is not committed.
+/// Makes the row as [`create`] does, and claims it in the same transaction.
 pub(crate) async fn create_and_hold(
     session: &dyn Session,
     table: &TableName,
@@ -172,19 +173,15 @@ pub(crate) async fn create_and_hold(
 fn creation(session: &dyn Session, table: &TableName, found: Found) -> String {
     match found {
         Found::NoTable => {
-            format!(
-                "{}{}; {}",
-                session.create_schema(table),
-                create_table(table),
-                insert_row(table)
-            )
+            let (schema, row) = (session.create_schema(table), insert_row(table));
+            format!("{schema}{}; {row}", create_table(table))
         }
         _ => insert_row(table),
     }
 }
 
-/// The error for a statement on the version row that failed.
-pub(crate) fn refusal(
+/// The error of a statement on the version row that failed.
+pub(crate) fn cannot(
     fault: Fault,
     operation: &str,
     version: Option<i32>,
@@ -200,7 +197,8 @@ pub(crate) fn refusal(
         Fault::Denied => permission_denied(operation, version, source),
         Fault::NotNull => {
             let message = format!(
-                "{table} has no row, and a row with only a version cannot be added; nothing was changed"
+                "{table} has no row, and a row with only a version cannot be added; nothing was \
+                 changed"
             );
             Error::new(ErrorKind::MissingRow, message).of_table(table).because(source)
         }
@@ -208,16 +206,16 @@ pub(crate) fn refusal(
     }
 }
 
-/// Why a row that holds this version cannot be held at this version.
+/// Why a row that reads as this version cannot be claimed at this version.
 pub(crate) async fn unmovable(
     pool: &DatabaseConnection,
     called: &TableName,
     version: i32,
 ) -> Error {
-    // It may be read, and not be locked.
+    // Row-level security may let this user read the row, but not lock it.
     let hides = async { Some(backend::of(pool).ok()?.hides_rows(pool, called).await) };
     if hides.await.unwrap_or(false) {
         return hidden(called);
     }
-    not_a_version(called, &format!("{version}, as something else than a number"))
+    not_a_version(called, &format!("{version} as something other than a number"))
 }

@@ -1,4 +1,4 @@
-//! Polling for what another session holds. This is where a waiter sleeps.
+//! Waiting for what another session holds: a waiter sleeps here between two looks.
 
 use std::{future::ready, time::Duration};
 
@@ -7,37 +7,39 @@ use sea_orm::{DatabaseConnection, DbErr};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::{
-    backend, driver,
+    backend::{self, ServerSession},
+    driver,
     error::{Error, ErrorKind, now_at},
     options::Options,
-    progress::{Progress, ServerSession},
+    progress::Progress,
 };
 
-/// A waiter looks again after this long, then after twice as long, each time with up to as much again by
-/// chance. It never blocks: a blocked waiter holds a snapshot, and a `CREATE INDEX CONCURRENTLY` of the
-/// runner that it waits for would wait for that snapshot for ever.
+/// The shortest and the longest pause between two looks of a waiter. Each pause is twice the one
+/// before, with up to as much again by chance. A waiter never blocks: a blocked waiter holds a
+/// snapshot, and a `CREATE INDEX CONCURRENTLY` of the runner that it waits for would wait for that
+/// snapshot for ever.
 pub(crate) const POLL: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));
 
-/// The pauses before a migration that did not get a lock is tried again.
+/// The shortest and the longest pause before a failed migration is tried again.
 pub(crate) const RETRY: (Duration, Duration) =
     (Duration::from_millis(500), Duration::from_secs(10));
 
-/// How long a wait is before it is told, and how often it is told again. A shorter one is over before
+/// After how long a wait is told, and how often it is told again. A shorter wait is over before
 /// anybody could read of it, and finding out who holds the row takes a connection.
 const TELL: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
 
-/// A waiter that pauses longer than this between two looks gives its connection up meanwhile: the runner
-/// that it waits for may need it.
+/// A waiter that pauses this long or longer gives its connection up meanwhile: the runner that it
+/// waits for may need it.
 const RELEASE: Duration = Duration::from_millis(500);
 
-/// How long the server may take to answer a statement of onerow's own. Each is a matter of milliseconds,
-/// or has a shorter limit there.
+/// How long the server may take to answer one of onerow's own statements. Each takes milliseconds,
+/// or has a shorter limit on the server.
 const ANSWER: Duration = Duration::from_secs(30);
 
-/// A wait for what others have.
+/// A wait for what another session holds.
 pub(crate) struct Wait<'a> {
     options: &'a Options<'a>,
-    /// What the database holds meanwhile, if it could be read.
+    /// The version that the database holds meanwhile, if it could be read.
     version: Option<i32>,
     started: Instant,
     told: Option<Instant>,
@@ -55,7 +57,7 @@ impl<'a> Wait<'a> {
         self.started.elapsed()
     }
 
-    /// Whether the next pause is so long that the connection is of more use to others.
+    /// Whether the next pause is so long that others should have the connection.
     pub(crate) fn releases(&self) -> bool {
         self.pause >= RELEASE
     }
@@ -65,7 +67,7 @@ impl<'a> Wait<'a> {
         self.turn_for(ready(None)).await
     }
 
-    /// The same, and if it lasts tells who is waited for.
+    /// Does the same, and tells who holds it if the wait lasts.
     pub(crate) async fn turn_for(
         &mut self,
         holder: impl Future<Output = Option<ServerSession>>,
@@ -75,7 +77,7 @@ impl<'a> Wait<'a> {
         Ok(())
     }
 
-    /// The first half of a turn: an error if time is up.
+    /// The first half of a turn: tells of the wait if it lasts. It is an error if the time is over.
     pub(crate) async fn tell(
         &mut self,
         holder: impl Future<Output = Option<ServerSession>>,
@@ -90,12 +92,13 @@ impl<'a> Wait<'a> {
         Ok(())
     }
 
-    /// The second half.
+    /// The second half of a turn: sleeps.
     pub(crate) async fn pause(&self) {
         sleep(self.pause).await;
     }
 
-    /// A turn for a server that has no connection to give.
+    /// Sleeps until it is time to try to connect again. If the time is over, it returns the
+    /// refusal.
     async fn turn_for_connection(&mut self, refusal: Error) -> Result<(), Error> {
         let waited = self.waited();
         if self.is_over(waited) {
@@ -109,7 +112,7 @@ impl<'a> Wait<'a> {
         Ok(())
     }
 
-    /// Whether time is up; if not, sets the next pause.
+    /// Sets the next pause. Returns whether the time is over.
     fn is_over(&mut self, waited: Duration) -> bool {
         let left = self.options.wait_timeout.saturating_sub(waited);
         self.pause = self.pauses.next().unwrap_or(POLL.1).min(left);
@@ -131,7 +134,7 @@ fn timed_out(waited: Duration, version: Option<i32>, holder: Option<&ServerSessi
     Error::new(ErrorKind::WaitTimeout, message).at(version)
 }
 
-/// Tries until an attempt succeeds, and sleeps between two of them.
+/// Tries until an attempt returns something, and sleeps between two attempts.
 pub(crate) async fn poll<T, F: Future<Output = Result<Option<T>, Error>>>(
     mut wait: Wait<'_>,
     attempt: impl Fn() -> F,
@@ -144,7 +147,7 @@ pub(crate) async fn poll<T, F: Future<Output = Result<Option<T>, Error>>>(
     }
 }
 
-/// Does what needs a connection, once the server has one to give.
+/// Connects, and waits for as long as the server has no connection to give.
 pub(crate) async fn once_let_in<T, F: Future<Output = Result<T, Error>>>(
     options: &Options<'_>,
     pool: &DatabaseConnection,
@@ -154,7 +157,7 @@ pub(crate) async fn once_let_in<T, F: Future<Output = Result<T, Error>>>(
     loop {
         match connect().await {
             Err(refusal) if refusal.kind() == ErrorKind::TooManyConnections => {
-                // What this process has and does not use, another may need to get ahead.
+                // Another process may need the connections that this one does not use.
                 backend::of(pool)?.release_idle(pool).await;
                 wait.turn_for_connection(refusal).await?;
             }
@@ -163,13 +166,14 @@ pub(crate) async fn once_let_in<T, F: Future<Output = Result<T, Error>>>(
     }
 }
 
-/// A statement of onerow's own, whose answer is not waited for longer than [`ANSWER`].
+/// Sends one of onerow's own statements, and waits for its answer for no longer than [`ANSWER`].
 pub(crate) async fn answered<T>(
     statement: impl Future<Output = Result<T, DbErr>>,
 ) -> Result<T, DbErr> {
     timeout(ANSWER, statement).await.unwrap_or_else(|_| Err(driver::silence(ANSWER)))
 }
 
+/// Endless pauses, from the shortest to the longest.
 pub(crate) fn pauses((shortest, longest): (Duration, Duration)) -> ExponentialBackoff {
     ExponentialBuilder::default()
         .with_min_delay(shortest)

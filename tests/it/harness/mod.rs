@@ -22,6 +22,9 @@ pub use project::{Project, turn};
 pub use slow_request::SlowRequest;
 pub use transcript::Reader;
 
+/// Nobody listens on port 1.
+pub const NO_SERVER: &str = "postgresql://tozo:hunter2@127.0.0.1:1/tozo";
+
 /// A program that takes longer hangs.
 const PATIENCE: Duration = Duration::from_mins(1);
 

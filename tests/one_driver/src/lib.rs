@@ -15,7 +15,7 @@ mod tests {
         assert_eq!(error.kind(), ErrorKind::DriverMissing, "{error:?}");
         let text = error.explain().to_string();
         assert!(
-            text.contains("not compiled in: it takes the cargo feature \"postgres\""),
+            text.contains("not compiled in: it needs the cargo feature \"postgres\""),
             "{text}"
         );
         assert!(!text.contains("s3cret-pass"), "{text}");
@@ -26,7 +26,7 @@ mod tests {
     async fn a_url_of_sqlite_is_told_which_feature_is_missing() {
         let error = Database::connect("sqlite::memory:").await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::DriverMissing, "{error:?}");
-        assert!(error.to_string().contains("it takes the cargo feature \"sqlite\""), "{error}");
+        assert!(error.to_string().contains("it needs the cargo feature \"sqlite\""), "{error}");
     }
 
     #[cfg(feature = "postgres")]

@@ -2,7 +2,7 @@
 
 use std::{error::Error as StdError, io, path::Path};
 
-use super::place::shown;
+use super::shown::shown;
 
 /// Why `init` or `new` was refused, or failed and was undone. Each but `NotPutBack` leaves the
 /// files as they were.
@@ -73,7 +73,8 @@ impl ProjectError {
                 );
             }
             Self::Exists { .. } => {
-                "to add to it: onerow new \"add due date\"; for another crate: onerow init --dir DIR"
+                "to add to it: onerow new \"add due date\"; for another crate: \
+                 onerow init --dir DIR"
             }
             Self::OtherMigrator { .. } => {
                 "to move, see docs/moving.md; for another crate: onerow init --dir DIR"
@@ -86,7 +87,8 @@ impl ProjectError {
                 "say where it is: onerow new \"…\" --dir DIR; or start one: onerow init"
             }
             Self::NoRegistry { .. } => {
-                "begin it, onerow::registry![]; or add by hand: `mod m0007;` and, in the list, `, m0007`"
+                "begin it, onerow::registry![]; or add by hand: `mod m0007;` and, in the list, \
+                 `, m0007`"
             }
             Self::SeveralRegistries { .. } => {
                 "leave only one; or add by hand: `mod m0007;` and, in the right one, `, m0007`"

@@ -6,7 +6,7 @@ use std::{
     process,
 };
 
-use super::{error::ProjectError, place::shown};
+use super::{error::ProjectError, shown::shown};
 
 /// What undoes the changes so far.
 #[derive(Default)]

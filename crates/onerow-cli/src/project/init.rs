@@ -11,8 +11,9 @@ use super::{
     error::ProjectError,
     files::{Changes, all_or_nothing},
     manifest::Manifest,
-    place::{self, shown},
-    report::{Next, Report},
+    place,
+    shown::shown,
+    summary::{Next, Summary},
     template::{self, fill},
 };
 
@@ -41,10 +42,10 @@ enum Backend {
 }
 
 /// Writes the crate and adds it to the workspace.
-pub(super) fn init(args: &InitArgs) -> Result<Report, ProjectError> {
+pub(super) fn init(args: &InitArgs) -> Result<Summary, ProjectError> {
     let plan = Plan::new(args)?;
     all_or_nothing(|changes| plan.carry_out(changes))?;
-    Ok(plan.report(args))
+    Ok(plan.summary(args))
 }
 
 /// What to write. All of it is known before a file is touched.
@@ -89,7 +90,7 @@ impl Plan {
             .map(drop)
     }
 
-    fn report(&self, args: &InitArgs) -> Report {
+    fn summary(&self, args: &InitArgs) -> Summary {
         let package = &self.package;
         let dir =
             args.dir.as_ref().map(|dir| format!(" --dir {}", dir.display())).unwrap_or_default();
@@ -101,7 +102,7 @@ impl Plan {
             (true, false) => "PostgreSQL",
             _ => "SQLite",
         };
-        Report {
+        Summary {
             package: package.clone(),
             migration: None,
             written: self.files.iter().map(|(name, _)| shown(&self.dir.join(name))).collect(),

@@ -4,7 +4,7 @@ use std::{ops::Range, path::Path, str::FromStr};
 
 use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
 
-use super::{error::ProjectError, place::shown};
+use super::{error::ProjectError, shown::shown};
 use onerow::module_name;
 
 /// A `lib.rs` with one `registry![…]`. Offsets are in bytes.

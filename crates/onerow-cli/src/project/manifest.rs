@@ -4,7 +4,7 @@ use std::path::Path;
 
 use toml_edit::{Array, DocumentMut, Item, RawString, Table, Value};
 
-use super::{error::ProjectError, place::shown};
+use super::{error::ProjectError, shown::shown};
 
 /// A manifest's text, and its path for errors.
 pub(super) struct Manifest<'a> {

@@ -3,32 +3,33 @@
 //! | module | holds |
 //! |---|---|
 //! | `init`, `new` | the commands |
-//! | `report`, `error` | what they print |
+//! | `summary`, `error` | what they print |
+//! | `shown` | paths as a user would type them |
 //! | `place` | where the project is, and what cargo says about it |
 //! | `manifest`, `listing` | editing a `Cargo.toml`, and the `lib.rs` of a registry |
 //! | `files` | writing all or nothing |
 //! | `template` | the files of a new crate |
 
-mod error;
+pub(super) mod error;
 mod files;
 mod init;
 mod listing;
 mod manifest;
-mod new;
+pub(super) mod new;
 mod place;
-mod report;
+mod shown;
+mod summary;
 mod template;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-pub(super) use self::new::NewArgs;
-
-pub(super) use self::error::ProjectError;
-
-use self::{init::InitArgs, report::Report};
-use super::output::{Format, print_failure, printed};
+use self::{error::ProjectError, init::InitArgs, new::NewArgs, summary::Summary};
+use super::{
+    output::print_failure,
+    streams::{Format, printed},
+};
 
 /// Forward-only schema migrations: starts a crate of them, and adds to it
 #[derive(Parser)]
@@ -39,7 +40,7 @@ use super::output::{Format, print_failure, printed};
     subcommand_required = true,
     arg_required_else_help = true
 )]
-struct Tool {
+struct Program {
     /// How to print results
     #[arg(long, global = true, value_enum, default_value_t, env = "ONEROW_FORMAT")]
     format: Format,
@@ -59,7 +60,7 @@ enum Command {
 /// The whole program `onerow`: reads the arguments, runs the command, and returns the exit code.
 #[must_use]
 pub fn tool() -> ExitCode {
-    let Tool { format, command } = super::parse();
+    let Program { format, command } = super::parse();
     match command {
         Command::Init(args) => finish(init::init(&args), format),
         Command::New(args) => new_migration(&args, None, format),
@@ -72,10 +73,10 @@ pub(super) fn new_migration(args: &NewArgs, compiled: Option<i32>, format: Forma
     finish(new::new(args, compiled), format)
 }
 
-fn finish(done: Result<Report, ProjectError>, format: Format) -> ExitCode {
+fn finish(done: Result<Summary, ProjectError>, format: Format) -> ExitCode {
     match done {
-        Ok(report) => {
-            report.print(format);
+        Ok(summary) => {
+            summary.print(format);
             printed()
         }
         Err(error) => {

@@ -11,8 +11,9 @@ use super::{
     error::ProjectError,
     files::all_or_nothing,
     listing::Listing,
-    place::{self, shown},
-    report::{Next, Report},
+    place,
+    shown::shown,
+    summary::{Next, Summary},
     template::{self, fill},
 };
 use onerow::module_name;
@@ -38,7 +39,7 @@ fn description(text: &str) -> Result<String, String> {
 }
 
 /// `compiled` is the next number in the registry that this program was compiled with, if any.
-pub(super) fn new(args: &NewArgs, compiled: Option<i32>) -> Result<Report, ProjectError> {
+pub(super) fn new(args: &NewArgs, compiled: Option<i32>) -> Result<Summary, ProjectError> {
     let current = place::current_dir()?;
     let package = match &args.dir {
         Some(dir) => place::resolve(&current, dir),
@@ -49,7 +50,8 @@ pub(super) fn new(args: &NewArgs, compiled: Option<i32>) -> Result<Report, Proje
     let before = fs::read_to_string(&lib).map_err(ProjectError::io("read", &lib))?;
     let next = Successor::new(&package, &before, compiled)?;
     let file = package.join(format!("src/{}.rs", next.name));
-    if file.exists() {
+    // Or a folder with a `mod.rs`.
+    if file.exists() || file.with_extension("").exists() {
         return Err(ProjectError::Unlisted {
             file: shown(&file),
             lib: shown(&lib),
@@ -60,7 +62,7 @@ pub(super) fn new(args: &NewArgs, compiled: Option<i32>) -> Result<Report, Proje
         changes.add_file(&file, &next.file(&args.description))?;
         changes.replace(&lib, &before, &next.lib)
     })?;
-    Ok(report(&package, &next.name, &file, &lib))
+    Ok(summary(&package, &next.name, &file, &lib))
 }
 
 /// The migration after the last. Whether the others fit together is for the compiler to say.
@@ -101,13 +103,13 @@ impl Successor {
     }
 }
 
-fn report(package: &Path, name: &str, file: &Path, lib: &Path) -> Report {
+fn summary(package: &Path, name: &str, file: &Path, lib: &Path) -> Summary {
     let package = package_name(package);
     let test = format!("cargo test -p {package} {name}");
     let next = vec![Next::new(test, format!("red until {name} is written"))];
     let note =
         format!("{name} is yours to write. Until then it refuses to run, and its test is red");
-    Report {
+    Summary {
         package,
         migration: Some(name.to_owned()),
         written: vec![shown(file)],

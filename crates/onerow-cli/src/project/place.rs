@@ -3,7 +3,7 @@
 use std::{
     env,
     ffi::OsString,
-    fs, io,
+    fs,
     path::{Component, Path, PathBuf},
     process::Command,
 };
@@ -13,6 +13,7 @@ use toml_edit::DocumentMut;
 use super::{
     error::{CargoError, ProjectError},
     listing::Listing,
+    shown::{canonical_current_dir, shown},
 };
 
 /// The root of the workspace that a directory belongs to. A package on its own is its own root.
@@ -102,17 +103,6 @@ pub(super) fn resolve(current: &Path, dir: &Path) -> PathBuf {
 
 pub(super) fn current_dir() -> Result<PathBuf, ProjectError> {
     canonical_current_dir().map_err(ProjectError::io("find", Path::new("the current directory")))
-}
-
-fn canonical_current_dir() -> io::Result<PathBuf> {
-    env::current_dir()?.canonicalize()
-}
-
-/// A path as a user would type it in the current directory.
-pub(super) fn shown(path: &Path) -> String {
-    let current = canonical_current_dir().unwrap_or_default();
-    let path = path.strip_prefix(current).unwrap_or(path);
-    if path.as_os_str().is_empty() { ".".to_owned() } else { path.display().to_string() }
 }
 
 #[cfg(test)]

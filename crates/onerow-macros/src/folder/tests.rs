@@ -37,7 +37,7 @@ fn problems<const N: usize>(files: [(&str, &str); N]) -> Vec<String> {
     read_all(&folder(files)).unwrap_err()
 }
 
-/// Of files that are empty.
+/// The problems of a folder of empty files.
 fn problems_of<const N: usize>(files: [&str; N]) -> Vec<String> {
     problems(files.map(|file| (file, "")))
 }
@@ -46,7 +46,7 @@ fn transactional(path: &str, text: &str) -> bool {
     read_all(&folder([(path, text)])).unwrap()[0].transactional
 }
 
-/// With this `metadata.toml`.
+/// Whether a migration of diesel with this `metadata.toml` runs in a transaction.
 fn diesel_transactional(metadata: &str) -> bool {
     read_all(&folder([("1_a/up.sql", ""), ("1_a/metadata.toml", metadata)])).unwrap()[0]
         .transactional
@@ -86,8 +86,7 @@ fn migrations_of_refinery_are_in_the_order_of_their_numbers_whatever_their_lette
 }
 
 #[test]
-fn migrations_of_diesel_are_in_the_order_of_their_versions_as_text_and_its_down_scripts_are_left_out()
- {
+fn migrations_of_diesel_are_in_the_order_of_their_texts_and_its_down_scripts_are_left_out() {
     let files = [
         "00000000000000_diesel_initial_setup/up.sql",
         "00000000000000_diesel_initial_setup/down.sql",
@@ -188,7 +187,7 @@ fn a_missing_folder_is_an_error_with_the_full_path() {
     );
     assert!(problems[0].starts_with(&begin), "{problems:?}");
     assert!(
-        problems[0].ends_with("a path counts from the folder of the crate's Cargo.toml"),
+        problems[0].ends_with("a path is relative to the folder of the crate's Cargo.toml"),
         "{problems:?}"
     );
     assert_eq!(problems.len(), 1);
@@ -205,8 +204,8 @@ fn a_file_is_no_folder() {
 fn a_folder_without_migrations_is_an_error_with_the_full_path() {
     let folder = folder([("README.md", ""), (".keep", "")]);
     let expected = format!(
-        "there is no migration in the folder `migrations`, which is {}: it needs those of sqlx (`1_name.sql`), refinery \
-         (`V1__name.sql`) or diesel (`1_name/up.sql`)",
+        "there is no migration in the folder `migrations`, which is {}: it needs files of sqlx \
+         (`1_name.sql`), refinery (`V1__name.sql`) or diesel (`1_name/up.sql`)",
         folder.path().display()
     );
     assert_eq!(read_all(&folder), Err(vec![expected]));
@@ -232,13 +231,15 @@ fn all_files_with_a_wrong_name_are_told_at_once() {
 
 #[test]
 fn two_styles_in_a_folder_are_an_error_that_names_a_file_of_each() {
-    let tail = "keep the migrations of one tool in a folder, and embed that";
+    let tail = "keep the migrations of one tool in a folder of their own, and embed that";
     let expected = format!(
-        "`migrations/1_a.sql` is named as for sqlx, and `migrations/V1__a.sql` as for refinery: {tail}"
+        "`migrations/1_a.sql` is named like a migration of sqlx, and `migrations/V1__a.sql` like \
+         one of refinery: {tail}"
     );
     assert_eq!(problems_of(["1_a.sql", "2_b.sql", "V1__a.sql", "V2__b.sql"]), [expected]);
     let expected = format!(
-        "`migrations/1_a/up.sql` is named as for diesel, and `migrations/2_b.sql` as for sqlx: {tail}"
+        "`migrations/1_a/up.sql` is named like a migration of diesel, and `migrations/2_b.sql` \
+         like one of sqlx: {tail}"
     );
     assert_eq!(problems_of(["1_a/up.sql", "2_b.sql"]), [expected]);
 }
@@ -247,7 +248,8 @@ fn two_styles_in_a_folder_are_an_error_that_names_a_file_of_each() {
 fn two_migrations_of_the_same_version_are_an_error_that_names_both() {
     let expected = |one: &str, other: &str| {
         format!(
-            "`migrations/{one}` has the same version as `migrations/{other}`: keep one of them, or number it anew"
+            "`migrations/{one}` has the same version as `migrations/{other}`: keep one of them, or \
+             give it another number"
         )
     };
     assert_eq!(problems_of(["1_b.sql", "1_a.sql"]), [expected("1_a.sql", "1_b.sql")]);
@@ -322,15 +324,17 @@ fn a_name_that_is_not_utf8_is_an_error() {
 fn a_link_to_a_folder_is_an_error_so_that_there_are_no_circles() {
     let folder = folder([("V1__a.sql", "")]);
     symlink(".", folder.path().join("sub")).unwrap();
-    let expected = "`migrations/sub` is a link to a folder, which is not followed: put the folder itself there";
+    let expected = "`migrations/sub` is a link to a folder, which is not followed: put the folder \
+                    itself there";
     assert_eq!(read_all(&folder), Err(vec![expected.into()]));
 }
 
 #[test]
 fn metadata_that_says_anything_else_is_an_error_that_names_the_line() {
     let problems = problems([("1_a/up.sql", ""), ("1_a/metadata.toml", "run_in_transaction = no")]);
-    let expected = "`migrations/1_a/metadata.toml` may say `run_in_transaction = true` or `run_in_transaction = false`, \
-                    once, besides comments, and line 1 is something else";
+    let expected = "`migrations/1_a/metadata.toml` may hold comments and, once, \
+                    `run_in_transaction = true` or `run_in_transaction = false`, but line 1 is \
+                    something else";
     assert_eq!(problems, [expected]);
 }
 
@@ -357,11 +361,8 @@ fn a_file_or_a_subfolder_is_left_out_by_its_name() {
 #[test]
 fn what_is_left_out_must_be_there() {
     let folder = folder([("1_a.sql", ""), ("seed.sql", "")]);
-    let expected = |name| {
-        format!(
-            "`migrations/{name}` is not there, and so cannot be left out: take it out of `except`"
-        )
-    };
+    let expected =
+        |name| format!("`migrations/{name}` is not there to be left out: remove it from `except`");
     let problems = read_without(&folder, &["seed.sql", "sed.sql", "seed", "Seed.sql"]).unwrap_err();
     assert_eq!(problems, ["sed.sql", "seed", "Seed.sql"].map(expected));
     assert!(read_without(&folder, &["seed.sql", "seed.sql"]).is_err());
@@ -389,8 +390,9 @@ fn a_file_that_goes_up_and_down_is_an_error_that_names_the_tool_and_the_line() {
     ] {
         let marker = text.lines().nth(3).unwrap();
         let expected = format!(
-            "`migrations/{path}` goes back again from line 4 on, where `{marker}` begins what {tool} undoes it with: move that \
-             part out of the file, as all of a file is run, and onerow goes forward only"
+            "`migrations/{path}` goes down again from line 4 on, where `{marker}` begins the part \
+             with which {tool} undoes it: move that part out of the file, since onerow runs all of \
+             a file, and only goes forward"
         );
         assert_eq!(problems([(path, text)]), [expected]);
     }
@@ -405,8 +407,9 @@ fn a_down_script_may_say_what_it_likes() {
 
 #[test]
 fn an_undo_of_flyway_is_told_beside_what_it_undoes() {
-    let expected = "`migrations/U1__a.sql` has the same version as `migrations/V1__a.sql`: if it undoes that one, as with Flyway, \
-                    move it out of the folder; else number it anew";
+    let expected = "`migrations/U1__a.sql` has the same version as `migrations/V1__a.sql`: if it \
+                    undoes that one, as with Flyway, move it out of the folder; or else give it \
+                    another number";
     assert_eq!(problems_of(["U1__a.sql", "V1__a.sql"]), [expected]);
 }
 
@@ -418,9 +421,10 @@ fn what_is_for_psql_is_an_error_that_names_the_line() {
         ("3_c.sql", "CREATE TABLE t (a INT);\n\nCOPY t (a) FROM stdin;\n1\n\\.\n"),
     ]);
     assert_eq!(problems.len(), 2);
-    let begin =
-        "`migrations/2_b.sql` cannot be run as it is, by line 2: `\\connect` is a command of psql";
+    let begin = "`migrations/2_b.sql` cannot be run as it is, because of line 2: `\\connect` is a \
+         command of psql";
     assert!(problems[0].starts_with(begin), "{problems:?}");
-    let begin = "`migrations/3_c.sql` cannot be run as it is, by line 3: COPY FROM stdin is not possible here";
+    let begin = "`migrations/3_c.sql` cannot be run as it is, because of line 3: COPY FROM stdin \
+                 is not possible here";
     assert!(problems[1].starts_with(begin), "{problems:?}");
 }

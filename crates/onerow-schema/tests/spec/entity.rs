@@ -182,7 +182,7 @@ members.email: in the primary key of the database, not of the entity"
     async fn a_key_that_nothing_generates_is_told(db: TestDatabase) {
         // On SQLite, a bigint is not the row's number.
         let found = mismatch(&db, "{key} PRIMARY KEY", "bigint NOT NULL PRIMARY KEY").await;
-        let told = "members.id: given by the database in the entity, which neither generates it \
+        let told = "members.id: the entity leaves it to the database, which neither generates it \
             nor has a default";
         assert_eq!(found.lines().last(), Some(told));
     }

@@ -2,6 +2,7 @@
 
 use std::{
     error::Error,
+    fmt,
     fs::{self, File, OpenOptions},
     io::{self, Read, Write},
     net::TcpListener,
@@ -69,6 +70,16 @@ pub struct PostgresServer {
     dir: PathBuf,
     port: u16,
     password: String,
+}
+
+impl fmt::Debug for PostgresServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { dir, port, .. } = self;
+        f.debug_struct("PostgresServer")
+            .field("dir", dir)
+            .field("port", port)
+            .finish_non_exhaustive()
+    }
 }
 
 impl PostgresServer {
@@ -325,6 +336,7 @@ mod tests {
     };
 
     use super::*;
+    use crate::postgres::wait_until;
 
     /// Runs SQL through the socket, which needs no password.
     fn psql(server: &PostgresServer, sql: &str) -> Output {
@@ -341,15 +353,6 @@ mod tests {
         let output = psql(server, sql);
         assert!(output.status.success(), "{sql}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
-    }
-
-    /// Waits until the condition holds, or fails the test.
-    fn wait_until(what: &str, condition: impl Fn() -> bool) {
-        let deadline = Instant::now() + Duration::from_secs(20);
-        while !condition() {
-            assert!(Instant::now() < deadline, "still waiting: {what}");
-            thread::sleep(Duration::from_millis(20));
-        }
     }
 
     fn runs(pid: i32) -> bool {

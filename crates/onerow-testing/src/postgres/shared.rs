@@ -195,16 +195,7 @@ mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
     use super::*;
-    use crate::postgres::supervisor::Supervisor;
-
-    /// Waits until the condition holds, or fails the test.
-    fn wait_until(what: &str, condition: impl Fn() -> bool) {
-        let deadline = Instant::now() + Duration::from_secs(20);
-        while !condition() {
-            assert!(Instant::now() < deadline, "still waiting: {what}");
-            thread::sleep(Duration::from_millis(20));
-        }
-    }
+    use crate::postgres::{supervisor::Supervisor, wait_until};
 
     #[test]
     fn guests_share_a_server_and_it_goes_when_the_last_has_gone() {

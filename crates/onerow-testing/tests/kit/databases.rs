@@ -27,6 +27,14 @@ on_every_backend! {
         assert_eq!(db.read_schema().await.to_string(), "");
     }
 
+    async fn debug_tells_the_database_without_its_password(db: TestDatabase) {
+        let told = format!("{db:?}");
+        let name = db.url().rsplit('/').next().unwrap().split('?').next().unwrap();
+        assert!(told.contains(name), "{told}");
+        let password = db.url().split_once('@').and_then(|(before, _)| before.rsplit(':').next());
+        assert!(!password.is_some_and(|password| told.contains(password)), "{told}");
+    }
+
     async fn a_database_is_gone_when_its_test_ends(db: TestDatabase) {
         let url = db.url().to_owned();
         db.sql("CREATE TABLE members (id INTEGER)").await;

@@ -43,7 +43,7 @@ async fn a_role_that_is_there_already_is_told_to_be_the_whole_servers() {
     let db = Backend::Postgres.database_at(registry("CREATE ROLE postgres"), -1).await;
     let text = db.apply(0).await.unwrap_err().to_string();
     assert!(
-        text.contains("already exists") && text.contains("roles are the whole server's"),
+        text.contains("already exists") && text.contains("roles belong to the whole server"),
         "{text}"
     );
     assert!(text.contains("\"Roles\" in docs/testing.md"), "{text}");

@@ -2,31 +2,48 @@
 
 use std::fmt;
 
+use futures_util::future::BoxFuture;
+
 use super::{Adopted, Adoption, AdoptionWarning, source::Source, taking_over::take_over_at};
 use crate::{
     connections::Connections,
     database::Database,
     error::Error,
-    options::{BoxFuture, Options, shared_setters},
+    options::{Options, shared_setters},
     registry::Registry,
     run::errors::target_beyond_latest,
     table::TableName,
     tool::Tool,
 };
 
-/// Takes over a database that another tool has migrated until now, when it is awaited; made by [`Registry::adopt`].
+/// Takes over a database that another tool has migrated until now. [`Registry::adopt`] returns it:
+/// set options, then await it.
 ///
-/// It reads the old tool's table, sees that what was applied is what the registry begins with, and sets the version to the
-/// last of that, where it is not there yet: in one transaction that holds the version row, and that keeps the old tool from
-/// writing meanwhile. The old table is not changed. Which migration stands for which is said by
-/// [`replaces`](crate::MigrationTrait::replaces).
+/// It reads the old tool's table, checks that the registry begins with what was applied, and sets
+/// the version to the last of that, unless the version is there already. It does so in one
+/// transaction, which holds the version row and keeps the old tool from writing meanwhile. The old
+/// tool's table is not changed. [`replaces`](crate::MigrationTrait::replaces) says which migration
+/// stands for which.
 ///
-/// A migration that the old tool is still running is not in its table yet: stop what runs it first. If it is there later,
-/// [`up`](Registry::up) refuses to run it again, and another `adopt` counts it.
+/// A migration that the old tool is still running is not in its table yet, so stop the old tool
+/// first. If the migration is in the table later, [`up`](Registry::up) refuses to run it again, and
+/// another `adopt` counts it.
 ///
 /// # Errors
-/// [`ErrorKind::NoHistory`](crate::ErrorKind::NoHistory), [`ErrorKind::SeveralHistories`](crate::ErrorKind::SeveralHistories), [`ErrorKind::ForeignHistory`](crate::ErrorKind::ForeignHistory), [`ErrorKind::HistoryElsewhere`](crate::ErrorKind::HistoryElsewhere), [`ErrorKind::NoTool`](crate::ErrorKind::NoTool),
-/// [`ErrorKind::HistoryMismatch`](crate::ErrorKind::HistoryMismatch) with all that does not fit, and [`ErrorKind::HistoryBusy`](crate::ErrorKind::HistoryBusy). None of them has changed anything.
+/// None of these has changed anything:
+///
+/// - [`NoHistory`](crate::ErrorKind::NoHistory),
+///   [`SeveralHistories`](crate::ErrorKind::SeveralHistories) and
+///   [`HistoryElsewhere`](crate::ErrorKind::HistoryElsewhere) if there is not exactly one old
+///   tool's table in the registry's schema
+/// - [`ForeignHistory`](crate::ErrorKind::ForeignHistory) and [`NoTool`](crate::ErrorKind::NoTool)
+///   if the table does not have the columns of the tool, or of any tool
+/// - [`UnsafeHistory`](crate::ErrorKind::UnsafeHistory) if reading the table could run code of its
+///   owner
+/// - [`HistoryMismatch`](crate::ErrorKind::HistoryMismatch) if the registry does not begin with
+///   what was applied; it has all [`problems`](Error::problems)
+/// - [`HistoryBusy`](crate::ErrorKind::HistoryBusy) if another session has the table locked for too
+///   long
 ///
 /// ```
 /// # use onerow::{Tool, prelude::*};
@@ -34,7 +51,8 @@ use crate::{
 /// # async fn main() -> Result<(), onerow::Error> {
 /// # let registry = Registry::new(vec![]);
 /// # let db = Database::connect("sqlite::memory:").await?;
-/// # db.execute_unprepared("CREATE TABLE _sqlx_migrations (version, description, installed_on, success)").await.unwrap();
+/// # let table = "CREATE TABLE _sqlx_migrations (version, description, installed_on, success)";
+/// # db.execute_unprepared(table).await.unwrap();
 /// let adoption = registry.adopt(&db).from(Tool::Sqlx).dry_run().await?;
 /// println!("it would be at version {}", adoption.version);
 /// # Ok(())
@@ -66,31 +84,33 @@ impl<'a> Adopt<'a> {
         }
     }
 
-    /// Which tool it was; by default the one whose table is there.
+    /// Names the old tool. By default it is the tool whose table the database has.
     pub fn from(mut self, tool: Tool) -> Self {
         self.tool = Some(tool);
         self
     }
 
-    /// The old tool's table, `name` or `schema.name`, where that is not the tool's default.
+    /// Names the old tool's table, `name` or `schema.name`, if that is not the default of the tool.
     pub fn from_table(mut self, table: &str) -> Self {
         self.table = Some(TableName::parse(table));
         self
     }
 
-    /// Accepts that migrations were applied in another order than the registry's, the outcome being the same.
+    /// Accepts that migrations were applied in another order than the registry's. Use it if you
+    /// know that the outcome is the same.
     pub fn out_of_order(mut self) -> Self {
         self.accept_out_of_order = true;
         self
     }
 
-    /// Does nothing where there is no history, as in a new database, instead of [`ErrorKind::NoHistory`](crate::ErrorKind::NoHistory).
+    /// Does nothing if the database has no old tool's table, as a new one. Without it, that is the
+    /// error [`NoHistory`](crate::ErrorKind::NoHistory).
     pub fn if_any(mut self) -> Self {
         self.if_any = true;
         self
     }
 
-    /// Looks, and changes nothing.
+    /// Only says what it would do, and changes nothing.
     pub fn dry_run(mut self) -> Self {
         self.dry_run = true;
         self
@@ -99,13 +119,20 @@ impl<'a> Adopt<'a> {
     shared_setters!();
 }
 
-/// Takes over a database that no tool has migrated, when it is awaited; made by [`Registry::baseline`].
+/// Records the current version of a database that no tool has migrated. [`Registry::baseline`]
+/// returns it: set options, then await it.
 ///
-/// It says that the migrations up to a version are applied, and applies none: whether that is true is for who says it to know.
+/// It counts the migrations up to that version as applied, and applies none. It does not check
+/// whether that is true.
 ///
 /// # Errors
-/// [`ErrorKind::TargetBeyondLatest`](crate::ErrorKind::TargetBeyondLatest) for a version that the registry does not have, [`ErrorKind::AlreadyVersioned`](crate::ErrorKind::AlreadyVersioned) where migrations
-/// of the registry were applied, and [`ErrorKind::BesideHistory`](crate::ErrorKind::BesideHistory) where there is the table of another tool.
+/// None of these has changed anything:
+///
+/// - [`TargetBeyondLatest`](crate::ErrorKind::TargetBeyondLatest) if the registry does not have the
+///   version
+/// - [`AlreadyVersioned`](crate::ErrorKind::AlreadyVersioned) if the database has another version
+///   already
+/// - [`BesideHistory`](crate::ErrorKind::BesideHistory) if another tool has migrated the database
 #[must_use = "nothing happens until it is awaited"]
 pub struct Baseline<'a> {
     registry: &'a Registry,
@@ -122,13 +149,14 @@ impl<'a> Baseline<'a> {
         Self { registry, db, options, version, beside_other_tools: false, dry_run: false }
     }
 
-    /// Does it though another tool has migrated the database, its other tables say.
+    /// Accepts that another tool has migrated other tables of the database. Without it, that is the
+    /// error [`BesideHistory`](crate::ErrorKind::BesideHistory).
     pub fn beside_other_tools(mut self) -> Self {
         self.beside_other_tools = true;
         self
     }
 
-    /// Looks, and changes nothing.
+    /// Only says what it would do, and changes nothing.
     pub fn dry_run(mut self) -> Self {
         self.dry_run = true;
         self
@@ -138,25 +166,25 @@ impl<'a> Baseline<'a> {
 }
 
 impl Registry {
-    /// Takes over a database that another tool has migrated until now: sets the version to what that has
-    /// applied.
+    /// Takes over a database that another tool has migrated until now: sets the version to what
+    /// that tool has applied.
     ///
-    /// The [`Adopt`] that it returns takes options, and is awaited.
+    /// Set options on the [`Adopt`] that it returns, then await it.
     #[must_use = "nothing happens until it is awaited"]
     pub fn adopt<'a>(&'a self, db: &'a Database) -> Adopt<'a> {
         Adopt::new(self, db)
     }
 
-    /// Takes over a database that was not migrated by any tool: says that it is at this version.
+    /// Records the current version of a database that no tool has migrated.
     ///
-    /// The [`Baseline`] that it returns takes options, and is awaited.
+    /// Set options on the [`Baseline`] that it returns, then await it.
     #[must_use = "nothing happens until it is awaited"]
     pub fn baseline<'a>(&'a self, db: &'a Database, version: i32) -> Baseline<'a> {
         Baseline::new(self, db, version)
     }
 }
 
-/// Sets the version, or only says to which.
+/// Sets the version, or only says to which it would set it.
 async fn take_over(
     registry: &Registry,
     db: &Database,
@@ -174,7 +202,8 @@ async fn take_over(
     Ok(Adoption { tool: plan.tool, initial, version, adopted, warnings })
 }
 
-/// Whether it is of what counts as applied now: a deployment that does it once more has nothing new to look at.
+/// Whether a warning is about what was adopted just now. A deployment that adopts once more has
+/// nothing new to look at.
 fn is_of(warning: &AdoptionWarning, adopted: &[Adopted]) -> bool {
     match warning {
         AdoptionWarning::Edited { migration, .. } => {

@@ -1,6 +1,6 @@
-//! Why a database was not taken over. None of these has changed anything.
+//! The errors of a database that was not taken over. None of these has changed anything.
 
-use std::time::Duration;
+use std::{error::Error as StdError, time::Duration};
 
 use super::problem::{HistoryProblem, HistoryProblems};
 use crate::{
@@ -14,48 +14,47 @@ fn of_tool(kind: ErrorKind, tool: Tool, table: &TableName, message: String) -> E
 }
 
 pub(super) fn no_history(looked_for: &[String]) -> Error {
-    let looked_for = looked_for.join(", ");
-    let message =
-        format!("there is no history to adopt: no table {looked_for}; nothing was changed");
+    let message = format!(
+        "there is nothing to adopt: the database has no table {}; nothing was changed",
+        looked_for.join(", ")
+    );
     Error::new(ErrorKind::NoHistory, message)
 }
 
 pub(super) fn several_histories<'a>(tables: impl Iterator<Item = (Tool, &'a TableName)>) -> Error {
     let tables: Vec<_> = tables.map(|(tool, table)| format!("{table} of {tool}")).collect();
-    let message = format!(
-        "there are histories of several migrators: {}; nothing was changed",
-        tables.join(", ")
-    );
+    let message =
+        format!("there are tables of several tools: {}; nothing was changed", tables.join(", "));
     Error::new(ErrorKind::SeveralHistories, message)
 }
 
 pub(super) fn foreign_history(tool: Tool, table: &TableName, column: &str) -> Error {
     let message = format!(
-        "the table {table} is not that of {tool}: it has no column \"{column}\"; nothing was changed"
+        "the table {table} is not that of {tool}: it has no column \"{column}\"; nothing was \
+         changed"
     );
     of_tool(ErrorKind::ForeignHistory, tool, table, message)
 }
 
 pub(super) fn history_elsewhere(tool: Tool, table: &TableName, schema: &str) -> Error {
     let message = format!(
-        "the table {table} of {tool} is not in the schema {schema}, as the registry's is; nothing was \
-         changed"
+        "the table {table} of {tool} is not in the schema {schema} of the version table; nothing \
+         was changed"
     );
     of_tool(ErrorKind::HistoryElsewhere, tool, table, message)
 }
 
 pub(super) fn unsafe_history(tool: Tool, table: &TableName, reason: &str) -> Error {
     let message = format!(
-        "the table {table} of {tool} is not read, as that could run its owner's code: {reason}; nothing \
-         was changed"
+        "reading the table {table} of {tool} could run its owner's code: {reason}; nothing was \
+         changed"
     );
     of_tool(ErrorKind::UnsafeHistory, tool, table, message)
 }
 
 pub(super) fn no_tool(table: &TableName) -> Error {
-    let message = format!(
-        "the table {table} is not that of a migrator that onerow knows; nothing was changed"
-    );
+    let message =
+        format!("no tool that onerow knows has a table like {table}; nothing was changed");
     Error::new(ErrorKind::NoTool, message).of_table(table)
 }
 
@@ -65,8 +64,8 @@ pub(super) fn history_mismatch(
     problems: Vec<HistoryProblem>,
 ) -> Error {
     let message = format!(
-        "what {tool} has applied, by its table {table}, is not what the registry begins with; nothing \
-         was changed"
+        "the registry does not begin with what {tool} has applied, according to its table {table}; \
+         nothing was changed"
     );
     let causes = problems.iter().map(ToString::to_string).collect();
     let error = of_tool(ErrorKind::HistoryMismatch, tool, table, message);
@@ -74,14 +73,17 @@ pub(super) fn history_mismatch(
 }
 
 pub(crate) fn history_busy(table: &TableName, waited: Duration) -> Error {
-    let message =
-        format!("waited {waited:.0?} for who has the table {table} locked; nothing was changed");
+    let message = format!(
+        "waited {waited:.0?} for another session, which has the table {table} locked; nothing was \
+         changed"
+    );
     Error::new(ErrorKind::HistoryBusy, message).of_table(table)
 }
 
 pub(super) fn unadopted(tool: Tool, table: &TableName, version: i32) -> Error {
     let message = format!(
-        "{tool} has applied migrations that are pending here, by its table {table}; nothing was changed{}",
+        "{tool} has applied migrations that are pending here, according to its table {table}; \
+         nothing was changed{}",
         still_at(Some(version))
     );
     of_tool(ErrorKind::Unadopted, tool, table, message).at(version)
@@ -89,8 +91,8 @@ pub(super) fn unadopted(tool: Tool, table: &TableName, version: i32) -> Error {
 
 pub(super) fn beside_history(tool: Tool, table: &TableName, applied: usize) -> Error {
     let message = format!(
-        "{tool} has applied {applied} migration(s) to this database, by its table {table}; nothing was \
-         changed"
+        "{tool} has applied {applied} migration(s) to this database, according to its table \
+         {table}; nothing was changed"
     );
     of_tool(ErrorKind::BesideHistory, tool, table, message)
 }
@@ -101,17 +103,17 @@ pub(crate) fn already_versioned(version: i32) -> Error {
 }
 
 impl Error {
-    /// The other tool that it is about, if it is about one.
+    /// The old tool that the error is about, if it is about one.
     #[must_use]
     pub fn tool(&self) -> Option<Tool> {
         let name = self.tool_name()?;
         Tool::ALL.into_iter().find(|tool| tool.name() == name)
     }
 
-    /// All that does not fit, for [`ErrorKind::HistoryMismatch`].
+    /// All that does not fit, for an error of the kind [`ErrorKind::HistoryMismatch`].
     #[must_use]
     pub fn problems(&self) -> &[HistoryProblem] {
-        let problems = std::error::Error::source(self).and_then(|source| source.downcast_ref());
+        let problems = StdError::source(self).and_then(|source| source.downcast_ref());
         problems.map_or(&[], |HistoryProblems(problems)| problems)
     }
 }

@@ -1,4 +1,4 @@
-//! What another tool has applied, as its table tells.
+//! What another tool has applied, according to its table.
 
 use sea_orm::{ConnectionTrait, DatabaseTransaction, DbErr, Statement, TransactionTrait};
 
@@ -10,9 +10,9 @@ use super::{
     sea_orm_migration::makes_identities,
 };
 use crate::{
-    Registry,
     backend::{Fault, Session},
     error::{Error, ErrorKind},
+    registry::Registry,
     table::TableName,
     tool::{Column, Tool},
     version,
@@ -24,32 +24,32 @@ pub(super) struct History {
     pub(super) table: TableName,
     /// In the order in which they were applied.
     pub(super) entries: Vec<Entry>,
-    /// Of the table itself.
+    /// What is wrong with the table itself.
     pub(super) problems: Vec<HistoryProblem>,
 }
 
 /// A migration of the old tool.
 pub(super) struct Entry {
     pub(super) key: String,
-    /// What is said of it beside the key, where that is compared.
+    /// The part of its name that is not the key, if that part is compared.
     pub(super) description: Option<String>,
-    /// As it is shown.
+    /// The name to show.
     pub(super) name: String,
-    /// Sorts by when it was applied.
+    /// Text that sorts by the time at which it was applied.
     pub(super) position: String,
     pub(super) succeeded: bool,
-    /// Of its script, where the tool keeps one.
+    /// The checksum of its script, if the tool keeps one.
     pub(super) checksum: Option<String>,
 }
 
 /// Why a table was not read.
-pub(crate) enum Refusal {
-    /// Somebody holds a lock on this table that keeps others out.
+pub(crate) enum Unread {
+    /// Another session holds a lock on this table.
     Held(TableName),
     Error(Error),
 }
 
-impl From<Error> for Refusal {
+impl From<Error> for Unread {
     fn from(error: Error) -> Self {
         Self::Error(error)
     }
@@ -60,13 +60,14 @@ pub(crate) struct Reader<'a> {
     pub(crate) session: &'a dyn Session,
     pub(crate) transaction: &'a DatabaseTransaction,
     pub(crate) registry: &'a Registry,
-    /// The registry's own table, as it is called on this database.
+    /// The name of the version table on this database.
     pub(crate) own: &'a TableName,
 }
 
 impl Reader<'_> {
-    /// The one history that there is. Tables without a row say nothing where another has some.
-    pub(super) async fn find(&self) -> Result<History, Refusal> {
+    /// The history, if the database has exactly one. A table without rows does not count if another
+    /// has rows.
+    pub(super) async fn find(&self) -> Result<History, Unread> {
         let mut found = self.find_all(false).await?;
         if found.iter().any(|history| !history.entries.is_empty()) {
             found.retain(|history| !history.entries.is_empty());
@@ -80,10 +81,12 @@ impl Reader<'_> {
         found.pop().ok_or_else(|| no_history(&looked_for()).into())
     }
 
-    /// The histories that there are, at the places where the tools keep them.
+    /// Reads each old tool's table that the database has, by its default name or the one that the
+    /// registry gives.
     ///
-    /// A table of such a name that is somebody else's is an error, or is passed over.
-    pub(super) async fn find_all(&self, pass_over_others: bool) -> Result<Vec<History>, Refusal> {
+    /// If a table of such a name is not this tool's, it is passed over if `pass_over_others`, and
+    /// an error otherwise.
+    pub(super) async fn find_all(&self, pass_over_others: bool) -> Result<Vec<History>, Unread> {
         let mut found = Vec::new();
         for (tool, table) in self.candidates() {
             let columns = self.columns(&table).await?;
@@ -96,7 +99,7 @@ impl Reader<'_> {
             }
             match self.read_apart(tool, table, &columns).await {
                 Ok(history) => found.push(history),
-                Err(Refusal::Error(error)) if is_somebody_elses(&error) => (),
+                Err(Unread::Error(error)) if is_somebody_elses(&error) => (),
                 Err(error) => return Err(error),
             }
         }
@@ -107,25 +110,25 @@ impl Reader<'_> {
         Tool::ALL.into_iter().map(|tool| (tool, self.registry.history_of(tool)))
     }
 
-    /// A table of the seed's columns is another registry's, unless it is said to be a history: quart-db's had one more from
-    /// the first release on.
+    /// Whether this may be the table of this tool. quart-db's table is called as the version table
+    /// of a registry, but has had one more column since its first release.
     fn may_be_history(&self, tool: Tool, columns: &[String]) -> bool {
         tool != Tool::QuartDb || self.registry.has_history(tool) || has(columns, "data_loaded")
     }
 
-    /// The history of this tool, in this table or where it has it by default.
+    /// Reads what this tool has applied, from this table or from its usual one.
     pub(super) async fn read(
         &self,
         tool: Tool,
         table: Option<&TableName>,
-    ) -> Result<History, Refusal> {
+    ) -> Result<History, Unread> {
         let table = table.cloned().unwrap_or_else(|| self.registry.history_of(tool));
         let (table, columns) = self.existing(table).await?;
         self.read_with(tool, table, &columns).await
     }
 
-    /// The history in this table, of the tool whose columns it has.
-    pub(super) async fn read_any(&self, table: &TableName) -> Result<History, Refusal> {
+    /// Reads what was applied from this table. The tool is the one whose columns it has.
+    pub(super) async fn read_any(&self, table: &TableName) -> Result<History, Unread> {
         let (table, columns) = self.existing(table.clone()).await?;
         let fits = |tool: &Tool| tool.missing(&columns).is_none();
         match Tool::ALL.into_iter().find(fits) {
@@ -134,8 +137,9 @@ impl Reader<'_> {
         }
     }
 
-    /// The table and its columns. Most tools write its name without quotes, so that PostgreSQL folds it.
-    async fn existing(&self, table: TableName) -> Result<(TableName, Vec<String>), Refusal> {
+    /// The table and its columns. Most tools write the name without quotes, so PostgreSQL has it in
+    /// lower case.
+    async fn existing(&self, table: TableName) -> Result<(TableName, Vec<String>), Unread> {
         for table in [table.clone(), table.folded()] {
             let columns = self.columns(&table).await?;
             if !columns.is_empty() {
@@ -145,20 +149,20 @@ impl Reader<'_> {
         Err(no_history(&[table.to_string()]).into())
     }
 
-    async fn columns(&self, table: &TableName) -> Result<Vec<String>, Refusal> {
+    async fn columns(&self, table: &TableName) -> Result<Vec<String>, Unread> {
         let columns = self.session.columns(self.transaction, table).await;
-        columns.map_err(|error| self.refused("look for the table", table, error))
+        columns.map_err(|error| self.unread("look for the table", table, error))
     }
 
-    /// In a savepoint, so that a refusal does not end the transaction.
+    /// Reads the table in a savepoint, so that an error does not end the transaction.
     async fn read_apart(
         &self,
         tool: Tool,
         table: TableName,
         columns: &[String],
-    ) -> Result<History, Refusal> {
+    ) -> Result<History, Unread> {
         let savepoint =
-            self.transaction.begin().await.map_err(|error| self.refused("read", &table, error))?;
+            self.transaction.begin().await.map_err(|error| self.unread("read", &table, error))?;
         let history =
             Reader { transaction: &savepoint, ..*self }.read_with(tool, table, columns).await;
         let _ = savepoint.rollback().await;
@@ -170,7 +174,7 @@ impl Reader<'_> {
         tool: Tool,
         table: TableName,
         columns: &[String],
-    ) -> Result<History, Refusal> {
+    ) -> Result<History, Unread> {
         if let Some(column) = tool.missing(columns) {
             return Err(foreign_history(tool, &table, column).into());
         }
@@ -192,12 +196,9 @@ impl Reader<'_> {
         Ok(History { tool, table, entries, problems: Vec::new() })
     }
 
-    /// One row with a number: `version`, or in releases 0.8 to 0.10 `foreground` and `background`.
-    async fn read_quart_db(
-        &self,
-        table: TableName,
-        columns: &[String],
-    ) -> Result<History, Refusal> {
+    /// quart-db's table has one row, with the number `version`, or with the numbers `foreground`
+    /// and `background` in releases 0.8 to 0.10.
+    async fn read_quart_db(&self, table: TableName, columns: &[String]) -> Result<History, Unread> {
         let select = if has(columns, "version") {
             "CAST(version AS pg_catalog.text), CAST(version AS pg_catalog.text)"
         } else {
@@ -223,15 +224,16 @@ impl Reader<'_> {
         })
     }
 
-    /// A search path may lead to the history of another tenant.
-    async fn check_schema(&self, tool: Tool, table: &TableName) -> Result<(), Refusal> {
+    /// An error if the table is not in the schema of the version table: a search path may lead to
+    /// the table of another tenant.
+    async fn check_schema(&self, tool: Tool, table: &TableName) -> Result<(), Unread> {
         if table.schema().is_some() {
             return Ok(());
         }
         let schema = async |of: &TableName| self.session.schema_of(self.transaction, of).await;
         let schemas = async { Ok::<_, DbErr>((schema(table).await?, schema(self.own).await?)) };
         let (there, here) =
-            schemas.await.map_err(|error| self.refused("look for the schema of", table, error))?;
+            schemas.await.map_err(|error| self.unread("look for the schema of", table, error))?;
         match there.zip(here) {
             Some((there, here)) if there != here => {
                 Err(history_elsewhere(tool, &table.clone().in_schema(there), &here).into())
@@ -240,30 +242,32 @@ impl Reader<'_> {
         }
     }
 
-    /// Whoever may create tables may have put one where that of a tool would be.
-    async fn check_safety(&self, tool: Tool, table: &TableName) -> Result<(), Refusal> {
+    /// An error if reading the table could run its owner's code: any role that may create tables
+    /// may have made one of this name.
+    async fn check_safety(&self, tool: Tool, table: &TableName) -> Result<(), Unread> {
         let danger = self.session.danger(self.transaction, table).await;
-        match danger.map_err(|error| self.refused("look at the table", table, error))? {
+        match danger.map_err(|error| self.unread("look at the table", table, error))? {
             Some(reason) => Err(unsafe_history(tool, table, &reason).into()),
             None => Ok(()),
         }
     }
 
-    /// Keys that another build of the same migrations has made.
+    /// Warns of serial keys, if this build of the migrations would make identity columns instead.
     pub(super) async fn serial_keys(
         &self,
         history: &History,
-    ) -> Result<Option<AdoptionWarning>, Refusal> {
+    ) -> Result<Option<AdoptionWarning>, Unread> {
         if history.tool != Tool::SeaOrmMigration || !makes_identities() {
             return Ok(None);
         }
         let columns = self.session.serial_keys(self.transaction, &history.table).await;
         let columns = columns
-            .map_err(|error| self.refused("look at the keys beside", &history.table, error))?;
+            .map_err(|error| self.unread("look at the keys beside", &history.table, error))?;
         Ok((!columns.is_empty()).then_some(AdoptionWarning::SerialKeys { columns }))
     }
 
-    async fn select(&self, table: &TableName, sql: &str) -> Result<Vec<Vec<String>>, Refusal> {
+    /// Runs a query whose columns are all text, and returns its rows. NULL becomes empty.
+    async fn select(&self, table: &TableName, sql: &str) -> Result<Vec<Vec<String>>, Unread> {
         let backend = self.transaction.get_database_backend();
         let statement = Statement::from_string(backend, self.session.dialect(sql));
         let texts = async {
@@ -276,23 +280,22 @@ impl Reader<'_> {
             };
             rows.iter().map(row).collect::<Result<Vec<Vec<_>>, DbErr>>()
         };
-        texts.await.map_err(|error| self.refused("read the table", table, error))
+        texts.await.map_err(|error| self.unread("read the table", table, error))
     }
 
     /// Keeps the old tool from writing to its table until the transaction ends.
-    pub(super) async fn lock(&self, history: &History) -> Result<(), Refusal> {
+    pub(super) async fn lock(&self, history: &History) -> Result<(), Unread> {
         let locked = self.session.lock_out_writers(self.transaction, &history.table).await;
-        let operation = "keep writers, which takes the right to UPDATE or DELETE, from the table";
-        locked.map_err(|error| self.refused(operation, &history.table, error))
+        let operation =
+            "lock out writers, which takes the right to UPDATE or DELETE, from the table";
+        locked.map_err(|error| self.unread(operation, &history.table, error))
     }
 
-    fn refused(&self, operation: &str, table: &TableName, error: DbErr) -> Refusal {
+    fn unread(&self, operation: &str, table: &TableName, error: DbErr) -> Unread {
+        let operation = format!("{operation} {table}");
         match self.session.fault(&error) {
-            Fault::Held => Refusal::Held(table.clone()),
-            fault => {
-                version::refusal(fault, &format!("{operation} {table}"), None, self.own, error)
-                    .into()
-            }
+            Fault::Held => Unread::Held(table.clone()),
+            fault => version::cannot(fault, &operation, None, self.own, error).into(),
         }
     }
 }
@@ -304,28 +307,29 @@ impl Entry {
         let (key, name, position) = (next(), next(), next());
         let succeeded = next() == "yes";
         let checksum = row.next();
-        // Sqlx tells migrations by the number alone, and those of two projects have the same ones.
+        // sqlx knows a migration by its number alone, and two projects may have the same numbers.
         let description =
             (tool == Tool::Sqlx).then(|| name.split_once(' ').unwrap_or_default().1.to_owned());
         Self { key, description, name, position, succeeded, checksum }
     }
 }
 
-/// Makes the positions sort.
+/// Makes the positions sort as text.
 fn place(tool: Tool, entries: &mut [Entry]) {
     if tool != Tool::Refinery {
         return entries
             .iter_mut()
             .for_each(|entry| entry.position = format!("{:0>20}", entry.position));
     }
-    // Moments as text: `…:07Z` comes before `…:07.5Z`. Before 0.5 in local time, whose order is not that of the texts.
+    // refinery writes the time as text. Without the `Z`, `…:07Z` sorts before `…:07.5Z`. Before 0.5
+    // it wrote local time, whose text does not sort by time, so then all positions are the same.
     let in_utc = entries.iter().all(|entry| entry.position.ends_with('Z'));
     for entry in entries {
         entry.position.truncate(if in_utc { entry.position.len() - 1 } else { 0 });
     }
 }
 
-/// `0.py` up to this number; of those that the registry does not have, the last.
+/// `0.py` up to this number. Of the numbers that the registry does not have, only the last.
 fn applied_by_number(last: i32, latest: i32) -> Vec<Entry> {
     let known = 0..=last.min(latest);
     let beyond = (last > latest).then_some(last);
@@ -344,7 +348,7 @@ fn has(columns: &[String], name: &str) -> bool {
     columns.iter().any(|column| column == name)
 }
 
-/// Whether the table only has the name of a history that this registry might have.
+/// Whether the table has the name of an old tool's table by chance, and belongs to somebody else.
 fn is_somebody_elses(error: &Error) -> bool {
     matches!(
         error.kind(),

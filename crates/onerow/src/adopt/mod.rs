@@ -1,15 +1,16 @@
-//! Taking over what other tools have migrated, and their migrations.
+//! Taking over databases that other tools have migrated, and the migrations of sea-orm-migration.
 //!
 //! | module | holds |
 //! |---|---|
-//! | `builders` | [`Adopt`], [`Baseline`]: the options of taking over |
-//! | `taking_over` | setting the version row to that |
-//! | `source` | which version a database is at, by a history or by somebody's word |
-//! | `error` | why a database was not taken over |
+//! | `builders` | [`Adopt`], [`Baseline`]: the options |
+//! | `taking_over` | setting the version row; the check that a run has nothing left to adopt |
+//! | `source` | which version a database is at, by the old tool's table or by the caller's word |
 //! | `history` | what a tool has applied, read from its table |
-//! | `prefix` | [`HistoryProblem`]: whether that is what a registry begins with |
+//! | `prefix` | whether a registry begins with that |
+//! | `problem` | [`HistoryProblem`]: why it does not |
 //! | `warning` | [`AdoptionWarning`]: what to look at all the same |
-//! | `sea_orm_migration` | [`SeaOrmMigration`]: sea-orm-migration's migrations, unchanged |
+//! | `error` | the errors of a database that was not taken over |
+//! | `sea_orm_migration` | [`SeaOrmMigration`]: migrations of sea-orm-migration, unchanged |
 
 mod builders;
 mod error;
@@ -21,7 +22,7 @@ mod source;
 mod taking_over;
 mod warning;
 
-pub(crate) use self::taking_over::refuse_unadopted;
+pub(crate) use self::taking_over::check_adopted;
 pub use self::{
     builders::{Adopt, Baseline},
     problem::{HistoryProblem, HistoryProblems},
@@ -31,23 +32,24 @@ pub use self::{
 
 use crate::{migration::module_name, tool::Tool};
 
-/// What [`Adopt`] and [`Baseline`] did, or would do.
+/// What [`Adopt`] or [`Baseline`] did, or would do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Adoption {
-    /// The tool, and its table, where there is one.
+    /// The old tool and its table, if the database has one.
     pub tool: Option<(Tool, String)>,
-    /// The version that the database held before; −1 where it had none.
+    /// The version that the database held before. It is −1 if it had none.
     pub initial: i32,
-    /// The version that it holds now; after a dry run, that it would hold.
+    /// The version that the database holds now. After a dry run, it is the version that it would
+    /// hold.
     pub version: i32,
-    /// The migrations that count as applied now; none where there was nothing to do.
+    /// The migrations that count as applied now, and did not before.
     pub adopted: Vec<Adopted>,
-    /// What to look at in those.
+    /// What to look at in those migrations.
     pub warnings: Vec<AdoptionWarning>,
 }
 
-/// A migration that counts as applied.
+/// A migration that counts as applied now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Adopted {
@@ -55,12 +57,12 @@ pub struct Adopted {
     pub version: i32,
     /// Its [`description`](crate::MigrationTrait::description).
     pub description: String,
-    /// What it [`replaces`](crate::MigrationTrait::replaces).
+    /// The migrations of the old tool that it [`replaces`](crate::MigrationTrait::replaces).
     pub replaces: Vec<String>,
 }
 
 impl Adopted {
-    /// The module's name: `m0007`.
+    /// The name of its module, such as `m0007`.
     #[must_use]
     pub fn name(&self) -> String {
         module_name(self.version)

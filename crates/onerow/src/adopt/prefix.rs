@@ -1,4 +1,4 @@
-//! Whether what was applied is what a registry begins with.
+//! Whether a registry begins with what was applied.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,19 +6,18 @@ use super::{
     history::{Entry, History},
     problem::HistoryProblem,
 };
-use crate::tool::Tool;
-use crate::{backend::NONE, registry::Registry};
+use crate::{backend::NONE, registry::Registry, tool::Tool};
 
-/// What each migration of a registry stands for, in the words of a tool.
+/// The migrations of the old tool that a migration of the registry stands for.
 struct Expected {
     migration: i32,
-    /// Key and name.
+    /// The key and the name of each.
     replaced: Vec<(String, String)>,
-    /// Whether the migration itself says so.
+    /// Whether the migration names them itself.
     says_so: bool,
 }
 
-/// The version that the history comes to, or why it comes to none.
+/// The version that the history amounts to, or why it amounts to none.
 pub(super) fn version(
     registry: &Registry,
     history: &History,
@@ -43,7 +42,7 @@ pub(super) fn version(
     if problems.is_empty() { Ok(last) } else { Err(problems) }
 }
 
-/// Whether anything was applied that is pending here, as far as the registry says what it stands for.
+/// Whether the old tool has applied a migration that is pending here, as far as the registry tells.
 pub(super) fn is_pending_applied(registry: &Registry, version: i32, history: &History) -> bool {
     let told = registry.has_history(history.tool);
     let expected = expected(registry, history.tool, &mut Vec::new());
@@ -55,14 +54,16 @@ pub(super) fn is_pending_applied(registry: &Registry, version: i32, history: &Hi
     })
 }
 
-/// Whether it only has the number of the one that the registry calls so.
+/// Whether the entry only shares its number with the migration that the registry calls by this
+/// name.
 fn is_another(tool: Tool, entry: &Entry, name: &str) -> bool {
     let described = entry.description.as_ref().zip(tool.description(name));
     described.is_some_and(|(theirs, ours)| *theirs != ours)
 }
 
 fn expected(registry: &Registry, tool: Tool, problems: &mut Vec<HistoryProblem>) -> Vec<Expected> {
-    // Numbered as here, from 0, where nothing else is said.
+    // The numbers of quart-db begin at 0 like those of the registry, unless a migration says
+    // otherwise.
     let by_number = tool == Tool::QuartDb && !registry.replaces_any();
     let mut seen = BTreeMap::new();
     let mut all = Vec::new();
@@ -103,7 +104,7 @@ fn extra(history: &History, expected: &[Expected]) -> impl Iterator<Item = Histo
     extra.map(|entry| HistoryProblem::Extra { name: entry.name.clone() })
 }
 
-/// The last migration of which anything was applied.
+/// The last migration of the registry of which anything was applied.
 fn last(expected: &[Expected], applied: &BTreeMap<&str, &Entry>) -> i32 {
     let is_applied =
         |one: &&Expected| one.replaced.iter().any(|(key, _)| applied.contains_key(key.as_str()));
@@ -137,7 +138,7 @@ fn renamed(
     })
 }
 
-/// Each that was applied later than one that comes after it, once.
+/// Each migration that was applied later than one that comes after it in the registry.
 fn out_of_order(expected: &[Expected], applied: &BTreeMap<&str, &Entry>) -> Vec<HistoryProblem> {
     let in_order: Vec<_> = expected
         .iter()

@@ -1,145 +1,113 @@
-//! Why what another tool has applied is not where a registry begins.
+//! Why a registry does not begin with what another tool has applied.
 
-use std::fmt;
+use std::{error::Error as StdError, fmt};
 
 use crate::{migration::module_name, tool::Tool};
 
-/// Why what another tool has applied is not where a registry begins.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Why a registry does not begin with what another tool has applied.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum HistoryProblem {
-    /// It was not applied, though what comes later was.
+    /// A migration of the old tool was not applied, but a later one was.
+    #[error(
+        "{name} is missing: it was not applied, and {} stands for it",
+        module_name(*.migration)
+    )]
     Missing {
         /// What the old tool calls it.
         name: String,
-        /// The version that stands for it.
+        /// The version of the migration that stands for it.
         migration: i32,
     },
-    /// It was applied, and no migration of the registry stands for it.
+    /// A migration of the old tool was applied, and no migration of the registry stands for it.
+    #[error("{name} is extra: it was applied, but no migration of the registry stands for it")]
     Extra {
         /// What the old tool calls it.
         name: String,
     },
-    /// The old tool has it as failed.
+    /// The old tool has recorded that a migration failed.
+    #[error("{name} failed half way")]
     Failed {
         /// What the old tool calls it.
         name: String,
     },
-    /// It was applied later than one that comes after it in the registry.
+    /// A migration of the old tool was applied later than one that comes after it in the registry.
+    #[error(
+        "{name} is out of order: it was applied after {after}, but comes before it in the registry"
+    )]
     OutOfOrder {
         /// What the old tool calls it.
         name: String,
-        /// The one that was applied earlier, and comes later.
+        /// The migration that was applied earlier, and comes later in the registry.
         after: String,
     },
-    /// A migration that would have to be applied does not say what it stands for.
+    /// A migration of the registry does not say what it replaces, but one after it was applied.
+    #[error(
+        "{} does not say what it replaces, but migrations after it were applied",
+        module_name(*.migration)
+    )]
     Unnamed {
         /// Its version.
         migration: i32,
     },
-    /// A migration stands for what the old tool cannot have applied.
+    /// A migration of the registry replaces a name that the old tool gives to no migration.
+    #[error(
+        "{} replaces \"{name}\", which cannot be the name of a migration of {tool}",
+        module_name(*.migration)
+    )]
     NotAName {
         /// Its version.
         migration: i32,
-        /// What it says that it stands for.
+        /// The name that it replaces.
         name: String,
         /// The old tool.
         tool: Tool,
     },
-    /// Two migrations stand for the same.
+    /// Two migrations of the registry replace the same one.
+    #[error(
+        "{name} is replaced by both {} and {}",
+        module_name(*.first),
+        module_name(*.second)
+    )]
     ReplacedTwice {
         /// What the old tool calls it.
         name: String,
-        /// The version of the first.
+        /// The version of the first migration that replaces it.
         first: i32,
         /// The version of the second.
         second: i32,
     },
-    /// It was applied under the number of another, or has been renamed since.
+    /// The old tool has applied another migration under this number, or one that was renamed since.
+    #[error("{applied} was applied, but the registry has {name} under that number")]
     Renamed {
-        /// What the old tool shows.
+        /// What the old tool calls it.
         applied: String,
         /// What the registry calls it.
         name: String,
     },
-    /// Quart-db's number is not the registry's, and both are kept in the same table.
+    /// quart-db's number is not the registry's, and both are kept in the same table.
+    #[error(
+        "quart-db's {theirs}.py is {} of the registry, and both count in the same table",
+        module_name(*.ours)
+    )]
     OtherNumber {
-        /// Quart-db's.
+        /// The number that quart-db has.
         theirs: i32,
-        /// The registry's.
+        /// The number that the registry has.
         ours: i32,
     },
-    /// Of quart-db 0.8 to 0.10: the part of the migrations that runs in the background has not run.
+    /// The background part of some migrations has not run, as quart-db 0.8 to 0.10 have it.
+    #[error("the background migrations after {background}, up to {foreground}, have not run")]
     BackgroundPending {
-        /// The last whose foreground part has run.
+        /// The last migration whose foreground part has run.
         foreground: i32,
-        /// The last whose background part has run.
+        /// The last migration whose background part has run.
         background: i32,
     },
 }
 
-impl fmt::Display for HistoryProblem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name_of = |version: &i32| module_name(*version);
-        match self {
-            Self::Missing { name, migration } => {
-                write!(
-                    f,
-                    "{name} is missing: it was not applied, and {} stands for it",
-                    name_of(migration)
-                )
-            }
-            Self::Extra { name } => {
-                write!(
-                    f,
-                    "{name} is extra: it was applied, and no migration of the registry stands for it"
-                )
-            }
-            Self::Failed { name } => write!(f, "{name} failed half way"),
-            Self::OutOfOrder { name, after } => {
-                write!(
-                    f,
-                    "{name} is out of order: it was applied after {after}, and comes before that in the registry"
-                )
-            }
-            Self::Unnamed { migration } => {
-                write!(
-                    f,
-                    "{} does not say what it replaces, and others behind it were applied",
-                    name_of(migration)
-                )
-            }
-            Self::NotAName { migration, name, tool } => {
-                write!(
-                    f,
-                    "{} replaces \"{name}\", which is no name of a migration of {tool}",
-                    name_of(migration)
-                )
-            }
-            Self::ReplacedTwice { name, first, second } => {
-                write!(f, "{name} is replaced by both {} and {}", name_of(first), name_of(second))
-            }
-            Self::Renamed { applied, name } => {
-                write!(f, "{applied} was applied, and the registry has {name} under that number")
-            }
-            Self::OtherNumber { theirs, ours } => {
-                write!(
-                    f,
-                    "quart-db's {theirs}.py is {} of the registry, and both count in the same table",
-                    name_of(ours)
-                )
-            }
-            Self::BackgroundPending { foreground, background } => {
-                write!(
-                    f,
-                    "the background migrations behind {background}, up to {foreground}, have not run"
-                )
-            }
-        }
-    }
-}
-
-/// All that does not fit, of [`ErrorKind::HistoryMismatch`](crate::ErrorKind::HistoryMismatch).
+/// All that does not fit: the source of an [`Error`](crate::Error) of the kind
+/// [`HistoryMismatch`](crate::ErrorKind::HistoryMismatch).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HistoryProblems(pub Vec<HistoryProblem>);
 
@@ -150,4 +118,4 @@ impl fmt::Display for HistoryProblems {
     }
 }
 
-impl std::error::Error for HistoryProblems {}
+impl StdError for HistoryProblems {}

@@ -1,6 +1,6 @@
 //! The migrations of sea-orm-migration, unchanged.
 
-use std::any::TypeId;
+use std::{any::TypeId, fmt};
 
 use async_trait::async_trait;
 use sea_orm::DbErr;
@@ -11,33 +11,41 @@ use sea_orm_migration::{
 };
 
 use crate::{
-    Database, MigrationTrait, Registry,
-    migration::{Mode, hash},
+    database::Database,
+    migration::{MigrationTrait, hash},
+    registry::Registry,
 };
 
-/// A migration that was written for sea-orm-migration: its `up` is run, its `down` never.
+/// A migration that was written for sea-orm-migration. onerow runs its `up`, and never its `down`.
 ///
-/// Its [`description`](MigrationTrait::description) is its name there. It runs outside a transaction where its
-/// `use_transaction` is `Some(false)`, and in one otherwise. sea-orm-migration itself uses none on SQLite unless
-/// told to; here a migration that fails half way leaves nothing behind, and, as for every migration, foreign keys are not
-/// enforced there meanwhile.
+/// Its [`description`](MigrationTrait::description) is its name there. It runs outside a
+/// transaction if its `use_transaction` is `Some(false)`, and in a transaction otherwise. On
+/// SQLite, sea-orm-migration uses no transaction unless it is told to. Here a migration that fails
+/// half way leaves nothing behind; and as in every migration on SQLite, foreign keys are not
+/// enforced meanwhile.
 pub struct SeaOrmMigration {
     former: Box<dyn Former>,
-    /// The migrator that it comes from, and its place there.
+    /// The type of the migrator that it comes from, and its place in that.
     origin: Option<(TypeId, usize)>,
 }
 
 impl SeaOrmMigration {
-    /// Takes one migration; [`Registry::from_migrator`] takes all of a migrator.
+    /// Takes one migration. [`Registry::from_migrator`] takes all those of a migrator.
     #[must_use]
     pub fn new(former: Box<dyn Former>) -> Self {
         Self { former, origin: None }
     }
 }
 
-#[async_trait]
-// What somebody's own type lacks is not this.
+impl fmt::Debug for SeaOrmMigration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("SeaOrmMigration").field(&self.former.name()).finish()
+    }
+}
+
+// Otherwise the compiler names this type as an example if a migration lacks the trait.
 #[diagnostic::do_not_recommend]
+#[async_trait]
 impl MigrationTrait for SeaOrmMigration {
     fn description(&self) -> &str {
         self.former.name()
@@ -47,8 +55,8 @@ impl MigrationTrait for SeaOrmMigration {
         self.former.up(&db.schema()).await
     }
 
-    fn mode(&self) -> Mode {
-        if self.former.use_transaction() == Some(false) { Mode::Outside } else { Mode::Transaction }
+    fn transactional(&self) -> bool {
+        self.former.use_transaction() != Some(false)
     }
 
     fn replaces(&self) -> Vec<&str> {
@@ -60,18 +68,20 @@ impl MigrationTrait for SeaOrmMigration {
     }
 }
 
-/// Whether this build makes identity columns of keys, of which version 1 made serial ones: a feature of SeaORM decides.
+/// Whether this build makes identity columns of keys, of which version 1 made serial columns. A
+/// feature of SeaORM decides.
 pub(super) fn makes_identities() -> bool {
     let table = Table::create().table("any").col(pk_auto("id")).take();
     table.to_string(PostgresQueryBuilder).contains("IDENTITY")
 }
 
 impl Registry {
-    /// The migrations that were written for sea-orm-migration, as [`SeaOrmMigration`]s, in the migrator's order.
+    /// Makes a registry of migrations that were written for sea-orm-migration, in the order of
+    /// their migrator. Each becomes a [`SeaOrmMigration`](crate::SeaOrmMigration).
     ///
-    /// New migrations go on behind them: `registry![..Registry::from_migrator::<Migrator>(), m0012]`. A database that
-    /// sea-orm-migration has migrated is taken over by [`adopt`](Self::adopt), which knows the migrator's
-    /// `migration_table_name`.
+    /// New migrations follow: `registry![..Registry::from_migrator::<Migrator>(), m0012]`.
+    /// [`adopt`](Self::adopt) takes over a database that sea-orm-migration has migrated. It looks
+    /// for the migrator's `migration_table_name`.
     ///
     /// ```
     /// use onerow::prelude::*;

@@ -3,77 +3,76 @@
 use super::{
     AdoptionWarning, HistoryProblem,
     error::{beside_history, history_mismatch, unadopted},
-    history::{History, Reader, Refusal},
+    history::{History, Reader, Unread},
     prefix, warning,
 };
 use crate::{
+    backend::NONE,
     error::{Error, ErrorKind},
     table::TableName,
     tool::Tool,
-    version::NONE,
 };
 
 /// Where the version comes from.
 pub(crate) enum Source {
+    /// From the old tool's table.
     History {
         tool: Option<Tool>,
         table: Option<TableName>,
         accept_out_of_order: bool,
         if_any: bool,
     },
-    Baseline {
-        version: i32,
-        beside_other_tools: bool,
-    },
+    /// From the caller.
+    Baseline { version: i32, beside_other_tools: bool },
 }
 
-/// What a source comes to.
+/// What a source says.
 pub(crate) struct Plan {
     pub(crate) version: i32,
-    /// The tool, and its table, where there is one.
+    /// The old tool and its table, if the version comes from there.
     pub(crate) tool: Option<(Tool, String)>,
-    /// Also of what was taken over before.
+    /// Warnings of all migrations, those that were taken over before included.
     pub(crate) warnings: Vec<AdoptionWarning>,
 }
 
 impl Plan {
-    /// Nothing is to be done.
+    /// Says only the version.
     pub(crate) fn stay(version: i32) -> Self {
         Self { version, tool: None, warnings: Vec::new() }
     }
 }
 
 impl Source {
-    /// Looks, in the reader's transaction.
-    pub(crate) async fn look(&self, reader: &Reader<'_>) -> Result<Plan, Refusal> {
+    /// Reads the source in the reader's transaction.
+    pub(crate) async fn look(&self, reader: &Reader<'_>) -> Result<Plan, Unread> {
         match self {
             Self::History { if_any, .. } => match self.history(reader).await {
                 Ok(history) => self.plan(&history, reader).await,
-                Err(Refusal::Error(error)) if *if_any && error.kind() == ErrorKind::NoHistory => {
+                Err(Unread::Error(error)) if *if_any && error.kind() == ErrorKind::NoHistory => {
                     Ok(Plan::stay(NONE))
                 }
                 Err(error) => Err(error),
             },
             Self::Baseline { version, beside_other_tools } => {
                 if !beside_other_tools {
-                    refuse_beside(&reader.find_all(true).await?)?;
+                    check_untouched(&reader.find_all(true).await?)?;
                 }
                 Ok(Plan::stay(*version))
             }
         }
     }
 
-    /// The same, with the old tool kept from writing until the transaction ends.
-    pub(crate) async fn look_and_lock(&self, reader: &Reader<'_>) -> Result<Plan, Refusal> {
+    /// Does the same, and keeps the old tool from writing until the transaction ends.
+    pub(crate) async fn look_and_lock(&self, reader: &Reader<'_>) -> Result<Plan, Unread> {
         let Self::History { .. } = self else { return self.look(reader).await };
         let history = self.history(reader).await?;
         reader.lock(&history).await?;
-        // Once more, now that nobody writes to it.
+        // It is read once more, now that nobody can write to it.
         let history = reader.read(history.tool, Some(&history.table)).await?;
         self.plan(&history, reader).await
     }
 
-    async fn history(&self, reader: &Reader<'_>) -> Result<History, Refusal> {
+    async fn history(&self, reader: &Reader<'_>) -> Result<History, Unread> {
         match self {
             Self::History { tool: Some(tool), table, .. } => {
                 reader.read(*tool, table.as_ref()).await
@@ -83,7 +82,7 @@ impl Source {
         }
     }
 
-    async fn plan(&self, history: &History, reader: &Reader<'_>) -> Result<Plan, Refusal> {
+    async fn plan(&self, history: &History, reader: &Reader<'_>) -> Result<Plan, Unread> {
         let accept_out_of_order = matches!(self, Self::History { accept_out_of_order: true, .. });
         let (tool, table) = (history.tool, history.table.to_string());
         let version = prefix::version(reader.registry, history, accept_out_of_order);
@@ -98,7 +97,7 @@ impl Source {
     }
 }
 
-/// In the registry's own table, quart-db's number is taken for the registry's.
+/// An error if the old tool's table is also the version table and its number means another version.
 fn counted_alike(
     version: i32,
     history: &History,
@@ -111,15 +110,16 @@ fn counted_alike(
     Err(vec![HistoryProblem::OtherNumber { theirs, ours: version }])
 }
 
-fn refuse_beside(histories: &[History]) -> Result<(), Error> {
+/// An error if one of these tools has applied anything.
+fn check_untouched(histories: &[History]) -> Result<(), Error> {
     let Some(history) = histories.iter().find(|history| !history.entries.is_empty()) else {
         return Ok(());
     };
     Err(beside_history(history.tool, &history.table, history.entries.len()))
 }
 
-/// Refuses what is pending, and was applied by another tool: it would be applied a second time.
-pub(crate) async fn refuse_unadopted(reader: &Reader<'_>, version: i32) -> Result<(), Refusal> {
+/// An error if another tool has applied what is pending here: it would be applied a second time.
+pub(crate) async fn check_adopted(reader: &Reader<'_>, version: i32) -> Result<(), Unread> {
     let histories = reader.find_all(true).await?;
     let is_unadopted =
         |history: &&History| prefix::is_pending_applied(reader.registry, version, history);

@@ -1,12 +1,12 @@
 //! Setting the version row of a database that was migrated without onerow until now.
 
-use super::{
-    error::{already_versioned, history_busy},
-    history::{Reader, Refusal},
-    source::{self, Plan, Source},
-};
 use sea_orm::{DatabaseTransaction, DbErr};
 
+use super::{
+    error::{already_versioned, history_busy},
+    history::{Reader, Unread},
+    source::{self, Plan, Source},
+};
 use crate::{
     backend::{Claim, Fault, Move, NONE, Settings},
     connections::Connections,
@@ -18,8 +18,8 @@ use crate::{
     waiting::Wait,
 };
 
-/// Sets the version to what the source comes to, unless it is there; gives the one before, and what the
-/// source says.
+/// Sets the version to the one that the source says, unless the database is there already. Returns
+/// the version before that, and what the source says.
 pub(super) async fn take_over_at(
     registry: &Registry,
     connections: &Connections<'_>,
@@ -31,8 +31,9 @@ pub(super) async fn take_over_at(
     adopted
 }
 
-/// Sees that nothing pending was applied by the tool that it was written for.
-pub(crate) async fn refuse_unadopted(
+/// An error if another tool has applied a migration that is pending here. It looks at tables only
+/// if the registry names one, or if a pending migration replaces one of another tool.
+pub(crate) async fn check_adopted(
     registry: &Registry,
     connections: &Connections<'_>,
     version: i32,
@@ -49,12 +50,12 @@ pub(crate) async fn refuse_unadopted(
     loop {
         let transaction = begin_reading(connections).await?;
         let reader = reader(registry, connections, &transaction);
-        let outcome = source::refuse_unadopted(&reader, version).await;
+        let outcome = source::check_adopted(&reader, version).await;
         let _ = transaction.rollback().await;
         match outcome {
             Ok(()) => return Ok(()),
-            Err(Refusal::Held(table)) => turn_for_table(&mut wait, &table).await?,
-            Err(Refusal::Error(error)) => return Err(error),
+            Err(Unread::Held(table)) => turn_for_table(&mut wait, &table).await?,
+            Err(Unread::Error(error)) => return Err(error),
         }
     }
 }
@@ -75,14 +76,14 @@ impl TakeOver<'_> {
             match self.try_once(found, version).await {
                 Ok(Some(plan)) => return Ok((version, plan)),
                 Ok(None) => self.connections.stand_in_line(&mut wait).await?,
-                Err(Refusal::Held(table)) => turn_for_table(&mut wait, &table).await?,
-                Err(Refusal::Error(error)) => return Err(error),
+                Err(Unread::Held(table)) => turn_for_table(&mut wait, &table).await?,
+                Err(Unread::Error(error)) => return Err(error),
             }
         }
     }
 
-    /// `None` if another session is at the row.
-    async fn try_once(&self, found: Found, version: i32) -> Result<Option<Plan>, Refusal> {
+    /// Returns `None` if another session holds the row or has moved it.
+    async fn try_once(&self, found: Found, version: i32) -> Result<Option<Plan>, Unread> {
         let plan = self.look(version).await?;
         if self.dry_run || plan.version <= version {
             Ok(Some(plan))
@@ -91,7 +92,7 @@ impl TakeOver<'_> {
         }
     }
 
-    async fn look(&self, version: i32) -> Result<Plan, Refusal> {
+    async fn look(&self, version: i32) -> Result<Plan, Unread> {
         match self.source {
             Source::Baseline { version: wanted, .. } if version > NONE && version != *wanted => {
                 return Err(already_versioned(version).into());
@@ -103,30 +104,32 @@ impl TakeOver<'_> {
         let plan = self.source.look(&self.reader(&transaction)).await;
         let _ = transaction.rollback().await;
         match plan {
-            // A history that is not there, or of somebody else, cannot have gone on since.
-            Err(Refusal::Error(error)) if version > NONE && is_without_history(&error) => {
+            // If the old tool's table is gone or somebody else's, nothing can be left to adopt.
+            Err(Unread::Error(error)) if version > NONE && is_without_history(&error) => {
                 Ok(Plan::stay(version))
             }
             plan => plan,
         }
     }
 
-    /// Sets the version in one transaction, which makes the row if it is missing: no other runner sees a
-    /// row at which it would begin with the first migration.
-    async fn set(&self, found: Found, version: i32) -> Result<Option<Plan>, Refusal> {
-        // While a migration outside a transaction runs behind a locked file, the row itself is free.
+    /// Sets the version in one transaction, which also makes the row if it is missing. So no other
+    /// runner sees a row at which it would begin with the first migration.
+    async fn set(&self, found: Found, version: i32) -> Result<Option<Plan>, Unread> {
+        // While a migration outside a transaction runs, a locked file may stand for the row, which
+        // is free.
         let _file = self.connections.lock_file(None).await?;
         let Some(claim) = self.hold(found, version).await? else { return Ok(None) };
         match self.source.look_and_lock(&self.reader(claim.transaction())).await {
             Ok(plan) => self.move_to(plan, claim, version).await,
-            Err(refusal) => {
+            Err(unread) => {
                 claim.give_up().await;
-                Err(refusal)
+                Err(unread)
             }
         }
     }
 
-    /// The row at this version; `None` if another session is faster.
+    /// Claims the row at this version, and makes it if it is missing. Returns `None` if another
+    /// session was faster.
     async fn hold(&self, found: Found, version: i32) -> Result<Option<Claim>, Error> {
         let Connections { session, table, options, .. } = self.connections;
         if let Found::Version(_) = found {
@@ -134,7 +137,7 @@ impl TakeOver<'_> {
             let settings = Settings { label, lock_timeout: options.lock_timeout, durable: true };
             return match session.claim(table, version, &settings).await {
                 Err(error) if session.fault(&error) == Fault::Held => Ok(None),
-                claimed => claimed.map_err(|error| self.refusal("claim the version row", error)),
+                claimed => claimed.map_err(|error| self.cannot("claim the version row", error)),
             };
         }
         match version::create_and_hold(&**session, table, found).await {
@@ -148,7 +151,7 @@ impl TakeOver<'_> {
         plan: Plan,
         claim: Claim,
         version: i32,
-    ) -> Result<Option<Plan>, Refusal> {
+    ) -> Result<Option<Plan>, Unread> {
         let Connections { session, table, .. } = self.connections;
         let moved = Move { table, from: version, to: plan.version, durable: true };
         let committed = async {
@@ -157,13 +160,13 @@ impl TakeOver<'_> {
         };
         match committed.await {
             Ok(_) => Ok(Some(plan)),
-            // The row was there already, at another version.
+            // The row existed already, at another version.
             Err(Failure::EndedTransaction) => Ok(None),
             Err(Failure::Commit(error)) if session.fault(&error) == Fault::Held => Ok(None),
             Err(failure) => {
                 let words = || DbErr::Custom(failure.to_string());
                 let error = failure.refusal().cloned().unwrap_or_else(words);
-                Err(self.refusal("set the version", error).into())
+                Err(self.cannot("set the version", error).into())
             }
         }
     }
@@ -172,8 +175,8 @@ impl TakeOver<'_> {
         reader(self.registry, self.connections, transaction)
     }
 
-    fn refusal(&self, operation: &str, error: DbErr) -> Error {
-        self.connections.refusal(operation, None, error)
+    fn cannot(&self, operation: &str, error: DbErr) -> Error {
+        self.connections.cannot(operation, None, error)
     }
 }
 
@@ -185,7 +188,7 @@ async fn turn_for_table(wait: &mut Wait<'_>, table: &TableName) -> Result<(), Er
 }
 
 async fn begin_reading(connections: &Connections<'_>) -> Result<DatabaseTransaction, Error> {
-    let failed = |error| connections.refusal("read the tables of other migrators", None, error);
+    let failed = |error| connections.cannot("read the tables of other tools", None, error);
     connections.session.begin_reading().await.map_err(failed)
 }
 

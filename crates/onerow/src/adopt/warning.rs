@@ -9,14 +9,13 @@ use sha2::{Digest, Sha384};
 use siphasher::sip::SipHasher13;
 
 use super::history::{Entry, History};
-use crate::tool::Tool;
-use crate::{Registry, migration};
+use crate::{migration::module_name, registry::Registry, tool::Tool};
 
-/// What does not keep [`Adopt`](crate::Adopt) from taking a database over, and is worth a look.
+/// What does not keep [`Adopt`](crate::Adopt) from taking over a database, but is worth a look.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AdoptionWarning {
-    /// A script is not the one that was applied, by the checksum that the old tool kept.
+    /// A script is not the one that was applied, according to the checksum that the old tool kept.
     Edited {
         /// The version of the migration.
         migration: i32,
@@ -25,16 +24,16 @@ pub enum AdoptionWarning {
         /// The old tool.
         tool: Tool,
     },
-    /// Keys are serial columns, as sea-orm-migration 1 made them, and this build's SeaORM makes identity columns: a new database
-    /// will have another schema than this one.
+    /// Keys are serial columns, as sea-orm-migration 1 made them, and the SeaORM of this build
+    /// makes identity columns. So a new database will have another schema than this one.
     SerialKeys {
-        /// Each as `table.column`.
+        /// The keys, each as `table.column`.
         columns: Vec<String>,
     },
 }
 
 impl AdoptionWarning {
-    /// Which variant it is, in words for machines: `edited`. It stays the same when the text is reworded.
+    /// The name for machines, such as `edited`. It stays the same when the text is reworded.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
@@ -44,7 +43,7 @@ impl AdoptionWarning {
     }
 }
 
-/// How many columns are named.
+/// How many columns the text names at most.
 const NAMED: usize = 3;
 
 impl fmt::Display for AdoptionWarning {
@@ -52,26 +51,31 @@ impl fmt::Display for AdoptionWarning {
         match self {
             Self::Edited { migration, name, tool } => write!(
                 f,
-                "{name} was edited after {tool} had applied it, by the checksum: {} does not run here, so what was changed \
-                 is not in this database; bring it about by a new migration, or put the file back",
-                migration::module_name(*migration)
+                "{name} was edited after {tool} had applied it, according to the checksum: {} does \
+                 not run here, so the change is not in this database; make it in a new migration, \
+                 or put the file back",
+                module_name(*migration)
             ),
-            Self::SerialKeys { columns } => write!(
-                f,
-                "{}{} are serial columns, and this build makes identity columns of the same code: to give new databases the \
-                 same schema, build with the feature \"postgres-use-serial-pk\" of sea-orm",
-                columns[..columns.len().min(NAMED)].join(", "),
-                if columns.len() > NAMED {
-                    format!(" and {} more", columns.len() - NAMED)
-                } else {
+            Self::SerialKeys { columns } => {
+                let (named, others) = columns.split_at(columns.len().min(NAMED));
+                let named = named.join(", ");
+                let more = if others.is_empty() {
                     String::new()
-                }
-            ),
+                } else {
+                    format!(" and {} more", others.len())
+                };
+                write!(
+                    f,
+                    "{named}{more} are serial columns, but this build makes identity columns of \
+                     the same code: to give new databases the same schema, build with the feature \
+                     \"postgres-use-serial-pk\" of sea-orm"
+                )
+            }
         }
     }
 }
 
-/// The scripts up to this version that are not those that were applied.
+/// Warns of each script up to this version that is not the one that was applied.
 pub(super) fn edited(registry: &Registry, history: &History, version: i32) -> Vec<AdoptionWarning> {
     let tool = history.tool;
     let scripts = registry.migrations().filter(|(number, _)| *number <= version);
@@ -85,7 +89,7 @@ pub(super) fn edited(registry: &Registry, history: &History, version: i32) -> Ve
     edited.collect()
 }
 
-/// Whether the script is the one that was applied; `None` if no checksum was kept.
+/// Whether the script is the one that was applied. `None` if the tool kept no checksum.
 fn is_of(tool: Tool, entry: &Entry, script: &str) -> Option<bool> {
     let checksum = entry.checksum.as_ref().filter(|checksum| !checksum.is_empty())?;
     let is_same = |text: &String| match tool {
@@ -95,8 +99,9 @@ fn is_of(tool: Tool, entry: &Entry, script: &str) -> Option<bool> {
     Some(forms(script).iter().any(is_same))
 }
 
-/// The script, with either kind of line ends, with and without the byte order mark that [`SqlMigration`](crate::SqlMigration) leaves out, and without
-/// what sqlx's documentation suggests for its setting `ignored-chars`.
+/// The forms of the script that count as the same: with either kind of line ends, with and without
+/// the byte order mark that [`SqlMigration`](crate::SqlMigration) leaves out, and without the
+/// characters that the documentation of sqlx suggests for its setting `ignored-chars`.
 fn forms(script: &str) -> [String; 5] {
     let unix = script.replace("\r\n", "\n");
     let windows = unix.replace('\n', "\r\n");
@@ -112,7 +117,8 @@ fn of_sqlx(text: &str) -> String {
     })
 }
 
-/// <https://docs.rs/refinery-core/0.10.1/src/refinery_core/runner.rs.html>. With its feature `int8-versions` a version has eight bytes.
+/// <https://docs.rs/refinery-core/0.10.1/src/refinery_core/runner.rs.html>. With refinery's feature
+/// `int8-versions`, a version has eight bytes.
 fn of_refinery(key: &str, text: &str) -> Vec<String> {
     let (version, name) = key.split_once("__").unwrap_or_default();
     let long: i64 = version.parse().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Databases as wholes: where a URL leads, whether a server answers there, creating and dropping.
+//! Whole databases: where a URL leads, whether a server answers there, creating and dropping.
 
 use std::{fmt, path::Path};
 
@@ -6,7 +6,10 @@ use async_trait::async_trait;
 
 use crate::error::Error;
 
-/// Creates and drops databases, each by its URL.
+/// The name of a database that has no file.
+pub(super) const IN_MEMORY: &str = "in memory";
+
+/// Creates and drops databases, each by its URL. [`crate::databases`] describes the methods.
 #[async_trait]
 pub(crate) trait Databases: Sync {
     fn locate(&self, url: &str) -> Result<Location, Error>;
@@ -20,16 +23,17 @@ pub(crate) trait Databases: Sync {
     async fn drop(&self, url: &str) -> Result<bool, Error>;
 }
 
-/// Where a URL leads. It prints as host, port and database, or as the file, without user and
-/// password; a file that is named from here as `./name`, lest it be taken for a database of a
-/// server.
+/// The place that a URL leads to.
+///
+/// It prints as host, port and database, or as the file, and never shows user or password. A
+/// relative file prints as `./name`, so that nobody takes it for a database of a server.
 #[derive(Debug, Clone)]
 pub struct Location {
-    /// What to type to confirm that this one is meant.
+    /// The name to type to confirm that this database is meant.
     pub database: String,
-    /// Host and port of the server; `None` where the database is a file.
+    /// Host and port of the server; `None` if the database is a file.
     pub server: Option<String>,
-    /// Who connects, where there is a server.
+    /// The user that connects, if there is a server.
     pub user: Option<String>,
     /// Whether it is on this machine, as far as the URL tells.
     pub is_local: bool,
@@ -41,9 +45,6 @@ impl Location {
         !is_named && Path::new(&self.database).is_relative()
     }
 }
-
-/// What a database is called that has no file.
-pub(super) const IN_MEMORY: &str = "in memory";
 
 impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -59,9 +60,9 @@ impl fmt::Display for Location {
 /// Why a server did not answer.
 #[derive(Debug)]
 pub enum Unanswered {
-    /// It may do so in a moment.
+    /// It may answer in a moment.
     NotYet(Error),
-    /// Waiting does not mend that.
+    /// Waiting does not help.
     Never(Error),
 }
 

@@ -1,20 +1,20 @@
-//! What an error of the driver means to a run.
+//! The meaning of a driver's error.
 
 use sea_orm::DbErr;
 
 use crate::error::{Error, ErrorKind, still_at};
 
-/// What an error of the driver means to a run.
+/// The meaning of a driver's error for a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
     NoTable,
     NoColumn,
-    /// The search path leads to no schema in which a table could be made.
+    /// The search path names no schema in which a table could be made.
     NoSchema,
     NotNull,
-    /// Another session makes the same table at this moment.
+    /// Another session is making the same table.
     CreateRace,
-    /// The server has no connection to give.
+    /// The server has no connection left to give.
     Crowded,
     /// Another session holds a lock, or the server broke a deadlock: trying again may succeed.
     Held,
@@ -23,13 +23,12 @@ pub(crate) enum Fault {
     Unreachable,
     Authentication,
     NoDatabase,
-    /// The connection broke: what it was asked last may or may not have been done.
+    /// The connection broke. Its last statement may or may not have been executed.
     Lost,
     Other,
 }
 
 /// The error of a connection that could not be opened.
-#[cfg_attr(not(any(feature = "postgres", feature = "sqlite")), allow(dead_code))]
 pub(super) fn connect_error(fault: Fault, server: &str, source: DbErr) -> Error {
     let error = match fault {
         Fault::Unreachable => {
@@ -48,13 +47,13 @@ pub(super) fn connect_error(fault: Fault, server: &str, source: DbErr) -> Error 
     error.because(source)
 }
 
-/// The error of a server that lets nobody else in.
+/// The error of a server that has no connection left to give.
 pub(crate) fn crowded(server: &str, source: DbErr) -> Error {
     let message = format!("{server} has no connection to give");
     Error::new(ErrorKind::TooManyConnections, message).because(source)
 }
 
-/// The error of a user who does not have the right.
+/// The error of a user that lacks the right to an operation.
 pub(crate) fn permission_denied(operation: &str, version: Option<i32>, source: DbErr) -> Error {
     let message = format!("no right to {operation}{}; nothing more was changed", still_at(version));
     Error::new(ErrorKind::PermissionDenied, message).at(version).because(source)

@@ -1,22 +1,23 @@
-//! What differs between the databases, by what asks for it; each database is a folder.
+//! Everything that differs between the databases: a trait for each caller, a folder for each
+//! backend.
 //!
-//! | module | holds |
+//! | module | role |
 //! |---|---|
-//! | `connecting` | the app's pool, and the sessions of a run |
+//! | `connecting` | opens the app's pool, and the sessions of a run |
 //! | `session` | a connection of a run's own |
-//! | `version_row` | the version row: read, made, claimed, moved; all SQL on it |
-//! | `grouping` | several migrations in one transaction |
-//! | `index` | what an index is to be |
-//! | `watching` | what sessions are doing, seen from another connection |
-//! | `other_tables` | the tables of other tools |
-//! | `databases` | databases as wholes: created, dropped, waited for |
-//! | `fault` | what an error of the driver means |
-//! | `url` | URLs, and the passwords in them |
+//! | `version_row` | reads, makes, claims and moves the version row; all SQL on it |
+//! | `grouping` | runs several migrations in one transaction |
+//! | `index` | makes an index |
+//! | `watching` | sees from another connection what sessions are doing, and ends it |
+//! | `other_tables` | reads the tables of other tools |
+//! | `databases` | creates, drops and waits for whole databases |
+//! | `fault` | says what an error of the driver means |
+//! | `url` | parses URLs, and keeps their passwords to itself |
 //!
-//! A further database is a folder beside `postgres` and `sqlite`, a line in each of `of`, `at` and
+//! Another database is a folder beside `postgres` and `sqlite`, a line in each of `of`, `at` and
 //! `url`, and its features in `Cargo.toml`.
 
-// What one backend reads, makes or finds, another may not.
+// With one backend, or with none, some of this is not used.
 #![cfg_attr(
     not(all(feature = "postgres", feature = "sqlite")),
     allow(dead_code, unused_imports, unused_mut, clippy::unused_async)
@@ -35,7 +36,7 @@ mod session;
 mod sqlite;
 mod url;
 mod version_row;
-mod watching;
+pub(crate) mod watching;
 
 use sea_orm::{DatabaseBackend, DatabaseConnection};
 
@@ -49,8 +50,9 @@ pub(crate) use index::Index;
 pub(crate) use session::Session;
 pub(crate) use version_row::{Claim, Mistrust, Move, NONE, Settings, create_table, insert_row};
 pub(crate) use watching::Activity;
+pub use watching::ServerSession;
 
-/// Which database serves a pool. The only place that asks.
+/// The backend that serves a pool. No other place asks which one it is.
 pub(crate) fn of(pool: &DatabaseConnection) -> Result<&'static dyn Backend, Error> {
     match pool.get_database_backend() {
         #[cfg(feature = "postgres")]
@@ -61,7 +63,7 @@ pub(crate) fn of(pool: &DatabaseConnection) -> Result<&'static dyn Backend, Erro
     }
 }
 
-/// Which database a URL asks for.
+/// The backend that a URL asks for.
 pub(crate) fn at(url: &str) -> Result<&'static dyn Backend, Error> {
     match url::scheme(url)? {
         #[cfg(feature = "postgres")]

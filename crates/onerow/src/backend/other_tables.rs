@@ -1,20 +1,20 @@
-//! Tables that are not onerow's, read without running what their owners put there.
+//! The tables of other tools, read without running their owners' code.
 
 use async_trait::async_trait;
 use sea_orm::{DatabaseTransaction, DbErr};
 
 use crate::table::TableName;
 
-/// Reads the tables of other tools. By default there are no schemas, and no code in tables.
+/// Reads the tables of other tools. By default there are no schemas, and tables hold no code.
 #[async_trait]
 pub(crate) trait OtherTables: Send + Sync {
-    /// SQL that is written for PostgreSQL, with each name in `pg_catalog`, as this database takes it.
+    /// Translates SQL that is written for PostgreSQL, with each name in `pg_catalog`.
     fn dialect(&self, sql: &str) -> String;
 
-    /// A column of bytes as hexadecimal digits.
+    /// The SQL that gives a column of bytes as hexadecimal digits.
     fn hexadecimal(&self, column: &str) -> String;
 
-    /// The columns of a table; none if there is no such table.
+    /// The columns of a table; empty if there is no such table.
     async fn columns(
         &self,
         transaction: &DatabaseTransaction,
@@ -30,18 +30,18 @@ pub(crate) trait OtherTables: Send + Sync {
         Ok(None)
     }
 
-    /// Begins a transaction that reads, and waits for no lock for long.
+    /// Begins a transaction that reads, and does not wait long for a lock.
     async fn begin_reading(&self) -> Result<DatabaseTransaction, DbErr>;
 
-    /// Keeps others from writing to a table, and from holding rows of it, without waiting, for as long as
-    /// the transaction lasts. By default a transaction that writes does that by itself.
+    /// Keeps others from writing to a table and from holding its rows, while the transaction lasts.
+    /// It does not wait for them. By default a transaction that writes does that by itself.
     async fn lock_out_writers(&self, _: &DatabaseTransaction, _: &TableName) -> Result<(), DbErr> {
         Ok(())
     }
 
-    /// Why reading this table would run what its owner says, with the rights of the reader: the
-    /// functions of a view, of row-level security, of a cast from a type that is not the server's.
-    /// `None` if it would not. The table stays as it is for as long as the transaction lasts.
+    /// Why reading this table is dangerous: it would run its owner's code with the reader's rights.
+    /// The code may be in a view, in row-level security, or in a cast from a type that is not the
+    /// server's own. `None` if reading is safe; the table stays so while the transaction lasts.
     async fn danger(
         &self,
         _: &DatabaseTransaction,
@@ -50,7 +50,7 @@ pub(crate) trait OtherTables: Send + Sync {
         Ok(None)
     }
 
-    /// The keys that are serial columns, as `table.column`, in the schema of this table.
+    /// The primary keys that are serial columns, in the schema of this table, as `table.column`.
     async fn serial_keys(
         &self,
         _: &DatabaseTransaction,

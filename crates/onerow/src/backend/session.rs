@@ -3,6 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+use sea_orm::sqlx::{Database, Pool, pool::PoolOptions};
 use sea_orm::{DatabaseConnection, DatabaseTransaction, DbErr};
 use tokio::time::timeout;
 
@@ -12,7 +14,7 @@ use super::{
 };
 use crate::error::Error;
 
-/// How long a connection may take to come to rest before it is left to the end of the process.
+/// How long a connection may take to close. After that it stays open until the process ends.
 pub(super) const CLOSE: Duration = Duration::from_secs(10);
 
 /// A connection that is not the app's: a pool of one, since SeaORM takes nothing smaller.
@@ -20,15 +22,15 @@ pub(super) const CLOSE: Duration = Duration::from_secs(10);
 pub(crate) trait Session: VersionRow + Grouping + Watch + OtherTables + Send + Sync {
     fn pool(&self) -> &DatabaseConnection;
 
-    /// What an error means.
+    /// Says what an error means.
     fn fault(&self, error: &DbErr) -> Fault;
 
-    /// Its process on the server, since it has connected last; 0 without a server.
+    /// The server's process for the latest connection; 0 if there is no server.
     fn pid(&self) -> i32 {
         0
     }
 
-    /// An error if migrations cannot be run in this session and keep what a run promises.
+    /// Fails if a run could not keep its promises in this session.
     async fn admit(&self) -> Result<(), Error> {
         Ok(())
     }
@@ -41,7 +43,7 @@ pub(crate) trait Session: VersionRow + Grouping + Watch + OtherTables + Send + S
     /// Begins a transaction that writes.
     async fn begin(&self) -> Result<DatabaseTransaction, DbErr>;
 
-    /// Gives the connection up until [`make_ready`](Self::make_ready): others may be waiting for one.
+    /// Gives the connection up until [`make_ready`](Self::make_ready): others may wait for one.
     async fn release(&self) {}
 
     /// Connects again, if it is not connected.
@@ -49,8 +51,8 @@ pub(crate) trait Session: VersionRow + Grouping + Watch + OtherTables + Send + S
         Ok(())
     }
 
-    /// A new session in its place, if a migration has left something in this one that the next must
-    /// not find.
+    /// Opens a new session in its place, if a migration has left something in this one that the
+    /// next must not find.
     async fn successor(&self, _: &DatabaseConnection) -> Result<Option<Arc<dyn Session>>, Error> {
         Ok(None)
     }
@@ -60,9 +62,16 @@ pub(crate) trait Session: VersionRow + Grouping + Watch + OtherTables + Send + S
         match timeout(CLOSE, self.pool().close_by_ref()).await {
             Ok(Ok(())) => (),
             Ok(Err(error)) => {
-                tracing::debug!(%error, "the connection was not closed in good order")
+                tracing::debug!(%error, "the connection did not close cleanly");
             }
-            Err(_) => tracing::debug!("the connection did not come to rest"),
+            Err(_) => tracing::debug!("the connection did not close in time"),
         }
     }
+}
+
+/// The options of a pool of one like this pool. It keeps its connection, and sends no pings.
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub(super) fn pool_of_one<DB: Database>(pool: &Pool<DB>) -> PoolOptions<DB> {
+    let options = pool.options().clone().min_connections(0).max_connections(1);
+    options.idle_timeout(None).max_lifetime(None).test_before_acquire(false)
 }

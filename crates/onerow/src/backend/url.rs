@@ -1,4 +1,4 @@
-//! URLs of databases. No piece of a password gets out of one, however it is written.
+//! The URLs of databases. No piece of a password gets out of one, however it is written.
 
 #[cfg(feature = "sqlite")]
 use sea_orm::sqlx::sqlite::SqliteConnectOptions;
@@ -9,7 +9,7 @@ use tracing::subscriber::{NoSubscriber, with_default};
 
 use crate::error::{Error, ErrorKind};
 
-/// What a URL begins with, of the backends that are compiled in.
+/// The beginning of a URL, for each backend that is compiled in.
 pub(super) enum Scheme {
     #[cfg(feature = "postgres")]
     Postgres,
@@ -17,9 +17,9 @@ pub(super) enum Scheme {
     Sqlite,
 }
 
-/// SeaORM's own complaint about a bad URL repeats it, password included, so it never gets one.
+/// Reads the scheme. SeaORM never gets a bad URL: its error would repeat it, password included.
 pub(super) fn scheme(url: &str) -> Result<Scheme, Error> {
-    // What is not a URL, `host=… password=…` say, may have a colon further on, and is not repeated.
+    // A text like `host=… password=…` is no URL, but may contain a colon: do not repeat any of it.
     let Some((scheme, _)) = url.split_once(':').filter(|(scheme, _)| is_word(scheme)) else {
         return Err(invalid("it does not begin with a scheme and a colon"));
     };
@@ -51,18 +51,19 @@ pub(super) fn unknown(scheme: &str) -> Error {
 #[cfg(not(all(feature = "postgres", feature = "sqlite")))]
 fn without_driver(scheme: &str, feature: &str) -> Error {
     let message = format!(
-        "the driver for \"{scheme}\" is not compiled in: it takes the cargo feature \"{feature}\" of onerow"
+        "the driver for \"{scheme}\" is not compiled in: it needs the cargo feature \
+         \"{feature}\" of onerow"
     );
     Error::new(ErrorKind::DriverMissing, message)
 }
 
-/// Parses a URL of PostgreSQL; an address of IPv6 stands in it in brackets, which the driver takes
-/// for a part of the name.
+/// Parses a URL of PostgreSQL. An IPv6 address stands in brackets, which the driver takes for a
+/// part of the name.
 #[cfg(feature = "postgres")]
 pub(super) fn postgres(url: &str) -> Result<PgConnectOptions, Error> {
     refuse_unencoded(url)?;
-    // Unheard: the driver warns of each parameter that it does not know, which may be a piece of a
-    // password.
+    // Nobody hears the driver's warnings: it repeats each parameter that it does not know, which
+    // may be a piece of a password.
     let parsed: Result<PgConnectOptions, _> = with_default(NoSubscriber::default(), || url.parse());
     match parsed {
         Ok(options) => Ok(without_brackets(options)),
@@ -80,13 +81,14 @@ pub(super) fn without_brackets(options: PgConnectOptions) -> PgConnectOptions {
     }
 }
 
-/// Refuses a URL that is cut in the middle of its password: a `/`, `?` or `#` ends what stands
-/// before the `@`, so that a piece of the password would pass for the host, the port or the
-/// database. (The last `@` before those is taken for the one that counts.)
+/// Refuses a URL whose password contains a `/`, a `?` or a `#`.
+///
+/// The driver would cut the password there, and take a piece of it for the host, the port or the
+/// database. (It takes the last `@` before these characters for the one that counts.)
 #[cfg(feature = "postgres")]
 fn refuse_unencoded(url: &str) -> Result<(), Error> {
     let Some((_, rest)) = url.split_once("://") else {
-        return Err(invalid("it does not go on with // behind the scheme"));
+        return Err(invalid("its scheme is not followed by ://"));
     };
     let (before_query, query) = rest.split_once('?').unwrap_or((rest, ""));
     let path = before_query.split_once('/').map(|(_, path)| path);
@@ -98,11 +100,12 @@ fn refuse_unencoded(url: &str) -> Result<(), Error> {
         return Ok(());
     }
     Err(invalid(
-        "its user name, password or database holds an @, a /, a ? or a # that is not percent-encoded",
+        "its user name, password or database holds an @, a /, a ? or a # that is not \
+         percent-encoded",
     ))
 }
 
-/// An `@` may stand in the value of a parameter.
+/// Whether a parameter has no `@`, or is one of those whose value may have one.
 #[cfg(feature = "postgres")]
 fn is_plain_parameter(parameter: &str) -> bool {
     const MAY_HAVE_ONE: [&str; 7] =
@@ -111,14 +114,14 @@ fn is_plain_parameter(parameter: &str) -> bool {
     !parameter.contains('@') || MAY_HAVE_ONE.contains(&name)
 }
 
-/// Parses a URL of SQLite. The driver's own complaint repeats parameters, and with them the key of
-/// an encrypted file.
+/// Parses a URL of SQLite. The driver's own error is dropped: it repeats the parameters, and with
+/// them the key of an encrypted file.
 #[cfg(feature = "sqlite")]
 pub(super) fn sqlite(url: &str) -> Result<SqliteConnectOptions, Error> {
     url.parse().map_err(|_| {
         invalid(
-            "SQLite takes the parameters mode (ro, rw, rwc, memory), cache (shared, private), immutable \
-             (true, false) and vfs, and a path in UTF-8",
+            "SQLite takes the parameters mode (ro, rw, rwc, memory), cache (shared, private), \
+             immutable (true, false) and vfs, and a path in UTF-8",
         )
     })
 }

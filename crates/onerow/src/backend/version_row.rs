@@ -1,5 +1,5 @@
-//! The version row: read, made, claimed and moved. All SQL on it is here, and in the file of the same
-//! name in the folder of each database.
+//! The version row: how it is read, made, claimed and moved. All SQL on it is here, and in the file
+//! of the same name in each backend's folder.
 
 use std::{fs::File, io, time::Duration};
 
@@ -7,24 +7,29 @@ use async_trait::async_trait;
 use sea_orm::{ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr};
 use tokio::time::timeout;
 
-use super::session::CLOSE;
 use crate::{driver, error::Error, failure::Failure, table::TableName};
 
 /// The version before the first migration.
 pub(crate) const NONE: i32 = -1;
 
+/// How long the server may take to say that a claim is still held.
+const SILENCE: Duration = Duration::from_secs(10);
+
+/// How long a claim may take to roll back. Closing its connection may take twice as long.
+const ROLL_BACK: Duration = Duration::from_secs(5);
+
 /// Reads the row on the app's own pool.
 #[async_trait]
 pub(crate) trait ReadRow: Sync {
-    /// Reads the version row, in one statement and, over a network, in one round trip. Fails itself only
-    /// if it cannot connect.
+    /// Reads the version row, in one statement and, over a network, in one round trip. The outer
+    /// error is that of a connection that could not be opened.
     async fn read_row(
         &self,
         pool: &DatabaseConnection,
         table: &TableName,
     ) -> Result<Result<Rows, DbErr>, Error>;
 
-    /// Whether row-level security holds for this user at the table.
+    /// Whether row-level security applies to this user at the table.
     async fn hides_rows(&self, _: &DatabaseConnection, _: &TableName) -> bool {
         false
     }
@@ -33,25 +38,30 @@ pub(crate) trait ReadRow: Sync {
 /// Makes, claims and moves the row, in a session of a run.
 #[async_trait]
 pub(crate) trait VersionRow: Send + Sync {
-    /// The schema of the table, if it is there and there are schemas; and why it is not to be trusted,
-    /// if it is not.
+    /// Finds the schema of the table, if it exists and there are schemas; and why the table is not
+    /// to be trusted, if it is not.
     async fn examine(&self, _: &TableName) -> Result<(Option<String>, Option<Mistrust>), DbErr> {
         Ok((None, None))
     }
 
-    /// The schema in which a table without one is made, if there are schemas.
+    /// The search path, for a message; empty if there are no schemas.
+    async fn search_path(&self) -> String {
+        String::new()
+    }
+
+    /// The schema in which a table is made if it names none; `None` if there are no schemas.
     fn default_schema(&self) -> Option<&str> {
         None
     }
 
-    /// The statement that makes the schema of a table, unless it is there, with a semicolon; empty if
+    /// The statement that makes the table's schema if it is missing, with a semicolon. Empty if
     /// there is nothing to make.
     fn create_schema(&self, _: &TableName) -> String {
         String::new()
     }
 
-    /// Makes the row by these statements, and commits that. With settings for the first migration it may
-    /// hold the row, if it is the one that it made.
+    /// Makes the row by these statements, and commits. With settings for the first migration it may
+    /// go on to claim the row, if it made that row itself.
     async fn create(
         &self,
         table: &TableName,
@@ -59,11 +69,11 @@ pub(crate) trait VersionRow: Send + Sync {
         next: Option<&Settings>,
     ) -> Result<Option<Claim>, DbErr>;
 
-    /// Makes the row by these statements, and holds it, in a transaction that is not committed.
+    /// Makes the row by these statements and claims it, in a transaction that is not committed.
     async fn create_and_hold(&self, table: &TableName, statements: &str) -> Result<Claim, DbErr>;
 
-    /// Holds the row at this version, without waiting; `None` if it has moved on. Another session that
-    /// holds it is a [`Fault::Held`](super::fault::Fault::Held).
+    /// Claims the row at this version, without waiting; `None` if the version has moved on. If
+    /// another session holds the row, the error is a [`Fault::Held`](super::fault::Fault::Held).
     async fn claim(
         &self,
         table: &TableName,
@@ -71,12 +81,12 @@ pub(crate) trait VersionRow: Send + Sync {
         settings: &Settings,
     ) -> Result<Option<Claim>, DbErr>;
 
-    /// Moves the version, unless the stages of a group have, and commits. With settings for the next
-    /// migration it may hold the row again, at the new version.
+    /// Moves the version, unless the stages of a group have moved it, and commits. With settings
+    /// for the next migration it may claim the row again, at the new version.
     ///
-    /// It does not go by SeaORM's count of nested transactions, which a migration may leave wrong: to
-    /// commit would be to release a savepoint. A [`Fault::Lost`](super::fault::Fault::Lost) leaves open
-    /// what became of it.
+    /// It sends its own `COMMIT`. A migration may leave SeaORM's count of nested transactions
+    /// wrong, and SeaORM's commit would then only release a savepoint. After a
+    /// [`Fault::Lost`](super::fault::Fault::Lost) nobody knows whether it has committed.
     async fn commit(
         &self,
         claim: Claim,
@@ -84,60 +94,61 @@ pub(crate) trait VersionRow: Send + Sync {
         next: Option<&Settings>,
     ) -> Result<Option<Claim>, Failure>;
 
-    /// Whether holding the row locks out every other writer, so that something else has to stand for it
-    /// while a migration runs outside a transaction.
+    /// Whether a claim locks out every other writer. If so, a migration outside a transaction needs
+    /// a lease that is not the row.
     fn excludes_writers(&self) -> bool {
         false
     }
 
-    /// The file to lock if holding the row [excludes writers](Self::excludes_writers), and other
-    /// processes can come.
+    /// The file to lock for that lease, if a claim [excludes writers](Self::excludes_writers) and
+    /// other processes can reach the database.
     fn lock_file(&self, _: &str) -> io::Result<Option<File>> {
         Ok(None)
     }
 }
 
-/// What a claim asks of its transaction.
+/// The settings of a claim's transaction.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
-    /// What the session calls itself, for those who look at the server's sessions.
+    /// The session's name in the server's list of sessions.
     pub(crate) label: String,
     pub(crate) lock_timeout: Duration,
-    /// Whether the commit is to be on disk before it is answered.
+    /// Whether the commit must be on disk before the server answers it.
     pub(crate) durable: bool,
 }
 
 impl Settings {
-    /// In the whole milliseconds that the databases take, and within their range; 0 only for 0, which
-    /// means no limit.
+    /// The lock timeout in the whole milliseconds that the databases take, and within their range.
+    /// Only 0 becomes 0, which means no limit.
     pub(super) fn lock_timeout_milliseconds(&self) -> i32 {
         let milliseconds = i32::try_from(self.lock_timeout.as_millis()).unwrap_or(i32::MAX);
         if self.lock_timeout.is_zero() { 0 } else { milliseconds.max(1) }
     }
 }
 
-/// From which version to which, and in which table.
+/// A move of the version, from one to the next.
 pub(crate) struct Move<'a> {
     pub(crate) table: &'a TableName,
     pub(crate) from: i32,
     pub(crate) to: i32,
-    /// Whether its commit is to be on disk before it is answered, whatever the claim has asked for.
+    /// Whether its commit must be on disk before the server answers it, even if the claim did not
+    /// ask for that.
     pub(crate) durable: bool,
 }
 
 impl Move<'_> {
-    /// The one statement that moves the version. `equals` is the operator, with its schema if it needs
-    /// one.
+    /// The only statement that moves the version. `equals` is the operator `=`, with its schema if
+    /// the backend needs one.
     pub(super) fn update(&self, equals: &str) -> String {
         let (table, from, to) = (self.table.sql(), self.from, self.to);
         format!("UPDATE {table} SET version = {to} WHERE version {equals} {from}")
     }
 }
 
-/// What the version table holds, and what the table is.
+/// The contents of the version table, and whether it is to be trusted.
 #[derive(Debug, Default)]
 pub(crate) struct Rows {
-    /// The version of each of its rows.
+    /// The version in each of its rows.
     pub(crate) versions: Vec<Option<String>>,
     pub(crate) mistrust: Option<Mistrust>,
 }
@@ -147,17 +158,18 @@ pub(crate) struct Rows {
 pub(crate) enum Mistrust {
     /// Row-level security hides its row.
     Hidden,
-    /// It could run somebody else's code.
+    /// It could run its owner's code.
     Foreign {
         owner: String,
-        /// What of, if its owner is one to be trusted.
+        /// The part of the table that could run it; `None` if only the owner is not trusted.
         has: Option<String>,
-        /// Whether it is not even to be read.
+        /// Whether it must not even be read.
         even_to_read: bool,
     },
 }
 
-// The seed's columns, name for name, so that its Python code can hand a database over and take it back.
+/// The statement that makes the version table. The columns are the seed's, name for name, so that
+/// its Python code can hand a database over and take it back.
 pub(crate) fn create_table(table: &TableName) -> String {
     format!(
         "CREATE TABLE IF NOT EXISTS {} (
@@ -169,15 +181,13 @@ pub(crate) fn create_table(table: &TableName) -> String {
     )
 }
 
+/// The statement that makes the version row.
 pub(crate) fn insert_row(table: &TableName) -> String {
     format!("INSERT INTO {} (version) VALUES ({NONE}) ON CONFLICT DO NOTHING", table.sql())
 }
 
-/// How long the server may take to say that a claim is still held.
-const SILENCE: Duration = Duration::from_secs(10);
-
-/// The version row, held by a transaction: nobody else moves the version meanwhile. A claim that is
-/// dropped lets go of it.
+/// The version row, held by a transaction: nobody else moves the version meanwhile. Dropping the
+/// claim lets go of the row.
 pub(crate) struct Claim(DatabaseTransaction);
 
 impl Claim {
@@ -193,7 +203,7 @@ impl Claim {
         self.0
     }
 
-    /// Asks whether the connection still has it.
+    /// Fails if the connection has lost the claim.
     pub(crate) async fn check(&self) -> Result<(), DbErr> {
         match timeout(SILENCE, self.0.execute_unprepared("SELECT 1")).await {
             Ok(answer) => answer.map(drop),
@@ -201,13 +211,13 @@ impl Claim {
         }
     }
 
-    /// Rolls back, whatever SeaORM takes for the number of nested transactions. If that fails the
-    /// connection is lost, and the server rolls back by itself.
+    /// Rolls back the whole transaction, even if SeaORM counts nested ones. If that fails, the
+    /// connection is lost and the server rolls back by itself.
     pub(crate) async fn give_up(self) {
         let end = async {
             let _ = self.0.execute_unprepared("ROLLBACK; BEGIN").await;
             let _ = self.0.rollback().await;
         };
-        let _ = timeout(CLOSE / 2, end).await;
+        let _ = timeout(ROLL_BACK, end).await;
     }
 }

@@ -1,37 +1,38 @@
-//! What a migration may have done on its handle unseen.
+//! What a migration may have done without its handle seeing it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::pragma;
 use crate::backend::Doubt;
 
-/// Noted while the migration runs, and asked about when it has.
+/// It is noted while the migration runs, and read after that.
 #[derive(Debug, Default)]
 pub(super) struct Doubts {
-    /// Whether a statement has failed, or what runs was not seen.
+    /// Whether a statement has failed, or may have run unseen.
     unsure: AtomicBool,
-    /// Whether a PRAGMA may have been run.
+    /// Whether a PRAGMA may have run.
     sets: AtomicBool,
-    /// Whether more may have been done to an SQLite schema than to add to it.
+    /// Whether an SQLite schema may have been changed other than by adding to it.
     alters: AtomicBool,
     /// Whether a foreign key may have been declared.
     refers: AtomicBool,
 }
 
 impl Doubts {
-    /// A statement has failed, or a transaction was begun, in which statements are not seen.
+    /// Notes that a statement has failed, or that a transaction was begun, whose statements are not
+    /// seen.
     pub(super) fn be_unsure(&self) {
         self.unsure.store(true, Ordering::Relaxed);
     }
 
-    /// Statements are sent on a connection that is given out.
+    /// Notes that the connection was given out, on which statements are not seen.
     pub(super) fn lose_sight(&self) {
         for unseen in [&self.sets, &self.alters, &self.refers] {
             unseen.store(true, Ordering::Relaxed);
         }
     }
 
-    /// This was run. Whether a PRAGMA may be in it.
+    /// Notes that this SQL has run. Returns whether a PRAGMA may be in it.
     pub(super) fn note(&self, sql: &str) -> bool {
         let sets = pragma::is_in(sql);
         self.sets.fetch_or(sets, Ordering::Relaxed);

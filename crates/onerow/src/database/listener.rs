@@ -1,4 +1,4 @@
-//! Hearing of the statements of migrations.
+//! Listening to the statements of migrations.
 
 use std::{
     fmt,
@@ -10,12 +10,12 @@ use std::{
 
 use sea_orm::DatabaseConnection;
 
-/// Hears of the statements that fail, see [`on_failed_statement`](crate::Up::on_failed_statement),
-/// and counts all.
+/// Counts the statements, and passes those that fail to the callback of
+/// [`on_failed_statement`](crate::Up::on_failed_statement).
 #[derive(Clone, Default)]
 pub(crate) struct Listener {
     callback: Option<Callback>,
-    /// The statements since the migration began.
+    /// How many statements were sent since the migration began.
     sent: Arc<AtomicUsize>,
 }
 
@@ -26,8 +26,9 @@ impl Listener {
         Self { callback: Some(Arc::new(callback)), ..Self::default() }
     }
 
-    /// Listens to a connection, and to the transactions that are begun on it from now on. SeaORM's callback is told of
-    /// each statement but those of `execute_unprepared`.
+    /// Listens to a connection, and to the transactions that are begun on it from now on. SeaORM
+    /// does not report statements of `execute_unprepared`.
+    #[cfg_attr(not(any(feature = "postgres", feature = "sqlite")), expect(dead_code))]
     pub(crate) fn attach(&self, connection: &mut DatabaseConnection) {
         let listener = self.clone();
         connection.set_metric_callback(move |info| {
@@ -63,7 +64,7 @@ impl fmt::Debug for Listener {
     }
 }
 
-/// How many statements were asked on a handle, and how many of them have been answered or given up.
+/// Counts the statements that were sent on a handle, and those that were answered or given up.
 #[derive(Debug, Default)]
 pub(super) struct Statements {
     asked: AtomicU64,
@@ -71,7 +72,7 @@ pub(super) struct Statements {
 }
 
 impl Statements {
-    /// The number of the statement that was asked last, if it has not been answered.
+    /// The number of the statement that was sent last, if it has not been answered.
     pub(super) fn in_flight(&self) -> Option<u64> {
         let answered = self.answered.load(Ordering::Relaxed);
         let asked = self.asked.load(Ordering::Relaxed);
@@ -84,6 +85,7 @@ impl Statements {
     }
 }
 
+/// A statement that was sent. When it is dropped, it counts as answered.
 pub(super) struct Asked<'a>(&'a Statements);
 
 impl Drop for Asked<'_> {

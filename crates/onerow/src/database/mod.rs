@@ -4,10 +4,10 @@ mod doubts;
 pub(crate) mod listener;
 mod pragma;
 
-use std::pin::Pin;
+use std::fmt::{Debug, Display};
 
 use async_trait::async_trait;
-use futures_util::Stream;
+use futures_util::{future::BoxFuture, stream::BoxStream};
 use onerow_sql::psql;
 use sea_orm::{
     AccessMode, ConnectOptions, ConnectionTrait, DatabaseBackend, DatabaseConnection,
@@ -16,31 +16,33 @@ use sea_orm::{
 };
 use sea_orm_migration::SchemaManager;
 
+use self::{
+    doubts::Doubts,
+    listener::{Listener, Statements},
+};
 use crate::{
     backend::{self, Doubt},
     driver,
     error::{Error, ErrorKind},
     place::{Place, Position},
 };
-use doubts::Doubts;
-use listener::{Listener, Statements};
 
-/// The pool an app holds, or the transaction a migration is handed.
+/// The pool that an app holds, or the transaction that a migration is handed.
 ///
-/// It implements SeaORM's [`ConnectionTrait`], [`TransactionTrait`] and [`StreamTrait`], so entities, `sea_query`
-/// statements and raw SQL run on it alike. It is not `Clone`, so that no migration keeps the transaction it is handed: an
-/// app shares its pool with `Arc<Database>`.
+/// It implements SeaORM's [`ConnectionTrait`], [`TransactionTrait`] and [`StreamTrait`], so
+/// entities, `sea_query` statements and raw SQL all run on it. It is not `Clone`, so that no
+/// migration keeps the transaction that it is handed. An app shares its pool as `Arc<Database>`.
 ///
 /// On PostgreSQL `COPY … FROM stdin` is an error, since the driver has no way to send the rows. In
 /// a transaction that a migration begins on the handle, that error has to end the migration: a
-/// statement behind it, or a `rollback` that is waited for, hangs.
+/// statement after it, or an awaited `rollback`, hangs.
 #[derive(Debug)]
 pub struct Database {
     inner: Inner,
     listener: Listener,
     statements: Statements,
     doubts: Doubts,
-    /// Whether this is a migration's, whose errors name its statement.
+    /// Whether a migration has this handle. Then errors have the number of the statement.
     counts: bool,
 }
 
@@ -50,7 +52,7 @@ enum Inner {
     Transaction(DatabaseTransaction),
 }
 
-/// Calls the same method on whichever of the two this is.
+/// Calls a method of the pool or of the transaction.
 macro_rules! delegate {
     ($self:ident.$method:ident($($argument:expr),*).await) => {{
         let _asked = $self.statements.ask();
@@ -63,27 +65,30 @@ macro_rules! delegate {
     }};
 }
 
-/// The same for a statement: whoever sends it hears where it failed.
+/// Does the same with a statement. An error says which statement of the migration it was.
 macro_rules! send {
     ($self:ident.$method:ident($statement:ident).await) => {{
-        $self.look_at(&$statement.sql)?;
+        $self.check_copies(&$statement.sql)?;
         let sql = if $self.counts { $statement.sql.clone() } else { pragma::sql_of(&$statement) };
         let done = delegate!($self.$method($statement).await)
             .map_err(|error| $self.placed(error, &sql))?;
-        $self.refuse_ineffective(&sql).await.map(|()| done)
+        $self.check_effect(&sql).await.map(|()| done)
     }};
 }
 
 impl Database {
-    /// Opens a pool on a URL, or on SeaORM's [`ConnectOptions`] for its size and timeouts.
+    /// Opens a pool with a URL, or with SeaORM's [`ConnectOptions`], which also have its size and
+    /// timeouts.
     ///
-    /// `postgres://user:password@host:5432/name` and `sqlite://file.sqlite?mode=rwc` (`rwc` creates the file) or
-    /// `sqlite::memory:`; the scheme's driver must be compiled in, by the feature `postgres` or `sqlite`.
+    /// A URL is `postgres://user:password@host:5432/name`, `sqlite://file.sqlite?mode=rwc` (`rwc`
+    /// creates the file) or `sqlite::memory:`. The feature `postgres` or `sqlite` compiles the
+    /// driver in.
     ///
     /// # Errors
-    /// [`ErrorKind::InvalidUrl`], [`ErrorKind::UnknownScheme`], [`ErrorKind::DriverMissing`], and, of the server's answer,
-    /// [`ErrorKind::ServerUnreachable`], [`ErrorKind::AuthenticationFailed`], [`ErrorKind::NoSuchDatabase`] or [`ErrorKind::Connect`].
-    /// None of them holds the password.
+    /// [`ErrorKind::InvalidUrl`], [`ErrorKind::UnknownScheme`] or [`ErrorKind::DriverMissing`] if
+    /// the URL is of no use; [`ErrorKind::ServerUnreachable`], [`ErrorKind::AuthenticationFailed`],
+    /// [`ErrorKind::NoSuchDatabase`], [`ErrorKind::TooManyConnections`] or [`ErrorKind::Connect`]
+    /// if connecting fails. None of them holds the password.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
@@ -97,10 +102,14 @@ impl Database {
         backend::at(options.get_url())?.connect(options).await.map(Self::from)
     }
 
-    /// Closes the pool: waits for the connections in use to come back, then closes each.
+    /// Closes the pool: waits for the connections in use to come back, then closes them all.
     ///
-    /// It takes a reference, so that an app whose handlers share the pool can close it when they are done; what is asked
-    /// of the pool afterwards is an error.
+    /// It takes a reference, so that an app whose handlers share the pool can close it when they
+    /// are done. After that, all use of the pool is an error.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotAPool`] if this is the transaction that a migration is handed, and
+    /// [`ErrorKind::Database`] if closing fails.
     pub async fn disconnect(&self) -> Result<(), Error> {
         match &self.inner {
             Inner::Pool(pool) => pool.close_by_ref().await.map_err(Error::cannot_reach),
@@ -108,10 +117,11 @@ impl Database {
         }
     }
 
-    /// sea-orm-migration's [`SchemaManager`] on this handle: `create_table`, `has_column` and the like.
+    /// Returns sea-orm-migration's [`SchemaManager`] on this handle: `create_table`, `has_column`
+    /// and the like.
     #[must_use]
     pub fn schema(&self) -> SchemaManager<'_> {
-        // It gives out its connection.
+        // The manager gives out its connection.
         self.doubts.lose_sight();
         match &self.inner {
             Inner::Pool(pool) => SchemaManager::new(pool),
@@ -119,7 +129,7 @@ impl Database {
         }
     }
 
-    /// Which database this is, for SQL that differs.
+    /// Says which backend this is, for SQL that differs.
     #[must_use]
     pub fn get_database_backend(&self) -> DatabaseBackend {
         match &self.inner {
@@ -138,7 +148,7 @@ impl Database {
         }
     }
 
-    /// What a migration may have done on this handle unseen.
+    /// What a migration may have done without this handle seeing it.
     pub(crate) fn doubt(&self) -> Doubt {
         self.doubts.doubt()
     }
@@ -147,21 +157,22 @@ impl Database {
         self.doubts.be_unsure();
     }
 
-    /// What runs on a nested transaction, or on the connection of [`schema`](Self::schema), is not seen here.
-    async fn refuse_ineffective(&self, sql: &str) -> Result<(), DbErr> {
+    /// Notes SQL that has run. It is an error if a PRAGMA in it had no effect. Statements in a
+    /// nested transaction, or on the connection of [`schema`](Self::schema), do not come here.
+    async fn check_effect(&self, sql: &str) -> Result<(), DbErr> {
         let may_set = self.doubts.note(sql);
         match &self.inner {
             Inner::Transaction(transaction) if may_set => {
-                pragma::refuse_ineffective(transaction, sql).await
+                pragma::check_effect(transaction, sql).await
             }
             _ => Ok(()),
         }
     }
 
-    /// SeaORM's own pool, for what asks for one.
+    /// Returns SeaORM's own pool, for code that needs one.
     ///
     /// # Errors
-    /// [`ErrorKind::NotAPool`] for the transaction that a migration is handed.
+    /// [`ErrorKind::NotAPool`] if this is the transaction that a migration is handed.
     pub fn connection(&self) -> Result<&DatabaseConnection, Error> {
         match &self.inner {
             Inner::Pool(pool) => Ok(pool),
@@ -173,13 +184,13 @@ impl Database {
         Self::new(Inner::Transaction(transaction))
     }
 
-    /// The number of the statement that was asked last, if it has not been answered.
+    /// The number of the statement that was sent last, if it has not been answered.
     pub(crate) fn statement_in_flight(&self) -> Option<u64> {
         self.statements.in_flight()
     }
 
-    /// For a migration: has the listener hear of what SeaORM's own callback is not told, see
-    /// [`Listener::attach`]; and counts its statements.
+    /// The handle for a migration: it counts statements, and passes those of `execute_unprepared`,
+    /// which [`Listener::attach`] does not hear of, to the listener.
     pub(crate) fn with_listener(self, listener: &Listener) -> Self {
         let db = Self { listener: listener.clone(), counts: true, ..self };
         db.count_anew();
@@ -190,29 +201,29 @@ impl Database {
         self.listener.count_anew();
     }
 
-    /// Sends SQL as it is, of a script, whose errors are told with the script's own place.
+    /// Sends SQL of a script as it is. The caller adds the place in the script to an error.
     pub(crate) async fn send(&self, sql: &str) -> Result<ExecResult, DbErr> {
         let done = delegate!(self.execute_unprepared(sql).await)
             .inspect_err(|_| self.listener.failed(sql))?;
-        self.refuse_ineffective(sql).await.map(|()| done)
+        self.check_effect(sql).await.map(|()| done)
     }
 
-    /// Asks the database something about an error; the listener does not hear of that.
+    /// Sends SQL to find out more about an error. The listener does not hear of it.
     pub(crate) async fn probe(&self, sql: &str) -> Result<(), DbErr> {
         delegate!(self.execute_unprepared(sql).await).map(drop)
     }
 
-    /// Refuses what the driver would wait for ever for.
-    fn look_at(&self, sql: &str) -> Result<(), DbErr> {
+    /// An error if this SQL holds a `COPY` from or to the client, which the driver cannot do.
+    fn check_copies(&self, sql: &str) -> Result<(), DbErr> {
         if self.get_database_backend() == DatabaseBackend::Postgres
-            && let Some((_, refusal)) = psql::copies(sql)
+            && let Some((_, reason)) = psql::copies(sql)
         {
-            return Err(DbErr::Custom(refusal.into()));
+            return Err(DbErr::Custom(reason.into()));
         }
         Ok(())
     }
 
-    /// Says which statement of a migration an error is of.
+    /// Adds the number of the statement to the error of a migration.
     fn placed(&self, error: DbErr, sql: &str) -> DbErr {
         if !self.counts {
             return error;
@@ -221,7 +232,7 @@ impl Database {
         driver::placed(error, |position: Option<Position>| Place::in_code(number, sql, position))
     }
 
-    /// Gives back what [`from_transaction`](Self::from_transaction) wrapped.
+    /// Returns the transaction that [`from_transaction`](Self::from_transaction) took.
     pub(crate) fn into_transaction(self) -> DatabaseTransaction {
         match self.inner {
             Inner::Transaction(transaction) => transaction,
@@ -235,7 +246,7 @@ fn not_a_pool() -> Error {
     Error::new(ErrorKind::NotAPool, message)
 }
 
-/// Adopts a pool that SeaORM opened; a run of migrations connects with the same options.
+/// Takes a pool that SeaORM opened. A run of migrations connects with the same options.
 impl From<DatabaseConnection> for Database {
     fn from(pool: DatabaseConnection) -> Self {
         Self::new(Inner::Pool(pool))
@@ -253,7 +264,7 @@ impl ConnectionTrait for Database {
     }
 
     async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
-        self.look_at(sql)?;
+        self.check_copies(sql)?;
         self.listener.count();
         self.send(sql).await.map_err(|error| self.placed(error, sql))
     }
@@ -270,8 +281,6 @@ impl ConnectionTrait for Database {
         self.get_database_backend().support_returning()
     }
 }
-
-type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 #[async_trait]
 impl TransactionTrait for Database {
@@ -303,7 +312,7 @@ impl TransactionTrait for Database {
     where
         F: for<'c> FnOnce(&'c DatabaseTransaction) -> BoxFuture<'c, Result<T, E>> + Send,
         T: Send,
-        E: std::fmt::Display + std::fmt::Debug + Send,
+        E: Display + Debug + Send,
     {
         self.transaction_with_config(callback, None, None).await
     }
@@ -317,7 +326,7 @@ impl TransactionTrait for Database {
     where
         F: for<'c> FnOnce(&'c DatabaseTransaction) -> BoxFuture<'c, Result<T, E>> + Send,
         T: Send,
-        E: std::fmt::Display + std::fmt::Debug + Send,
+        E: Display + Debug + Send,
     {
         self.be_unsure();
         if !self.counts {
@@ -334,8 +343,9 @@ impl TransactionTrait for Database {
         }
         let begun = self.begin_with_config(isolation_level, access_mode).await;
         let transaction = begun.map_err(TransactionError::Connection)?;
-        // Dropped after an error, it is rolled back before the next statement. SeaORM would wait
-        // for that here, which is for ever if the server waits for the rows of a `COPY`.
+        // If the callback fails, dropping the transaction rolls it back before the next statement.
+        // SeaORM would await the rollback here: for ever, if the server waits for the rows of a
+        // `COPY`.
         let done = callback(&transaction).await.map_err(TransactionError::Transaction)?;
         transaction.commit().await.map_err(TransactionError::Connection)?;
         Ok(done)
@@ -343,7 +353,7 @@ impl TransactionTrait for Database {
 }
 
 impl StreamTrait for Database {
-    type Stream<'a> = Pin<Box<dyn Stream<Item = Result<QueryResult, DbErr>> + Send + 'a>>;
+    type Stream<'a> = BoxStream<'a, Result<QueryResult, DbErr>>;
 
     fn get_database_backend(&self) -> DatabaseBackend {
         self.get_database_backend()
@@ -355,7 +365,7 @@ impl StreamTrait for Database {
     ) -> BoxFuture<'a, Result<Self::Stream<'a>, DbErr>> {
         self.be_unsure();
         Box::pin(async move {
-            self.look_at(&statement.sql)?;
+            self.check_copies(&statement.sql)?;
             Ok(match &self.inner {
                 Inner::Pool(pool) => {
                     Box::pin(pool.stream_raw(statement).await?) as Self::Stream<'a>

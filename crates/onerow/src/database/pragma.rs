@@ -1,15 +1,16 @@
-//! PRAGMAs that SQLite passes over without a word inside a transaction.
+//! PRAGMAs that SQLite silently ignores inside a transaction.
 
 use onerow_sql::{Dialect, Kind, Token, tokens};
 use sea_orm::{
     ConnectionTrait, DatabaseBackend, DatabaseTransaction, DbErr, QueryResult, Statement,
 };
 
-/// Of these, what was asked for can be compared with what there is. That `foreign_keys` stays as it is harms nobody: it is off
-/// for a migration, and looked after when that has run.
-const PASSED_OVER: [&str; 4] = ["journal_mode", "page_size", "auto_vacuum", "encoding"];
+/// The PRAGMAs whose value can be compared with the one that was asked for. `foreign_keys` is
+/// ignored too, which does no harm: it is off during a migration, and foreign keys are checked
+/// after it.
+const IGNORED: [&str; 4] = ["journal_mode", "page_size", "auto_vacuum", "encoding"];
 
-/// What a script asks for.
+/// A PRAGMA that asks for a value.
 #[derive(Debug, PartialEq)]
 struct Pragma {
     schema: String,
@@ -17,8 +18,8 @@ struct Pragma {
     value: String,
 }
 
-/// An error if this SQL, which was run in the transaction, holds a PRAGMA that has had no effect.
-pub(crate) async fn refuse_ineffective(
+/// An error if this SQL, which has run in the transaction, holds a PRAGMA that had no effect.
+pub(crate) async fn check_effect(
     transaction: &DatabaseTransaction,
     sql: &str,
 ) -> Result<(), DbErr> {
@@ -60,7 +61,7 @@ impl Pragma {
             (_, other) => other,
         };
         let found = found.to_ascii_lowercase();
-        // UTF8 is UTF-8, and UTF-16 is either of UTF-16le and UTF-16be.
+        // UTF8 means UTF-8, and UTF-16 means either UTF-16le or UTF-16be.
         let bare = |encoding: &str| encoding.replace('-', "");
         if self.name == "encoding" {
             bare(&found).starts_with(&bare(asked))
@@ -74,11 +75,11 @@ impl Pragma {
         let reason = match *name {
             "encoding" => "a database keeps the encoding that it was made with",
             "journal_mode" => {
-                "it is passed over in a transaction; make the migration transactional() -> false"
+                "SQLite ignores it in a transaction; give the migration Mode::Outside"
             }
             _ => {
-                "it waits for a VACUUM of the same connection; make the migration transactional() -> false, with \
-                 both in it"
+                "it takes effect with a VACUUM on the same connection; put both into one \
+                 migration, and give it Mode::Outside"
             }
         };
         DbErr::Custom(format!(
@@ -87,22 +88,23 @@ impl Pragma {
     }
 }
 
-/// The SQL of a statement, if a PRAGMA may be in it.
+/// The SQL of a statement if a PRAGMA may be in it, or else an empty text.
 pub(crate) fn sql_of(statement: &Statement) -> String {
     if is_in(&statement.sql) { statement.sql.clone() } else { String::new() }
 }
 
-/// Whether the script may hold one.
+/// Whether a PRAGMA may be in this SQL.
 pub(crate) fn is_in(sql: &str) -> bool {
     holds(sql, "pragma")
 }
 
-/// Whether the script may alter or drop anything, make anything temporary, attach or detach a file, or write to the schema.
+/// Whether this SQL may alter or drop anything, make anything temporary, attach or detach a file,
+/// or write to the schema.
 pub(crate) fn may_alter(sql: &str) -> bool {
     ["alter", "drop", "temp", "tach", "pragma"].into_iter().any(|word| holds(sql, word))
 }
 
-/// Whether the script may declare a foreign key.
+/// Whether this SQL may declare a foreign key.
 pub(crate) fn may_refer(sql: &str) -> bool {
     holds(sql, "references")
 }
@@ -111,7 +113,7 @@ fn holds(sql: &str, word: &str) -> bool {
     sql.as_bytes().windows(word.len()).any(|bytes| bytes.eq_ignore_ascii_case(word.as_bytes()))
 }
 
-/// Those of a script, in lower case.
+/// The PRAGMAs in a script that ask for a value, in lower case.
 fn pragmas(sql: &str) -> Vec<Pragma> {
     let sql = sql.to_ascii_lowercase();
     let code = tokens(&sql, Dialect::Sqlite).filter(|token| token.kind != Kind::Comment);
@@ -127,7 +129,7 @@ fn pragma(statement: &[Token]) -> Option<Pragma> {
         ["pragma", _, "=" | "(", _, ..] => ("main".to_owned(), bare(1), bare(3)),
         _ => return None,
     };
-    let name = PASSED_OVER.into_iter().find(|known| *known == name)?;
+    let name = IGNORED.into_iter().find(|known| *known == name)?;
     Some(Pragma { schema, name, value })
 }
 

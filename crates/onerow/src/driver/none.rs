@@ -1,12 +1,12 @@
-//! The same for a build without a driver, as the program `onerow` is: there is nothing to tell.
+//! The same for a build without a driver, such as the program `onerow`.
 
-use std::{error::Error as StdError, time::Duration};
+use std::time::Duration;
 
 use sea_orm::DbErr;
 
 use crate::place::{Place, Position};
 
-/// The server's own words in an error, without what SeaORM and sqlx put before and behind them.
+/// The server's own words in an error, without those that SeaORM and sqlx put around them.
 #[must_use]
 pub fn words(error: &DbErr) -> String {
     match error {
@@ -17,19 +17,6 @@ pub fn words(error: &DbErr) -> String {
 
 pub(crate) fn words_and_place(error: &DbErr) -> String {
     words(error)
-}
-
-/// This error and its causes, outermost first, down to the words of the server.
-pub(crate) fn causes(error: &(dyn StdError + 'static)) -> Vec<String> {
-    let mut causes = Vec::new();
-    for cause in std::iter::successors(Some(error), |&cause| cause.source()) {
-        if let Some(error) = cause.downcast_ref() {
-            causes.push(words_and_place(error));
-            break;
-        }
-        causes.push(cause.to_string());
-    }
-    causes
 }
 
 pub(crate) fn silence(waited: Duration) -> DbErr {

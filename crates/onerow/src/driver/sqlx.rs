@@ -1,4 +1,4 @@
-//! Those of sqlx, inside SeaORM's.
+//! The errors of sqlx, which are inside SeaORM's.
 
 use std::{
     borrow::Cow,
@@ -19,7 +19,7 @@ use sea_orm::{
 
 use crate::place::{Place, Position};
 
-/// The server's own words in an error, without what SeaORM and sqlx put before and behind them.
+/// The server's own words in an error, without those that SeaORM and sqlx put around them.
 #[must_use]
 pub fn words(error: &DbErr) -> String {
     match error {
@@ -46,26 +46,13 @@ fn words_of(error: &sqlx::Error) -> String {
     words
 }
 
-/// The same, and where the statement stands, if that is known.
+/// The server's own words in an error, with the place of the statement if that is known.
 pub(crate) fn words_and_place(error: &DbErr) -> String {
     let place = error_of(error).and_then(sqlx::Error::as_database_error).and_then(StdError::source);
     match place.and_then(|place| place.downcast_ref::<Place>()) {
         Some(place) => place.after(&words(error)),
         None => words(error),
     }
-}
-
-/// This error and its causes, outermost first, down to the words of the server.
-pub(crate) fn causes(error: &(dyn StdError + 'static)) -> Vec<String> {
-    let mut causes = Vec::new();
-    for cause in std::iter::successors(Some(error), |&cause| cause.source()) {
-        if let Some(error) = cause.downcast_ref() {
-            causes.push(words_and_place(error));
-            break;
-        }
-        causes.push(cause.to_string());
-    }
-    causes
 }
 
 /// The driver's error inside SeaORM's.
@@ -78,7 +65,7 @@ pub(crate) fn error_of(error: &DbErr) -> Option<&sqlx::Error> {
     }
 }
 
-/// The driver's error as SeaORM's.
+/// Wraps the driver's error in SeaORM's.
 pub(crate) fn query_error(error: sqlx::Error) -> DbErr {
     DbErr::Query(RuntimeErr::SqlxError(Arc::new(error)))
 }
@@ -88,7 +75,7 @@ pub(crate) fn code(error: &sqlx::Error) -> Option<Cow<'_, str>> {
     error.as_database_error().and_then(DatabaseError::code)
 }
 
-/// The error of a connection that is there and says nothing.
+/// The error of a server that does not answer.
 pub(crate) fn silence(waited: Duration) -> DbErr {
     let words = format!("the server has not answered for {} s", waited.as_secs());
     query_error(sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, words)))
@@ -96,11 +83,12 @@ pub(crate) fn silence(waited: Duration) -> DbErr {
 
 /// Whether an error is one of [`silence`].
 pub(crate) fn is_silence(error: &DbErr) -> bool {
-    matches!(error_of(error), Some(sqlx::Error::Io(error)) if error.kind() == io::ErrorKind::TimedOut)
+    let Some(sqlx::Error::Io(error)) = error_of(error) else { return false };
+    error.kind() == io::ErrorKind::TimedOut
 }
 
-/// Whether the server waits for the rows of a `COPY … FROM stdin`: the driver has given up, and the
-/// session answers nothing more, not even a rollback.
+/// Whether the server waits for the rows of a `COPY … FROM stdin`. Then the driver has given up,
+/// and the session answers nothing more, not even a rollback.
 pub(crate) fn waits_for_rows(error: &DbErr) -> bool {
     error_of(error).is_some_and(is_waiting_for_rows)
 }
@@ -109,9 +97,9 @@ fn is_waiting_for_rows(error: &sqlx::Error) -> bool {
     matches!(error, sqlx::Error::Protocol(text) if text.contains("message: CopyInResponse"))
 }
 
-/// The error with its place, which is made of where the server says that it is.
+/// Adds a place to an error, as its cause. `place` gets the position that the server names.
 ///
-/// All but the cause is the driver's own, so code that asks for its code or its type gets that.
+/// All but the cause stays the driver's own, so that code can still ask for its code or its type.
 pub(crate) fn placed(error: DbErr, place: impl FnOnce(Option<Position>) -> Place) -> DbErr {
     let with_place = |error| RuntimeErr::SqlxError(with_place(error, place));
     match error {
@@ -135,7 +123,7 @@ fn with_place(
     }
 }
 
-/// SQLite's driver does not tell.
+/// The position that the server names. SQLite's driver does not tell one.
 #[cfg_attr(not(feature = "postgres"), allow(unused_variables))]
 fn position(refusal: &dyn DatabaseError) -> Option<Position> {
     #[cfg(feature = "postgres")]
@@ -150,7 +138,7 @@ fn position(refusal: &dyn DatabaseError) -> Option<Position> {
     None
 }
 
-/// The driver's refusal of a statement, with the place of that statement as its cause.
+/// The server's refusal of a statement, with the place of that statement as its cause.
 #[derive(Debug)]
 struct Placed {
     refusal: Box<dyn DatabaseError>,

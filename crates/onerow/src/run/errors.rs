@@ -1,4 +1,4 @@
-//! What a run ends with, if it does not get to its target.
+//! The errors of a run that does not get to its target.
 
 use sea_orm::DbErr;
 
@@ -10,8 +10,8 @@ use crate::{
 
 pub(crate) fn ahead(version: i32, latest: i32) -> Error {
     let message = format!(
-        "the database is at version {version}, ahead of this build, whose last migration is {latest}; \
-         nothing was changed"
+        "the database is at version {version}, ahead of this build, whose last migration is \
+         {latest}; nothing was changed"
     );
     Error::new(ErrorKind::Ahead, message).at(version)
 }
@@ -25,13 +25,14 @@ pub(crate) fn target_beyond_latest(target: i32, latest: i32) -> Error {
 
 pub(crate) fn target_below_version(target: i32, version: i32) -> Error {
     let message = format!(
-        "the database is at version {version} and cannot go back to {target}: migrations are forward only"
+        "the database is at version {version} and cannot go back to {target}: migrations only go \
+         forward"
     );
     Error::new(ErrorKind::TargetBelowVersion, message).at(version)
 }
 
-/// All that the migration did is undone if `rolled_back`. The version is the one that was read after
-/// the failure.
+/// `rolled_back` says that all that the migration did is undone. The version was read after the
+/// failure.
 pub(super) fn migration_failed(
     migration: i32,
     version: Option<i32>,
@@ -41,10 +42,8 @@ pub(super) fn migration_failed(
     let undone = match failure {
         _ if rolled_back => " and was rolled back",
         Failure::EndedTransaction => "",
-        // All that was left was to move the version.
-        Failure::Commit(_) | Failure::Blocked { .. } => {
-            " outside a transaction, when its work was done"
-        }
+        // Only the move of the version was left to do.
+        Failure::Commit(_) => " outside a transaction, after its work was done",
         _ => " outside a transaction, so its work may be half done",
     };
     let message = format!("migration {} failed{undone}{}", module_name(migration), now_at(version));
@@ -58,11 +57,11 @@ pub(crate) fn cancelled(version: Option<i32>) -> Error {
     Error::new(ErrorKind::Cancelled, message).at(version)
 }
 
-/// The migration needs a second connection, and a pooler serves one.
+/// A migration outside a transaction needs a second connection, and a pooler serves only one.
 pub(super) fn one_connection(migration: i32, version: i32) -> Error {
     let message = format!(
-        "{} runs outside a transaction and needs two connections at once, and the server, or a pooler \
-         before it, serves one{}",
+        "{} runs outside a transaction and needs two connections at once, but the server, or a \
+         pooler in front of it, serves only one{}",
         module_name(migration),
         still_at(Some(version))
     );
@@ -71,8 +70,8 @@ pub(super) fn one_connection(migration: i32, version: i32) -> Error {
 
 pub(super) fn commit_in_doubt(migration: i32, source: DbErr) -> Error {
     let message = format!(
-        "the connection was lost while {} was committed; the database is at version {migration} or an \
-         earlier one",
+        "the connection was lost during the commit of {}; the database is at version {migration} \
+         or an earlier one",
         module_name(migration)
     );
     Error::new(ErrorKind::CommitInDoubt, message).of_migration(migration).because(source)

@@ -14,11 +14,11 @@ use crate::{
     waiting::{POLL, pauses},
 };
 
-/// How long a lost server may take to come back and say whether it committed.
+/// How long a lost server may take to come back and tell whether it committed.
 const RECONNECT: Duration = Duration::from_secs(30);
 
 impl Run<'_> {
-    /// Applies the next migration, and with it those after it that the backend gathers in the same
+    /// Applies the next migration, and those after it that the backend gathers in the same
     /// transaction.
     pub(super) async fn inside_transaction(&mut self) -> Result<Outcome, Error> {
         let first = self.version + 1;
@@ -31,7 +31,7 @@ impl Run<'_> {
         };
         let deadline = self.connections.session.gathers_for().map(|limit| Instant::now() + limit);
         if let Err(error) = self.connections.session.survey(&claim).await {
-            return Err(self.connections.refused("look at the session", error).await);
+            return Err(self.connections.cannot_now("look at the session", error).await);
         }
         let mut staged = Vec::new();
         for number in first..=self.target {
@@ -49,7 +49,8 @@ impl Run<'_> {
         self.commit(claim, staged).await
     }
 
-    /// Holds the row at the version before this migration; `None` if it has moved on.
+    /// Claims the row at the version before this migration. Returns `None` if the row is at another
+    /// version.
     pub(super) async fn claim(
         &self,
         migration: i32,
@@ -58,13 +59,14 @@ impl Run<'_> {
         self.connections.claim(migration - 1, &self.settings(migration, durable)).await
     }
 
+    /// Whether a further migration may join this transaction.
     fn gathers_until(&self, deadline: Option<Instant>) -> bool {
         let is_time = deadline.is_some_and(|deadline| Instant::now() < deadline);
         is_time && !self.connections.session.is_stale()
     }
 
-    /// Runs one migration in a transaction, sets it apart from those that may follow, and gives the
-    /// transaction back.
+    /// Runs one migration in a transaction, sets it apart from those that may follow, and returns
+    /// the claim.
     async fn perform_in(
         &self,
         claim: Claim,
@@ -83,7 +85,8 @@ impl Run<'_> {
         (claim, outcome)
     }
 
-    /// Its time counts as the migration's, since it may have to look for rows without their parent.
+    /// Checks what the migration has done, and sets it apart. The time for that counts as the
+    /// migration's, since it may include a check of all foreign keys.
     async fn settle(
         &self,
         claim: &Claim,
@@ -110,7 +113,8 @@ impl Run<'_> {
             claim.give_up().await;
             return Ok(self.classify(failed));
         }
-        // SQLite rolls back the whole by itself if the disk is full, say.
+        // SQLite may have rolled back the whole transaction by itself, as it does if the disk is
+        // full.
         if self.connections.session.undo(&claim).await.is_err() {
             return Ok(Outcome::Failed(failed));
         }
@@ -146,7 +150,8 @@ impl Run<'_> {
         Ok(Outcome::Committed)
     }
 
-    /// Synchronous replicas and deferred constraints may take their time; silence may not.
+    /// Sends the commit. It may take long, because of synchronous replicas and deferred
+    /// constraints, unless the server has gone silent.
     async fn send_commit(
         &self,
         claim: Claim,
@@ -165,7 +170,8 @@ impl Run<'_> {
         }
     }
 
-    /// Whether a commit whose answer was lost took place, once the server can be asked.
+    /// Whether a commit whose answer was lost took place. It asks as soon as the server can be
+    /// reached.
     async fn was_committed(&self, last: i32, failure: &Failure) -> Result<bool, Error> {
         let is_lost = |error: &&_| self.connections.session.fault(error) == Fault::Lost;
         let Some(error) = failure.refusal().filter(is_lost) else {
@@ -182,14 +188,15 @@ impl Run<'_> {
         Err(errors::commit_in_doubt(last, error.clone()))
     }
 
-    /// Reading the row would be a guess, for the server may still be at the commit. Claiming it waits for
-    /// that.
+    /// Whether the database has reached this version. The server may still be busy with the commit,
+    /// so reading the row would be a guess. Claiming the row waits for the commit.
     async fn has_reached(&self, last: i32) -> Result<bool, Error> {
         if let Some(claim) = self.claim(self.version + 1, true).await? {
             let _ = claim.into_transaction().rollback().await;
             return Ok(false);
         }
-        // It has moved: on, or back if a crash of the server took commits along that were not on disk.
+        // The row has moved: forwards, or back if a crash of the server undid commits that were not
+        // on disk.
         Ok(self.connections.read().await?.version().is_some_and(|version| version >= last))
     }
 }

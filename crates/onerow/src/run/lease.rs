@@ -7,21 +7,22 @@ use tokio::time::sleep;
 
 use crate::backend::Claim;
 
-/// How often the connection that holds the row is asked whether it still does.
+/// How often the session that holds the row is asked whether it still does.
 const HEARTBEAT: Duration = Duration::from_secs(1);
 
-/// Held while the migration runs; dropped, it lets others go on.
+/// It is held while the migration runs. When it is dropped, another run may go on.
 pub(super) enum Lease {
+    /// The session of the claim holds the row.
     Row(Claim),
-    /// Holding the row would shut the migration out too, so a locked file stands for it.
+    /// A locked file stands for the row, since to hold the row would shut the migration out too.
     #[expect(dead_code, reason = "held, not read")]
     File(File),
-    /// In memory, where no other process comes.
+    /// The database is in memory, where no other process comes.
     Alone,
 }
 
 impl Lease {
-    /// Asks whether it is still held.
+    /// An error if it is lost.
     pub(super) async fn check(&self) -> Result<(), DbErr> {
         match self {
             Self::Row(claim) => claim.check().await,
@@ -29,7 +30,7 @@ impl Lease {
         }
     }
 
-    /// Done when it is lost.
+    /// Returns when it is lost.
     pub(super) async fn lost(&self) -> DbErr {
         loop {
             sleep(HEARTBEAT).await;

@@ -4,11 +4,11 @@
 //! |---|---|
 //! | `up` | [`Up`]: the options of a run, and a run with nothing to do |
 //! | `inside` | migrations in the transaction that holds the row, and its commit |
-//! | `outside` | a migration on a connection of its own, while the row is held |
+//! | `outside` | a migration outside a transaction |
 //! | `lease` | what keeps other runs away from such a migration |
-//! | `perform` | one migration: run, validated, watched |
+//! | `perform` | running, validating and watching one migration |
 //! | `record` | what was applied, and how much of it is on disk |
-//! | `errors` | what a run ends with if it does not get to its target |
+//! | `errors` | the errors of a run that does not get to its target |
 
 pub(crate) mod errors;
 mod inside;
@@ -20,33 +20,33 @@ mod up;
 
 use std::{sync::Arc, time::Duration};
 
+use futures_util::future::BoxFuture;
 use sea_orm::ConnectionTrait;
 use tokio::time::{sleep, timeout};
 
-pub use up::{Report, Up};
-
+use self::{outside::Worker, record::Record};
 use crate::{
-    adopt::refuse_unadopted,
-    backend::{Claim, Fault, NONE, Settings},
+    adopt::check_adopted,
+    backend::{Claim, Fault, NONE, ServerSession, Settings},
     connections::{CANCEL, Connections},
     driver,
     error::Error,
     failure::Failure,
-    migration::{Mode, module_name},
-    options::BoxFuture,
-    progress::{Progress, ServerSession},
+    migration::{MigrationTrait, Mode, module_name},
+    progress::Progress,
     registry::Registry,
     version::{self, Found},
     waiting::{RETRY, pauses},
 };
-use outside::Worker;
-use record::Record;
 
-/// How long a run may take to stop when it is told to. It leaves the server alone after that.
+pub use self::up::{Report, Up};
+
+/// How long a run may take to stop when it is told to. After that it ends without asking the server
+/// any more.
 const STOP: Duration = Duration::from_secs(10);
 
-/// A few bytes to the log of PostgreSQL, which nobody reads. No other database has commits that are not
-/// waited for.
+/// Writes a few bytes, which nobody reads, to PostgreSQL's log. Only PostgreSQL has commits that do
+/// not wait for the disk.
 const WRITE_TO_LOG: &str = "SELECT pg_catalog.pg_logical_emit_message(true, 'onerow', '')";
 
 struct Run<'a> {
@@ -55,21 +55,21 @@ struct Run<'a> {
     target: i32,
     /// The version that the database holds.
     version: i32,
-    /// The row, held since the last commit for the next migration.
+    /// The claim for the next migration, if the last commit made one.
     claim: Option<Claim>,
-    /// The session of a migration outside a transaction, to be ended with the run.
+    /// The worker of a migration outside a transaction, which has to end with the run.
     worker: Option<Arc<Worker>>,
     record: Record,
-    /// Whether the server has said nothing for long, on a new connection too.
+    /// Whether the server has long been silent, even on a new connection.
     is_cut_off: bool,
 }
 
-/// How a step of the run ended, if the database can be asked.
+/// How a step of the run ended.
 enum Outcome {
     Committed,
-    /// Another runner was faster.
+    /// Another runner moved the row first.
     Moved,
-    /// All is as it was, and another try may succeed.
+    /// Nothing has changed, and another try may succeed.
     Again(FailedTry),
     Failed(FailedTry),
 }
@@ -95,10 +95,10 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Goes to the target, or as far as it gets before the signal.
+    /// Runs to the target, or until the signal.
     async fn finish(mut self, found: Found, signal: BoxFuture<'a, ()>) -> Result<Report, Error> {
         let committing = self.record.committing();
-        // A commit that is under way comes to its end, and what it applied is told.
+        // A commit that is under way is completed, and what it applied is told.
         let stop = async {
             signal.await;
             let _ = timeout(STOP, committing.lock()).await;
@@ -109,7 +109,7 @@ impl<'a> Run<'a> {
             () = stop => None,
         };
         match finished {
-            // Waiting for a server that is silent would be of no use.
+            // Closing the connections would only wait for a server that is silent.
             Some(result) if self.is_cut_off => result,
             Some(result) => {
                 self.connections.close().await;
@@ -138,20 +138,21 @@ impl<'a> Run<'a> {
                 Outcome::Failed(failed) => return Err(self.failed(failed).await),
             }
         }
-        // Another runner may have gone on where this one left off.
+        // If another runner took over, this one's last commits may not be on disk yet.
         self.flush().await;
         Ok(Report { initial, version: self.version, applied: self.record.take() })
     }
 
-    /// Sees that the row is there and that nothing pending was applied by another tool; gives the version.
+    /// Checks that no other tool has applied what is pending, makes the row if it is missing, and
+    /// returns the version.
     async fn begin(&mut self, found: Found) -> Result<i32, Error> {
-        // While another process has an SQLite file locked, an older connection takes a table that was made
-        // since for one that is not there.
+        // While another process has an SQLite file locked, an older connection does not see a table
+        // that was made since.
         let in_doubt =
             !matches!(found, Found::Version(_)) && self.connections.session.excludes_writers();
         let found = if in_doubt { self.connections.read().await? } else { found };
         let version = found.version().unwrap_or(NONE);
-        refuse_unadopted(self.registry, &self.connections, version, self.target).await?;
+        check_adopted(self.registry, &self.connections, version, self.target).await?;
         let next = self.next_settings(NONE);
         let (initial, claim) = self.connections.create_row(found, next.as_ref()).await?;
         self.claim = claim;
@@ -167,18 +168,20 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Reads the version after another runner has moved it, on; or a crash of the server has, back to the
-    /// last commit that was on disk.
+    /// Reads the version again, after another runner has moved it forwards, or a crash of the
+    /// server has moved it back to the last commit that was on disk.
     async fn look_again(&mut self) -> Result<(), Error> {
         match self.connections.read().await?.version() {
             Some(version) if version != self.version => self.moved_to(version),
             _ => {
-                let Connections { session, called, .. } = &self.connections;
-                Err(version::unmovable(session.pool(), called, self.version).await)
+                let Connections { session, table, .. } = &self.connections;
+                Err(version::unmovable(session.pool(), table, self.version).await)
             }
         }
     }
 
+    /// Takes note of the version that the database holds. It is an error if this build does not
+    /// know that version.
     fn moved_to(&mut self, version: i32) -> Result<(), Error> {
         let latest = self.registry.latest();
         if version > latest {
@@ -189,6 +192,7 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
+    /// The error of a migration that failed for good.
     async fn failed(&mut self, failed: FailedTry) -> Error {
         self.is_cut_off = failed.failure.refusal().is_some_and(driver::is_silence);
         self.flush().await;
@@ -201,7 +205,7 @@ impl<'a> Run<'a> {
         errors::migration_failed(migration, version, rolled_back, failure)
     }
 
-    /// Says whose table it is, if a script needs one of the old tool's.
+    /// Turns an error about a missing table into one that names the old tool, if the table is its.
     fn of_old_table(&self, failure: Failure) -> Failure {
         match failure {
             Failure::Migrate(source)
@@ -218,15 +222,16 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Ends what the dropped future left running, and says where that leaves the database; within
-    /// [`STOP`] if the server is silent.
+    /// Ends what the dropped future left running. The error has the version that the database holds
+    /// then. It takes no longer than [`STOP`], even if the server is silent.
     async fn cancelled(&mut self) -> Error {
         self.claim = None;
         let stopped = async {
             let worker = self.worker.take().and_then(Arc::into_inner).map(Worker::let_go_of_row);
-            let session = worker.as_ref().map(|(session, _)| &**session);
-            self.connections.end_statements(session).await;
-            // What stands for the row is held until nothing runs any more.
+            let mut sessions = vec![&*self.connections.session];
+            sessions.extend(worker.as_ref().map(|(session, _)| &**session));
+            self.connections.end_statements(&sessions).await;
+            // A locked file stays locked until nothing runs any more.
             drop(worker);
             self.flush().await;
             let version = self.version_now().await;
@@ -236,8 +241,8 @@ impl<'a> Run<'a> {
         errors::cancelled(timeout(STOP, stopped).await.ok().flatten())
     }
 
-    /// Has the commits that were not waited for written to disk, by one that is, and tells those of them
-    /// that are there.
+    /// Has the commits that did not wait for the disk written to it, by a commit that does wait,
+    /// and tells those that are there.
     async fn flush(&mut self) {
         if !self.record.has_unflushed() || self.is_cut_off {
             return;
@@ -252,7 +257,7 @@ impl<'a> Run<'a> {
         if timeout(CANCEL, flush).await.ok().flatten().is_none() {
             return;
         }
-        // A crash of the server may have taken them along before.
+        // A crash of the server may have undone some of them before.
         if let Some(version) = self.version_now().await {
             self.record.keep_unflushed_up_to(version);
             self.record.flush(&self.connections.options);
@@ -263,34 +268,35 @@ impl<'a> Run<'a> {
         if self.is_cut_off { None } else { self.connections.version_now().await }
     }
 
-    /// Whether another try may mend what failed.
+    /// Decides whether another try may succeed.
     fn classify(&self, failed: FailedTry) -> Outcome {
         let committing = matches!(failed.failure, Failure::Commit(_));
         let refusal = failed.failure.refusal();
         match refusal.map(|error| self.connections.session.fault(error)) {
             Some(Fault::Held) => Outcome::Again(failed),
-            // If the connection broke before the commit, the migration itself may crash the server.
+            // If the connection broke before the commit, the migration itself may crash the server,
+            // so it is not tried again.
             Some(Fault::Lost) if committing => Outcome::Again(failed),
             _ => Outcome::Failed(failed),
         }
     }
 
-    /// Before the next try.
+    /// Tells of a try that failed, and sleeps before the next.
     async fn rest(&self, failed: &FailedTry, tries: u32, pause: Option<Duration>) {
         self.connections.options.tell(&failed.retrying(tries));
-        // Open by the next try, to see who is in the way, however short the lock timeout.
+        // Opened now, the monitor can see who is in the way of the next try, however short the lock
+        // timeout is.
         let _ = self.connections.monitor.session().await;
         sleep(pause.unwrap_or(RETRY.1)).await;
     }
 
-    /// After the last try.
+    /// The failure after the last try: a migration in a transaction was blocked, if it did not get
+    /// a lock.
     fn exhausted(&self, failed: FailedTry, tries: u32) -> FailedTry {
         let FailedTry { migration, failure, blockers } = failed;
-        // What a migration outside a transaction has done is still there, unless only its move failed.
-        let tells =
-            self.mode(migration) == Mode::Transaction || matches!(failure, Failure::Commit(_));
-        let failure = match failure.refusal() {
-            Some(error) if tells && self.connections.session.fault(error) == Fault::Held => {
+        let is_held = |error: &&_| self.connections.session.fault(error) == Fault::Held;
+        let failure = match failure.refusal().filter(is_held) {
+            Some(error) if self.mode(migration) == Mode::Transaction => {
                 Failure::Blocked { tries, blockers, source: error.clone() }
             }
             _ => failure,
@@ -306,33 +312,33 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Of the transactional migration that comes after this one, if one does.
+    /// The settings for the migration after this one, if there is one that runs in a transaction.
     fn next_settings(&self, migration: i32) -> Option<Settings> {
         let next = migration + 1;
         self.another_follows(migration).then(|| self.settings(next, self.is_durable(next)))
     }
 
     fn lock_timeout(&self, migration: i32) -> Duration {
-        let own = self.registry.get(migration).and_then(|found| found.lock_timeout());
+        let own = self.registry.get(migration).and_then(MigrationTrait::lock_timeout);
         own.unwrap_or(self.connections.options.lock_timeout)
     }
 
-    /// What the sessions that run this migration are called on the server.
+    /// The label that a session has on the server while it runs this migration.
     fn label(&self, migration: i32) -> String {
         self.connections.label(&module_name(migration))
     }
 
     fn mode(&self, migration: i32) -> Mode {
-        self.registry.get(migration).map_or(Mode::Transaction, |found| found.mode())
+        self.registry.get(migration).map_or(Mode::Transaction, MigrationTrait::mode)
     }
 
-    /// Whether the commit of this migration waits for the disk: if another comes right after it, that
-    /// one's will do.
+    /// Whether the commit of this migration has to wait for the disk. It need not if another
+    /// follows in a transaction, whose commit will wait.
     fn is_durable(&self, migration: i32) -> bool {
         self.mode(migration) != Mode::Transaction || !self.another_follows(migration)
     }
 
-    /// Whether a transactional migration comes after this one.
+    /// Whether another migration in a transaction follows this one.
     fn another_follows(&self, migration: i32) -> bool {
         migration < self.target && self.mode(migration + 1) == Mode::Transaction
     }

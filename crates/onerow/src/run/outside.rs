@@ -1,4 +1,4 @@
-//! A migration on a connection of its own, while the row is held.
+//! A migration outside a transaction: on a connection of its own, while the row is held.
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,10 +17,10 @@ use crate::{
     waiting::{RETRY, once_let_in, pauses},
 };
 
-/// How long a second connection may take to be served, if the first one is.
+/// How long it may take until a second connection is served, if the first one is.
 const SERVED: Duration = Duration::from_secs(5);
 
-/// The session of the migration, with what keeps other runs away from it.
+/// The session of the migration, and the lease that keeps other runs away from it.
 pub(super) struct Worker {
     session: Arc<dyn Session>,
     lease: Lease,
@@ -31,8 +31,8 @@ impl Worker {
         &*self.session
     }
 
-    /// The session, with what it holds but for the row: the connection that has the row could not come
-    /// to rest.
+    /// The session, and the lease unless it is the row: the connection that holds the row would
+    /// never become idle.
     pub(super) fn let_go_of_row(self) -> (Arc<dyn Session>, Option<Lease>) {
         let lease = Some(self.lease).filter(|lease| !matches!(lease, Lease::Row(_)));
         (self.session, lease)
@@ -40,19 +40,19 @@ impl Worker {
 }
 
 impl Run<'_> {
-    /// Holds the row while the next migration runs; moves the version when it has succeeded.
+    /// Holds the row while the next migration runs, and moves the version when it has succeeded.
     pub(super) async fn outside_transaction(&mut self) -> Result<Outcome, Error> {
         let number = self.version + 1;
         let Some(lease) = self.lease(number).await? else {
             return Ok(Outcome::Moved);
         };
         let worker = Arc::new(self.open_worker(number, lease).await?);
-        // The run's too, so that it is ended with it.
+        // The run keeps it too, so that it can end it when it is told to stop.
         self.worker = Some(Arc::clone(&worker));
         let outcome = self.perform_in_worker(number, &worker).await;
         self.worker = None;
         worker.session.close().await;
-        // What holds a file keeps it until the version has moved.
+        // A locked file stays locked until the version has moved.
         let (claim, _file) = match Arc::into_inner(worker).map(|worker| worker.lease) {
             Some(Lease::Row(claim)) => (Some(claim), None),
             lease => (None, lease),
@@ -63,7 +63,7 @@ impl Run<'_> {
         }
     }
 
-    /// Keeps other runs away from this migration; `None` if the row has moved on.
+    /// Keeps other runs away from this migration. Returns `None` if the row is at another version.
     async fn lease(&self, number: i32) -> Result<Option<Lease>, Error> {
         let by_file = self.connections.session.excludes_writers();
         let file =
@@ -78,8 +78,8 @@ impl Run<'_> {
         Ok(Some(file.map_or(Lease::Alone, Lease::File)))
     }
 
-    /// Moves the version past a migration that has run, and commits that; what is tried again is this
-    /// alone.
+    /// Moves the version past a migration that has run, and commits that. If it fails, only the
+    /// move is tried again, and not the migration.
     async fn move_past(
         &mut self,
         number: i32,
@@ -106,7 +106,7 @@ impl Run<'_> {
                     self.rest(&failed, tries, rests.next()).await;
                     tries += 1;
                 }
-                // Not what it is after a migration that did not get a lock: its work is done.
+                // The migration must not be tried again, since its work is done.
                 Outcome::Again(failed) => return Ok(Outcome::Failed(failed)),
                 outcome => return Ok(outcome),
             }
@@ -118,18 +118,18 @@ impl Run<'_> {
         let open = || self.open_beside(number, &label, &lease);
         let session = once_let_in(&self.connections.options, self.connections.pool, open).await?;
         if let Err(error) = session.prepare_for_outside().await {
-            return Err(self.connections.refused("prepare a connection", error).await);
+            return Err(self.connections.cannot_now("prepare a connection", error).await);
         }
         Ok(Worker { session, lease })
     }
 
-    /// Runs the migration for as long as the row is held: without it, another runner would start the same
-    /// one.
+    /// Runs the migration for as long as the row is held. If the row is lost, another runner may
+    /// start the same migration.
     ///
-    /// This order keeps two runners apart, though a claim can be lost at any moment. Each first opens the
-    /// session that it will work in, then asks whether the row is still its own, then looks for the
-    /// sessions of others. A runner that has claimed the row since then finds this session, and waits
-    /// until it has gone.
+    /// An order keeps two runners apart, though a claim can be lost at any moment. Each first opens
+    /// the session that it will work in, then asks whether it still holds the row, then looks for
+    /// the sessions of others. A runner that claims the row after that finds this session, and
+    /// waits until it has gone.
     async fn perform_in_worker(
         &self,
         number: i32,
@@ -141,19 +141,20 @@ impl Run<'_> {
         let db = Database::from(worker.session.pool().clone());
         let db = db.with_listener(&self.connections.options.listener);
         let outcome = tokio::select! {
-            // No lock timeout of the run's: it would cut `CREATE INDEX CONCURRENTLY` off in its wait for
-            // older transactions.
+            // The lock timeout of the run does not apply: it would end `CREATE INDEX CONCURRENTLY`
+            // while that waits for older transactions.
             outcome = self.perform(&db, number, worker.session.pid(), None) => outcome,
             error = worker.lease.lost() => {
-                self.connections.end_statements(Some(worker.session())).await;
+                // The session of the run is left alone, since the lease still has it.
+                self.connections.end_statements(&[worker.session()]).await;
                 Err(FailedTry::new(number, Failure::ClaimLost(error)))
             }
         };
         Ok(outcome.map_err(|failed| self.classify(failed)))
     }
 
-    /// Opens the second connection. A pooler with one connection to the server accepts it, and then does
-    /// not serve it.
+    /// Opens the second connection. A pooler with only one connection to the server accepts it, and
+    /// then does not serve it.
     async fn open_beside(
         &self,
         number: i32,
@@ -169,8 +170,8 @@ impl Run<'_> {
         }
     }
 
-    /// Why a second connection is not served: a crowded server answers another try, if only with a
-    /// refusal.
+    /// Why a second connection is not served. If a crowded server is the cause, it answers another
+    /// try, even if only with a refusal.
     async fn unserved(&self, number: i32) -> Error {
         let pool = self.connections.pool;
         let answer = match backend::of(pool) {
@@ -186,7 +187,8 @@ impl Run<'_> {
         }
     }
 
-    /// Waits until no other run is at the migration; gives why the row is lost, if it is.
+    /// Waits until no other run performs the migration. Returns an error if the row is lost
+    /// meanwhile.
     async fn have_it_alone(&self, number: i32, worker: &Worker) -> Result<Option<DbErr>, Error> {
         if let Err(lost) = worker.lease.check().await {
             return Ok(Some(lost));

@@ -1,4 +1,4 @@
-//! One migration: run, validated, watched.
+//! Running, validating and watching one migration.
 
 use std::{any::Any, panic::AssertUnwindSafe, time::Duration};
 
@@ -16,7 +16,8 @@ use crate::{
 };
 
 impl Run<'_> {
-    /// `pid` is the process of the session that it runs in.
+    /// Runs a migration and its validation, and tells what it is doing. `pid` is the process of its
+    /// session on the server.
     pub(super) async fn perform(
         &self,
         db: &Database,
@@ -52,8 +53,7 @@ impl Run<'_> {
     }
 }
 
-/// Runs a migration and its validation. A panic becomes a failure, so that the caller rolls back as after
-/// any other.
+/// Runs a migration and its validation. A panic becomes a failure, so that the caller rolls back.
 async fn steps(migration: &dyn MigrationTrait, db: &Database) -> Result<(), Failure> {
     let steps = async {
         migration.migrate(db).await.map_err(Failure::Migrate)?;

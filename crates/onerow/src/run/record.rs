@@ -1,4 +1,4 @@
-//! What a run has applied, and how much of it is on disk.
+//! The migrations that a run has applied, and how many of them are on disk.
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,16 +12,16 @@ use crate::{
     progress::{Applied, Progress},
 };
 
-/// For how long the commits of a row of migrations may go without one that waits for the disk: until then
-/// nobody is told of them.
+/// The longest time without a commit that waits for the disk. Until then nobody is told of the
+/// commits that do not wait.
 const FLUSH: Duration = Duration::from_millis(500);
 
-/// Only what is on disk counts, and is told, as applied.
+/// Only a migration that is on disk counts, and is told, as applied.
 pub(super) struct Record {
     applied: Vec<Applied>,
-    /// What is committed, and may not be on disk yet.
+    /// The migrations that are committed, and may not be on disk yet.
     unflushed: Vec<Applied>,
-    /// When there was nothing of that kind.
+    /// When all that was committed was on disk.
     flushed: Instant,
     committing: Arc<Mutex<()>>,
 }
@@ -36,7 +36,7 @@ impl Record {
         }
     }
 
-    /// Whether the next commit has to wait for the disk, though another one follows.
+    /// Whether the next commit has to wait for the disk, even if another one follows.
     pub(super) fn is_due(&self) -> bool {
         self.flushed.elapsed() >= FLUSH
     }
@@ -45,7 +45,7 @@ impl Record {
         !self.unflushed.is_empty()
     }
 
-    /// Locked in a commit until it is recorded.
+    /// The mutex that is locked from the beginning of a commit until it is recorded.
     pub(super) fn committing(&self) -> Arc<Mutex<()>> {
         Arc::clone(&self.committing)
     }
@@ -54,12 +54,12 @@ impl Record {
         self.committing().lock_owned().await
     }
 
-    /// These are committed.
+    /// Records migrations that are committed.
     pub(super) fn commit(&mut self, committed: Vec<Applied>) {
         self.unflushed.extend(committed);
     }
 
-    /// All that is committed is on disk.
+    /// Records that all that is committed is on disk, and tells it.
     pub(super) fn flush(&mut self, options: &Options<'_>) {
         self.flushed = Instant::now();
         for applied in std::mem::take(&mut self.unflushed) {
@@ -68,13 +68,13 @@ impl Record {
         }
     }
 
-    /// A crash of the server may have taken the last commits along.
+    /// Forgets what a crash of the server has undone.
     pub(super) fn keep_up_to(&mut self, version: i32) {
         self.applied.retain(|applied| applied.version <= version);
         self.unflushed.retain(|applied| applied.version <= version);
     }
 
-    /// The same, of what is not on disk yet.
+    /// Forgets what a crash of the server has undone, of what was not on disk yet.
     pub(super) fn keep_unflushed_up_to(&mut self, version: i32) {
         self.unflushed.retain(|applied| applied.version <= version);
     }

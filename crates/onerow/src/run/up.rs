@@ -1,7 +1,8 @@
-//! A run and its options.
+//! The options of a run, and a run with nothing to do.
 
-use std::{fmt, time::Duration};
+use std::{fmt, future::pending, time::Duration};
 
+use futures_util::future::BoxFuture;
 use tokio::time::timeout;
 
 use super::{Run, errors};
@@ -10,21 +11,25 @@ use crate::{
     connections::Connections,
     database::{Database, listener::Listener},
     error::Error,
-    options::{BoxFuture, Options, shared_setters},
+    options::{Options, shared_setters},
     progress::Applied,
     registry::Registry,
     version::{self, Found},
     waiting::once_let_in,
 };
 
-/// How long a run that is told to stop before it has begun looks for the version.
+/// How long a run may look for the version if it is told to stop before it has begun.
 const SOON: Duration = Duration::from_secs(5);
 
-/// A run of the pending migrations, made by [`Registry::up`]: set options, then await it.
+/// A run of the pending migrations. [`Registry::up`] returns it: set options, then await it.
 ///
-/// With work to do it opens a connection of its own from the pool's options, and up to two more: to look at a migration that
-/// lasts, and for one outside a transaction. What else the pool's options or the database set holds for migrations too, a
-/// `statement_timeout` above all.
+/// If there is work to do, it opens a connection of its own with the options of the pool. It opens
+/// up to two more: to look at a migration that takes long, and for a migration outside a
+/// transaction. Settings of the pool or of the database hold for migrations too, such as a
+/// `statement_timeout`.
+///
+/// # Errors
+/// An [`Error`], whose [`kind`](Error::kind) says what happened. What was applied before it stays.
 ///
 /// ```
 /// # use onerow::prelude::*;
@@ -46,9 +51,9 @@ pub struct Up<'a> {
 }
 
 impl Registry {
-    /// Applies what is pending, each migration once, whoever else tries at the same time.
+    /// Applies each pending migration once, even if other processes try at the same time.
     ///
-    /// The [`Up`] that it returns takes options, and is awaited.
+    /// Set options on the [`Up`] that it returns, then await it.
     #[must_use = "nothing runs until it is awaited"]
     pub fn up<'a>(&'a self, db: &'a Database) -> Up<'a> {
         Up::new(self, db)
@@ -63,7 +68,9 @@ impl<'a> Up<'a> {
     /// Stops at this version instead of the last.
     ///
     /// # Errors
-    /// The run gives [`ErrorKind::TargetBeyondLatest`](crate::ErrorKind::TargetBeyondLatest) or [`ErrorKind::TargetBelowVersion`](crate::ErrorKind::TargetBelowVersion), having changed nothing.
+    /// The run returns [`TargetBeyondLatest`](crate::ErrorKind::TargetBeyondLatest) if the registry
+    /// does not have the version, and [`TargetBelowVersion`](crate::ErrorKind::TargetBelowVersion)
+    /// if the database is beyond it. Neither changes anything.
     pub fn to(mut self, version: i32) -> Self {
         self.target = Some(version);
         self
@@ -71,36 +78,40 @@ impl<'a> Up<'a> {
 
     shared_setters!();
 
-    /// How long a statement of a transactional migration may wait for a lock before the migration is rolled back and
-    /// tried again; five seconds by default, in whole milliseconds, and 0 for as long as it takes.
+    /// How long a statement of a migration in a transaction may wait for a lock. After that the
+    /// migration is rolled back and tried again. It counts in whole milliseconds; the default is
+    /// five seconds, and 0 means no limit.
     ///
-    /// While it waits, each later query on that table waits behind it
+    /// While the statement waits, each later query on that table waits behind it
     /// (<https://www.postgresql.org/docs/current/explicit-locking.html>).
     pub fn lock_timeout(mut self, timeout: Duration) -> Self {
         self.options.lock_timeout = timeout;
         self
     }
 
-    /// How often a migration that does not get a lock is tried in all; ten times by default.
+    /// How often in all a migration is tried that does not get a lock. The default is ten times.
     pub fn max_tries(mut self, tries: u32) -> Self {
         self.options.max_tries = tries;
         self
     }
 
-    /// Calls back with the SQL of each statement of a migration that the database refuses, its values filled in.
+    /// Calls this function with the SQL of each statement of a migration that fails, values
+    /// included.
     ///
-    /// For tests and for debugging: the SQL may hold what must not be logged, which is why no error
-    /// repeats it; only of a script, a line is shown. What a migration runs by `execute_unprepared` on
-    /// anything but the [`Database`] that it is handed is not heard of.
+    /// It is for tests and for debugging. The SQL may hold what must not be logged, so no error
+    /// repeats it, except for a line of a script. The function does not hear of a statement that a
+    /// migration sends by `execute_unprepared` on anything but the [`Database`] that it is handed.
     pub fn on_failed_statement(mut self, callback: impl Fn(&str) + Send + Sync + 'static) -> Self {
         self.options.listener = Listener::new(callback);
         self
     }
 
-    /// Stops when this future is done: the statement in flight is cancelled on the server, the migration rolled back.
+    /// Stops when this future is done. The statement in flight is cancelled on the server, and the
+    /// migration is rolled back.
     ///
     /// # Errors
-    /// The run then gives [`ErrorKind::Cancelled`](crate::ErrorKind::Cancelled) with the version that the database holds.
+    /// The run then returns [`Cancelled`](crate::ErrorKind::Cancelled), with the version that the
+    /// database holds.
     pub fn cancel_on(mut self, signal: impl Future<Output = ()> + Send + 'a) -> Self {
         self.cancel = Some(Box::pin(signal));
         self
@@ -108,7 +119,7 @@ impl<'a> Up<'a> {
 
     async fn run(mut self) -> Result<Report, Error> {
         let (registry, db) = (self.registry, self.db);
-        let mut signal = self.cancel.take().unwrap_or_else(|| Box::pin(std::future::pending()));
+        let mut signal = self.cancel.take().unwrap_or_else(|| Box::pin(pending()));
         let begun = tokio::select! {
             begun = self.begin() => begun?,
             () = &mut signal => return Err(errors::cancelled(version_soon(registry, db).await)),
@@ -126,7 +137,7 @@ impl<'a> Up<'a> {
         if target > latest {
             return Err(errors::target_beyond_latest(target, latest));
         }
-        // The whole cost of a run with nothing to do.
+        // This one statement is all that a run with nothing to do sends.
         let read = || version::read(pool, &table);
         let found = once_let_in(&self.options, pool, read).await?.believed()?;
         match found {
@@ -149,7 +160,7 @@ impl<'a> Up<'a> {
     }
 }
 
-/// The version that the database holds, if it says so soon.
+/// The version that the database holds, if it answers soon.
 async fn version_soon(registry: &Registry, db: &Database) -> Option<i32> {
     let read = async {
         let (pool, table) = registry.on(db).ok()?;
@@ -182,10 +193,11 @@ impl<'a> IntoFuture for Up<'a> {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Report {
-    /// The version that the database held when the run began; −1 where nothing was applied yet.
+    /// The version that the database held when the run began. It is −1 if nothing was applied yet.
     pub initial: i32,
-    /// The version that it holds now.
+    /// The version that the database holds now.
     pub version: i32,
-    /// What this run applied, in order. One whose commit was in doubt may have been applied by another runner since.
+    /// The migrations that this run applied, in order. If the answer to a commit was lost, another
+    /// runner may have applied that migration since.
     pub applied: Vec<Applied>,
 }

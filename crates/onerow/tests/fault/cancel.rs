@@ -54,7 +54,7 @@ impl Scenario for Cancel {
             let told = match &ending.outcome {
                 Ok(report) => Some(report.version),
                 Err(error) if error.kind() == ErrorKind::Cancelled => error.version(),
-                Err(_) => panic!("it was told to stop, and failed otherwise\n{}", ending.explain()),
+                _ => panic!("it was told to stop, and failed otherwise\n{}", ending.explain()),
             };
             assert_eq!(told, Some(version), "what it tells, and what the database holds");
             round.count(ending.outcome.is_err(), version);

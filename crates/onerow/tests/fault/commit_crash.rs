@@ -28,10 +28,6 @@ impl Scenario for CommitCrash {
         "the_server_is_killed_in_the_middle_of_a_commit"
     }
 
-    fn kind(&self) -> Kind {
-        Kind::Postgres
-    }
-
     fn share(&self) -> usize {
         40
     }
@@ -72,10 +68,6 @@ struct LateCrash;
 impl Scenario for LateCrash {
     fn name(&self) -> &'static str {
         "the_server_is_killed_as_soon_as_up_has_returned"
-    }
-
-    fn kind(&self) -> Kind {
-        Kind::Postgres
     }
 
     fn share(&self) -> usize {

@@ -60,10 +60,6 @@ impl Scenario for Cut {
         }
     }
 
-    fn kind(&self) -> Kind {
-        Kind::Postgres
-    }
-
     fn share(&self) -> usize {
         match self.then {
             Then::CutForEver => 3,

@@ -5,7 +5,7 @@ use onerow::prelude::async_trait;
 use crate::{
     crowd::Processes,
     diary::Diary,
-    place::{Kind, Server},
+    place::Server,
     runner::Runner,
     scenario::{Round, Scenario},
     state,
@@ -40,10 +40,6 @@ impl Scenario for FewSlots {
             40 => "forty_processes_on_twenty_connections",
             _ => "sixty_processes_on_ninety_seven_connections",
         }
-    }
-
-    fn kind(&self) -> Kind {
-        Kind::Postgres
     }
 
     fn share(&self) -> usize {

@@ -50,10 +50,6 @@ impl Scenario for LostClaim {
         }
     }
 
-    fn kind(&self) -> Kind {
-        Kind::Postgres
-    }
-
     fn share(&self) -> usize {
         15
     }

@@ -20,7 +20,7 @@
 //! | variable | what it does |
 //! |---|---|
 //! | `ONEROW_FAULTS` | how many faults on each backend; without it, a short run |
-//! | `ONEROW_FAULT_SEED` | repeats a run's draws; without it, a new seed, printed at the start and at failures |
+//! | `ONEROW_FAULT_SEED` | repeats a run's draws; without it, a new seed, which is printed |
 //! | `ONEROW_FAULT_ONLY` | the scenarios whose name contains this |
 //! | `ONEROW_TEST_BACKENDS` | `sqlite` or `postgres`; without it, both |
 

@@ -18,7 +18,9 @@ pub trait Scenario: Send {
     /// A sentence.
     fn name(&self) -> &'static str;
 
-    fn kind(&self) -> Kind;
+    fn kind(&self) -> Kind {
+        Kind::Postgres
+    }
 
     /// Its share of every thousand faults on its backend.
     fn share(&self) -> usize;

@@ -38,10 +38,6 @@ impl Scenario for ServerCrash {
         }
     }
 
-    fn kind(&self) -> Kind {
-        Kind::Postgres
-    }
-
     fn share(&self) -> usize {
         70
     }

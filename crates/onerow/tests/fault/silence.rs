@@ -50,10 +50,6 @@ impl Scenario for Silence {
         }
     }
 
-    fn kind(&self) -> Kind {
-        Kind::Postgres
-    }
-
     fn share(&self) -> usize {
         10
     }

@@ -85,7 +85,7 @@ impl Arguments {
                 "--ignored" => parsed.ignored = true,
                 "--skip" => parsed.skip.extend(arguments.next()),
                 "--test-threads" | "--format" | "--color" | "--logfile" | "-Z" => {
-                    drop(arguments.next())
+                    drop(arguments.next());
                 }
                 flag if flag.starts_with('-') => (),
                 filter => parsed.filters.push(filter.into()),

@@ -35,10 +35,6 @@ impl Scenario for AnySession {
         "the_sessions_of_the_runner_are_terminated"
     }
 
-    fn kind(&self) -> Kind {
-        Kind::Postgres
-    }
-
     fn share(&self) -> usize {
         80
     }
@@ -94,10 +90,6 @@ impl Scenario for OfTwo {
             Victim::Lock => "the_session_that_holds_the_row_is_terminated_while_an_index_is_built",
             Victim::Worker => "the_session_that_builds_an_index_is_terminated",
         }
-    }
-
-    fn kind(&self) -> Kind {
-        Kind::Postgres
     }
 
     fn share(&self) -> usize {

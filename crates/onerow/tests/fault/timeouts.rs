@@ -46,10 +46,6 @@ impl Scenario for Timeouts {
         "who_migrates_has_a_timeout_set"
     }
 
-    fn kind(&self) -> Kind {
-        Kind::Postgres
-    }
-
     fn share(&self) -> usize {
         40
     }

@@ -10,16 +10,15 @@ use onerow::{Error, ErrorKind, prelude::*};
 use onerow_cli::next_step;
 use onerow_testing::{Backend, PostgresServer, TestDatabase, on_every_backend};
 
-use crate::support::{has_table, logged, number, only_on};
+use crate::support::{has_table, logged, number, only_on, server_with};
 
 const PASSWORD: &str = "s3cret-pass";
 
 /// A server of our own, so that we may create roles. Its supervisor ends it with this process.
-fn server() -> &'static PostgresServer {
-    static SERVER: OnceLock<PostgresServer> = OnceLock::new();
-    SERVER.get_or_init(|| {
-        PostgresServer::start_with(&[("wal_level", "replica"), ("max_wal_senders", "4")]).unwrap()
-    })
+fn server() -> Option<&'static PostgresServer> {
+    static SERVER: OnceLock<Option<PostgresServer>> = OnceLock::new();
+    let settings = &[("wal_level", "replica"), ("max_wal_senders", "4")];
+    SERVER.get_or_init(|| server_with(settings)).as_ref()
 }
 
 async fn connecting(url: &str) -> Error {
@@ -62,18 +61,16 @@ async fn a_server_that_is_not_there_is_an_error_within_seconds() {
 
 #[tokio::test]
 async fn a_wrong_password() {
-    if !Backend::Postgres.is_wanted() {
-        return;
-    }
-    let url = format!("postgres://postgres:{PASSWORD}@127.0.0.1:{}/postgres", server().port());
+    let Some(server) = server() else { return };
+    let url = format!("postgres://postgres:{PASSWORD}@127.0.0.1:{}/postgres", server.port());
     let error = connecting(&url).await;
     assert_eq!(error.kind(), ErrorKind::AuthenticationFailed, "{error:?}");
 }
 
 #[tokio::test]
 async fn no_such_database() {
-    if Backend::Postgres.is_wanted() {
-        let error = connecting(&server().url("nowhere")).await;
+    if let Some(server) = server() {
+        let error = connecting(&server.url("nowhere")).await;
         assert_eq!(error.kind(), ErrorKind::NoSuchDatabase, "{error:?}");
         assert!(error.to_string().ends_with("/nowhere"), "{error}");
     }
@@ -153,14 +150,12 @@ async fn a_read_only_file() {
 
 #[tokio::test]
 async fn a_read_only_standby() {
-    if !Backend::Postgres.is_wanted() {
-        return;
-    }
-    let primary = Database::connect(server().url("postgres")).await.unwrap();
+    let Some(server) = server() else { return };
+    let primary = Database::connect(server.url("postgres")).await.unwrap();
     primary.execute_unprepared("CREATE DATABASE replicated").await.unwrap();
-    let db = Database::connect(server().url("replicated")).await.unwrap();
+    let db = Database::connect(server.url("replicated")).await.unwrap();
     logged(1).up(&db).await.unwrap();
-    let standby = server().base_backup_standby().unwrap();
+    let standby = server.base_backup_standby().unwrap();
 
     let replica = Database::connect(standby.url("replicated")).await.unwrap();
     assert_eq!(
@@ -178,16 +173,14 @@ async fn a_read_only_standby() {
 
 #[tokio::test]
 async fn no_right_to_create_the_table_or_to_move_the_version() {
-    if !Backend::Postgres.is_wanted() {
-        return;
-    }
-    let admin = Database::connect(server().url("postgres")).await.unwrap();
+    let Some(server) = server() else { return };
+    let admin = Database::connect(server.url("postgres")).await.unwrap();
     let role = format!("CREATE ROLE reader LOGIN PASSWORD '{PASSWORD}'");
     admin.execute_unprepared(&role).await.unwrap();
     admin.execute_unprepared("CREATE DATABASE guarded").await.unwrap();
-    let owner = Database::connect(server().url("guarded")).await.unwrap();
+    let owner = Database::connect(server.url("guarded")).await.unwrap();
     owner.execute_unprepared("REVOKE CREATE ON SCHEMA public FROM public").await.unwrap();
-    let url = format!("postgres://reader:{PASSWORD}@127.0.0.1:{}/guarded", server().port());
+    let url = format!("postgres://reader:{PASSWORD}@127.0.0.1:{}/guarded", server.port());
     let reader = Database::connect(url).await.unwrap();
 
     let error = logged(1).up(&reader).await.unwrap_err();
@@ -238,24 +231,22 @@ async fn a_search_path_whose_schema_is_not_there() {
 
 #[tokio::test]
 async fn a_search_path_of_the_role_whose_schema_is_not_there() {
-    if !Backend::Postgres.is_wanted() {
-        return;
-    }
-    let admin = Database::connect(server().url("postgres")).await.unwrap();
+    let Some(server) = server() else { return };
+    let admin = Database::connect(server.url("postgres")).await.unwrap();
     admin.execute_unprepared("CREATE DATABASE pathless").await.unwrap();
     let role = format!(
         "CREATE ROLE pathless LOGIN PASSWORD '{PASSWORD}'; ALTER ROLE pathless SET search_path = \
          gone"
     );
     admin.execute_unprepared(&role).await.unwrap();
-    let url = format!("postgres://pathless:{PASSWORD}@127.0.0.1:{}/pathless", server().port());
+    let url = format!("postgres://pathless:{PASSWORD}@127.0.0.1:{}/pathless", server.port());
     let app = Database::connect(url).await.unwrap();
 
     for error in
         [logged(1).up(&app).await.unwrap_err(), logged(1).baseline(&app, 0).await.unwrap_err()]
     {
         assert_eq!(error.kind(), ErrorKind::NoSchema, "{error:?}");
-        assert!(error.to_string().contains("search path gone is there"), "{error}");
+        assert!(error.to_string().contains("search path gone exists"), "{error}");
     }
 }
 
@@ -333,10 +324,8 @@ impl tracing::Subscriber for Everything {
 /// SeaORM's own connector would put its options, URL and all, into a span of the level `TRACE`.
 #[tokio::test]
 async fn no_password_reaches_the_log_at_any_level() {
-    if !Backend::Postgres.is_wanted() {
-        return;
-    }
-    let url = server().url("postgres");
+    let Some(server) = server() else { return };
+    let url = server.url("postgres");
     let password = url.split(['@', ':']).nth(2).unwrap();
     let log = Everything::default();
     let _guard = tracing::subscriber::set_default(log.clone());

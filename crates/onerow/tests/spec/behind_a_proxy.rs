@@ -13,10 +13,10 @@ use std::{
 use nix::unistd::{Uid, User};
 use onerow::{ErrorKind, prelude::*};
 use onerow_cli::next_step;
-use onerow_testing::{Backend, PostgresServer};
+use onerow_testing::PostgresServer;
 use tempfile::TempDir;
 
-use crate::support::{Sql, assert_rolled_back, logged, number, registry, try_number};
+use crate::support::{Sql, assert_rolled_back, logged, number, registry, server_with, try_number};
 
 /// pgbouncer in front of a server of our own.
 struct Proxy {
@@ -27,13 +27,13 @@ struct Proxy {
 }
 
 impl Proxy {
-    fn start() -> Self {
+    fn start() -> Option<Self> {
         Self::start_with(4)
     }
 
     /// With so many connections to the server.
-    fn start_with(connections: u8) -> Self {
-        let server = PostgresServer::start().unwrap();
+    fn start_with(connections: u8) -> Option<Self> {
+        let server = server_with(&[])?;
         let url = server.url("postgres");
         let password = url.split(['@', ':']).nth(2).unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
@@ -68,7 +68,7 @@ impl Proxy {
         let proxy = Self { server, process, port, _directory: directory };
         for _ in 0..100 {
             if TcpStream::connect(("127.0.0.1", port)).is_ok() {
-                return proxy;
+                return Some(proxy);
             }
             sleep(Duration::from_millis(50));
         }
@@ -112,10 +112,7 @@ fn with_index() -> Registry {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn migrations_in_and_outside_transactions_run_through_a_transaction_pooling_proxy() {
-    if !Backend::Postgres.is_wanted() {
-        return;
-    }
-    let proxy = Proxy::start();
+    let Some(proxy) = Proxy::start() else { return };
     let direct = Database::connect(proxy.server.url("postgres")).await.unwrap();
     let app = proxy.database().await;
 
@@ -135,10 +132,7 @@ async fn migrations_in_and_outside_transactions_run_through_a_transaction_poolin
 
 #[tokio::test(flavor = "multi_thread")]
 async fn eight_runners_behind_a_proxy_apply_each_migration_once() {
-    if !Backend::Postgres.is_wanted() {
-        return;
-    }
-    let proxy = Proxy::start();
+    let Some(proxy) = Proxy::start() else { return };
     let mut runs = Vec::new();
     for _ in 0..8 {
         let app = proxy.database().await;
@@ -155,10 +149,7 @@ async fn eight_runners_behind_a_proxy_apply_each_migration_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_migration_that_fails_behind_a_proxy_leaves_nothing() {
-    if !Backend::Postgres.is_wanted() {
-        return;
-    }
-    let proxy = Proxy::start();
+    let Some(proxy) = Proxy::start() else { return };
     let app = proxy.database().await;
     let broken = Sql::new(["CREATE TABLE items (id INTEGER)", "SELECT nothing"]);
     let error = registry([broken]).up(&app).await.unwrap_err();
@@ -169,10 +160,7 @@ async fn a_migration_that_fails_behind_a_proxy_leaves_nothing() {
 
 #[tokio::test]
 async fn a_migration_outside_a_transaction_is_refused_by_a_pooler_that_has_one_connection() {
-    if !Backend::Postgres.is_wanted() {
-        return;
-    }
-    let proxy = Proxy::start_with(1);
+    let Some(proxy) = Proxy::start_with(1) else { return };
     let db = proxy.database().await;
     let error = registry([Sql::default(), Sql::new(["VACUUM"]).outside_transaction()])
         .up(&db)
@@ -189,10 +177,7 @@ async fn a_migration_outside_a_transaction_is_refused_by_a_pooler_that_has_one_c
 
 #[tokio::test]
 async fn a_pooler_that_is_busy_with_the_migration_itself_is_not_taken_for_a_silent_line() {
-    if !Backend::Postgres.is_wanted() {
-        return;
-    }
-    let proxy = Proxy::start_with(1);
+    let Some(proxy) = Proxy::start_with(1) else { return };
     let db = proxy.database().await;
     assert_eq!(registry([Sql::new(["SELECT pg_sleep(24)"])]).up(&db).await.unwrap().version, 0);
 }

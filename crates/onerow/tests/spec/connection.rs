@@ -6,10 +6,10 @@ use std::{
 };
 
 use onerow::prelude::*;
-use onerow_testing::{Backend, PostgresServer, TestDatabase, on_every_backend};
+use onerow_testing::{Backend, TestDatabase, on_every_backend};
 use sea_orm::ConnectOptions;
 
-use crate::support::{Sql, has_setting, logged, number, only_on, registry, text};
+use crate::support::{Sql, has_setting, logged, number, only_on, registry, server_with, text};
 
 /// Notes its own session's settings.
 struct Look(Arc<Mutex<Vec<String>>>);
@@ -168,10 +168,8 @@ async fn a_migration_may_set_the_search_path() {
 /// It fails on a machine without IPv6, because a test that cannot run must say so.
 #[tokio::test]
 async fn an_address_of_ipv6_is_one_for_the_pool_and_for_the_runs_own_connection() {
-    if !Backend::Postgres.is_wanted() {
-        return;
-    }
-    let server = PostgresServer::start_with(&[("listen_addresses", "127.0.0.1,::1")]).unwrap();
+    let settings = [("listen_addresses", "127.0.0.1,::1")];
+    let Some(server) = server_with(&settings) else { return };
     let app =
         Database::connect(server.url("postgres").replace("127.0.0.1", "[::1]")).await.unwrap();
     assert_eq!(logged(2).up(&app).await.unwrap().version, 1);

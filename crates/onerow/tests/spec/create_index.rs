@@ -46,6 +46,23 @@ on_every_backend! {
         assert!(matches!(error.sql_err(), Some(sea_orm::SqlErr::UniqueConstraintViolation(_))));
     }
 
+    async fn a_plain_index_of_the_same_name_does_not_pass_for_a_unique_one(db: TestDatabase) {
+        let registry = indexed(|db| on_task(db).unique());
+        registry.up(&db).to(0).await.unwrap();
+        db.sql("CREATE INDEX items_task ON items (task)").await;
+
+        let error = registry.up(&db).await.unwrap_err();
+
+        assert_failed(&error, 1, 0);
+        let cause = error.causes().join("\n");
+        assert!(
+            cause.contains("there is an index items_task already, and it is not unique"),
+            "{cause}"
+        );
+        db.sql("DROP INDEX items_task").await;
+        assert_eq!(registry.up(&db).await.unwrap().version, 1);
+    }
+
     async fn a_unique_index_is_built_as_soon_as_the_rows_are_unique(db: TestDatabase) {
         let registry = indexed(|db| on_task(db).unique());
         registry.up(&db).to(0).await.unwrap();
@@ -79,7 +96,7 @@ on_every_backend! {
     async fn within_a_transaction_it_is_refused(db: TestDatabase) {
         let error = Registry::new(vec![Box::new(Index(Mode::Transaction, on_task))]).up(&db).await;
         let text = error.unwrap_err().explain().to_string();
-        assert!(text.contains("an index is created outside a transaction"), "{text}");
+        assert!(text.contains("create_index runs outside a transaction"), "{text}");
         assert_eq!(version(&*db).await, -1);
     }
 }

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use onerow::{ErrorKind, Progress, prelude::*};
-use onerow_testing::{Backend, PostgresServer, TestDatabase};
+use onerow_testing::{Backend, PostgresServer};
 
-use crate::support::{Sql, all_succeed, logged, number, registry, runner_at};
+use crate::support::{Sql, all_succeed, logged, number, only_on, registry, runner_at, server_with};
 
 /// Three of the connections are for superusers, and the runners here are superusers.
 fn server(connections: &str) -> Option<PostgresServer> {
@@ -14,7 +14,7 @@ fn server(connections: &str) -> Option<PostgresServer> {
         ("superuser_reserved_connections", "0"),
         ("max_wal_senders", "0"),
     ];
-    Backend::Postgres.is_wanted().then(|| PostgresServer::start_with(&settings).unwrap())
+    server_with(&settings)
 }
 
 #[test]
@@ -70,10 +70,7 @@ async fn a_server_without_a_connection_to_give_is_waited_for_and_that_is_told() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_waits_for_long_has_no_connection_meanwhile() {
-    if !Backend::Postgres.is_wanted() {
-        return;
-    }
-    let db: TestDatabase = Backend::Postgres.empty_database().await;
+    let Some(db) = only_on(Backend::Postgres).await else { return };
     registry([Sql::new(["SELECT 1"])]).up(&db).await.unwrap();
     let holder = db.begin().await.unwrap();
     holder.execute_unprepared("SELECT version FROM schema_migration FOR UPDATE").await.unwrap();

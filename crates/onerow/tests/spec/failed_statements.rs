@@ -287,14 +287,11 @@ async fn is_as_before(db: &Database) {
 
 #[tokio::test]
 async fn on_postgresql_a_copy_from_or_to_the_client_fails_at_once_however_it_is_sent() {
-    if !Backend::Postgres.is_wanted() {
-        return;
-    }
     for way in [Way::Unprepared, Way::Execute, Way::QueryOne, Way::QueryAll, Way::Stream] {
         for (sql, says) in
             [("copy t (a)\nfrom STDIN", "COPY FROM stdin"), ("COPY t TO STDOUT", "COPY TO stdout")]
         {
-            let db = Backend::Postgres.empty_database().await;
+            let Some(db) = only_on(Backend::Postgres).await else { return };
             let error = soon_fails(&db, Box::new(Sends(way, sql))).await;
             let text = error.explain().to_string();
             assert!(text.contains(&format!("{says} is not possible here")), "{way:?}: {text}");
@@ -306,12 +303,9 @@ async fn on_postgresql_a_copy_from_or_to_the_client_fails_at_once_however_it_is_
 
 #[tokio::test]
 async fn on_postgresql_a_copy_that_goes_past_the_handle_fails_at_once_too() {
-    if !Backend::Postgres.is_wanted() {
-        return;
-    }
     for past in [Past::Nested, Past::Callback, Past::SchemaManager] {
         for mode in [Mode::Transaction, Mode::Outside] {
-            let db = Backend::Postgres.empty_database().await;
+            let Some(db) = only_on(Backend::Postgres).await else { return };
             let error = soon_fails(&db, Box::new(Evades(past, mode))).await;
             let text = error.explain().to_string();
             assert!(text.contains("COPY FROM stdin is not possible here"), "{past:?}: {text}");
@@ -358,8 +352,8 @@ async fn on_postgresql_the_position_counts_in_characters_and_finds_the_query_in_
     let sql = "SELECT 'ééé';\n\nDO $$\nBEGIN\n  INSERT INTO nowhere VALUES (1);\nEND $$;\n";
     let complaint = complaint_of(&db, sql.into()).await;
     let place = "\n    in the script of 7_todos, line 5, \
-                 in the statement that begins in line 3\n    3 | DO $$\n    5 |   INSERT INTO nowhere \
-                 VALUES (1);\n      |               ^";
+                 in the statement that begins in line 3\n    3 | DO $$\n    5 |   INSERT INTO \
+                 nowhere VALUES (1);\n      |               ^";
     assert!(complaint.ends_with(place), "{complaint}");
     let complaint = complaint_of(&db, "SELECT 'ééé';\nSELECT 'é', (1\n\n".into()).await;
     assert!(

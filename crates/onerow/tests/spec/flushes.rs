@@ -1,14 +1,13 @@
 //! How often a run writes to the disk, as the server counts it.
 
 use onerow::{Progress, prelude::*};
-use onerow_testing::{Backend, PostgresServer};
+use onerow_testing::PostgresServer;
 
-use crate::support::{Sql, assert_failed, logged, major, number, registry};
+use crate::support::{Sql, assert_failed, logged, major, number, registry, server_with};
 
 /// A server that counts its flushes. They are real, and the server makes none by itself.
-fn server() -> PostgresServer {
-    let settings = [("fsync", "on"), ("wal_writer_delay", "10s"), ("autovacuum", "off")];
-    PostgresServer::start_with(&settings).unwrap()
+fn server() -> Option<PostgresServer> {
+    server_with(&[("fsync", "on"), ("wal_writer_delay", "10s"), ("autovacuum", "off")])
 }
 
 /// What counts the flushes of the log, if this server has it.
@@ -29,10 +28,7 @@ async fn flushes(db: &Database, counter: &str) -> i64 {
 
 #[tokio::test]
 async fn the_log_is_flushed_no_more_often_for_a_hundred_migrations_than_for_ten() {
-    if !Backend::Postgres.is_wanted() {
-        return;
-    }
-    let server = server();
+    let Some(server) = server() else { return };
     let db = Database::connect(server.url("postgres")).await.unwrap();
     let Some(counter) = counter(&db).await else { return };
     logged(1).up(&db).await.unwrap();
@@ -48,10 +44,7 @@ async fn the_log_is_flushed_no_more_often_for_a_hundred_migrations_than_for_ten(
 
 #[tokio::test]
 async fn what_came_before_a_failure_or_a_migration_outside_a_transaction_is_on_disk() {
-    if !Backend::Postgres.is_wanted() {
-        return;
-    }
-    let server = server();
+    let Some(server) = server() else { return };
     for last in [Sql::new(["SELECT nothing"]), Sql::new(["SELECT nothing"]).outside_transaction()] {
         let db = Database::connect(server.url("postgres")).await.unwrap();
         db.execute_unprepared("DROP SCHEMA public CASCADE; CREATE SCHEMA public").await.unwrap();
@@ -72,10 +65,7 @@ async fn what_came_before_a_failure_or_a_migration_outside_a_transaction_is_on_d
 /// Kills the server when this migration is reported, and notes all that were reported as applied.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_told_as_applied_is_there_after_a_crash_of_the_server() {
-    if !Backend::Postgres.is_wanted() {
-        return;
-    }
-    let server = server();
+    let Some(server) = server() else { return };
     let db = Database::connect(server.url("postgres")).await.unwrap();
     let told = std::sync::Mutex::new(Vec::new());
     let tell = |step: &Progress| match step {

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use onerow::{Failure, Progress, prelude::*};
-use onerow_testing::{Backend, PostgresServer, TestDatabase, on_every_backend};
+use onerow_testing::{Backend, TestDatabase, on_every_backend};
 
 use tokio::time::sleep;
 
 use crate::support::{
-    Sql, assert_failed, begun, first, has_setting, number, only_on, registry, version,
+    Sql, assert_failed, begun, first, has_setting, number, only_on, registry, server_with, version,
 };
 
 fn items() -> Sql {
@@ -236,10 +236,7 @@ async fn a_second_runner_does_not_start_before_the_session_of_one_that_lost_the_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn runners_that_take_the_role_of_the_owner_are_kept_apart_though_they_inherit_nothing() {
-    if !Backend::Postgres.is_wanted() {
-        return;
-    }
-    let server = PostgresServer::start().unwrap();
+    let Some(server) = server_with(&[]) else { return };
     let db = Database::connect(server.url("postgres")).await.unwrap();
     let roles = "CREATE ROLE owner; ALTER SCHEMA public OWNER TO owner;
         CREATE ROLE runner LOGIN NOINHERIT PASSWORD 'r' IN ROLE owner; ALTER ROLE runner SET role = owner";
@@ -265,10 +262,7 @@ async fn runners_that_take_the_role_of_the_owner_are_kept_apart_though_they_inhe
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_only_calls_himself_a_runner_keeps_nobody_waiting() {
-    if !Backend::Postgres.is_wanted() {
-        return;
-    }
-    let server = PostgresServer::start().unwrap();
+    let Some(server) = server_with(&[]) else { return };
     let db = Database::connect(server.url("postgres")).await.unwrap();
     db.execute_unprepared("CREATE ROLE intruder LOGIN PASSWORD 'i'").await.unwrap();
     slow(0, Duration::ZERO).up(&db).to(0).await.unwrap();
@@ -283,9 +277,6 @@ async fn who_only_calls_himself_a_runner_keeps_nobody_waiting() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn timeouts_of_the_role_do_not_end_a_claim_or_a_migration_that_computes() {
-    if !Backend::Postgres.is_wanted() {
-        return;
-    }
     for setting in [
         "idle_session_timeout",
         "idle_in_transaction_session_timeout",
@@ -293,7 +284,7 @@ async fn timeouts_of_the_role_do_not_end_a_claim_or_a_migration_that_computes() 
         "statement_timeout",
         "transaction_timeout",
     ] {
-        let db = Backend::Postgres.empty_database().await;
+        let Some(db) = only_on(Backend::Postgres).await else { return };
         if !has_setting(&*db, setting).await {
             continue;
         }

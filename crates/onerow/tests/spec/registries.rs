@@ -40,7 +40,7 @@ impl MigrationTrait for Held {
         while timeout(Duration::ZERO, &mut go_on).await.is_err() {
             match db.get_database_backend() {
                 DatabaseBackend::Postgres => {
-                    db.execute_unprepared("SELECT pg_sleep(0.2)").await.map(drop)?
+                    db.execute_unprepared("SELECT pg_sleep(0.2)").await.map(drop)?;
                 }
                 _ => sleep(Duration::from_millis(200)).await,
             }
@@ -198,7 +198,7 @@ mod behind_a_base {
             assert_eq!(error.kind(), ErrorKind::Misnumbered, "{error:?}");
             assert_eq!(
                 error.to_string(),
-                "the registry goes on with m0002 where m0001 is next; nothing was changed"
+                "the registry continues with m0002, but m0001 comes next; nothing was changed"
             );
             assert!(!db.schema().has_table("sessions").await.unwrap());
         }

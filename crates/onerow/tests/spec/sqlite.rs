@@ -387,9 +387,6 @@ async fn a_setting_that_is_put_back_does_not_end_the_gathering() {
 
 #[tokio::test]
 async fn a_pragma_that_has_no_effect_in_a_transaction_fails_the_migration() {
-    if !Backend::Sqlite.is_wanted() {
-        return;
-    }
     for idle in [
         "PRAGMA journal_mode = WAL",
         "CREATE TABLE t (id INTEGER); pragma main.journal_mode('truncate')",
@@ -397,7 +394,7 @@ async fn a_pragma_that_has_no_effect_in_a_transaction_fails_the_migration() {
         "PRAGMA auto_vacuum = FULL",
         "PRAGMA encoding = 'UTF-16'",
     ] {
-        let db = Backend::Sqlite.empty_database().await;
+        let Some(db) = only_on(Backend::Sqlite).await else { return };
         let error = registry([parents_and_children(), Sql::new([idle])]).up(&db).await.unwrap_err();
         assert_rolled_back(&error, 1, 0);
         assert!(error.explain().to_string().contains("has no effect"), "{}", error.explain());
@@ -529,9 +526,6 @@ async fn the_check_of_the_foreign_keys_is_part_of_the_time_that_is_told() {
 
 #[tokio::test]
 async fn a_child_without_its_parent_is_found_however_it_came_about() {
-    if !Backend::Sqlite.is_wanted() {
-        return;
-    }
     for careless in [
         "DELETE FROM parents",
         "DELETE FROM parents WHERE id = 2",
@@ -572,7 +566,7 @@ async fn a_child_without_its_parent_is_found_however_it_came_about() {
              [empty_parents] (id))",
         ]);
         for first in [1, 2] {
-            let db = Backend::Sqlite.empty_database().await;
+            let Some(db) = only_on(Backend::Sqlite).await else { return };
             let registry = registry([parents_and_children(), more.clone(), Sql::new([careless])]);
             // Once in the transaction that made the tables, once in one that found them.
             registry.up(&db).to(first - 1).await.unwrap();
@@ -615,11 +609,8 @@ impl MigrationTrait for Swallows {
 
 #[tokio::test]
 async fn a_child_without_its_parent_is_found_behind_a_statement_that_failed() {
-    if !Backend::Sqlite.is_wanted() {
-        return;
-    }
     for nested in [false, true] {
-        let db = Backend::Sqlite.empty_database().await;
+        let Some(db) = only_on(Backend::Sqlite).await else { return };
         let notes = Sql::new(["CREATE TABLE notes (id INTEGER CHECK (id > 0))"]);
         let registry = Registry::new(vec![
             Box::new(parents_and_children()),
@@ -662,9 +653,6 @@ async fn of_children_that_had_no_parent_before_only_more_of_them_stop_a_migratio
 
 #[tokio::test]
 async fn rows_that_had_no_parent_before_may_move_with_their_table() {
-    if !Backend::Sqlite.is_wanted() {
-        return;
-    }
     for moves in [
         "ALTER TABLE children RENAME TO offspring",
         "ALTER TABLE parents RENAME TO elders",
@@ -672,7 +660,7 @@ async fn rows_that_had_no_parent_before_may_move_with_their_table() {
         "CREATE TABLE offspring (id INTEGER PRIMARY KEY, parent_id INTEGER REFERENCES parents (id));
          INSERT INTO offspring SELECT * FROM children; DROP TABLE children",
     ] {
-        let db = Backend::Sqlite.empty_database().await;
+        let Some(db) = only_on(Backend::Sqlite).await else { return };
         registry([parents_and_children()]).up(&db).await.unwrap();
         db.execute_unprepared("PRAGMA foreign_keys = OFF; INSERT INTO children \
             VALUES (30, 3), (31, 3)")
@@ -680,7 +668,7 @@ async fn rows_that_had_no_parent_before_may_move_with_their_table() {
             .unwrap();
         registry([parents_and_children(), Sql::new([moves])]).up(&db).await.expect(moves);
         // This is one more than moved.
-        let db = Backend::Sqlite.empty_database().await;
+        let Some(db) = only_on(Backend::Sqlite).await else { return };
         registry([parents_and_children()]).up(&db).await.unwrap();
         db.execute_unprepared("PRAGMA foreign_keys = OFF; INSERT INTO children \
             VALUES (30, 3), (31, 3)")

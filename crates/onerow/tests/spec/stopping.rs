@@ -11,14 +11,16 @@ use nix::{
     unistd::Pid,
 };
 use onerow::{ErrorKind, Progress, prelude::*};
-use onerow_testing::{Backend, PostgresServer, TestDatabase, on_every_backend};
+use onerow_testing::{Backend, TestDatabase, on_every_backend};
 use tokio::{
     io::copy_bidirectional,
     net::{TcpListener, TcpStream},
     sync::Notify,
 };
 
-use crate::support::{Sql, has_setting, has_table, number, only_on, registry, runner_of, version};
+use crate::support::{
+    Sql, has_setting, has_table, number, only_on, registry, runner_of, server_with, version,
+};
 
 /// Takes a minute on either backend, in one statement.
 struct Minute(Mode);
@@ -151,10 +153,7 @@ async fn until(db: &Database, executing: bool) {
 
 #[tokio::test]
 async fn the_statement_is_ended_of_a_login_that_takes_another_role() {
-    if !Backend::Postgres.is_wanted() {
-        return;
-    }
-    let server = PostgresServer::start().unwrap();
+    let Some(server) = server_with(&[]) else { return };
     let db = Database::connect(server.url("postgres")).await.unwrap();
     let roles = "CREATE ROLE owner; ALTER SCHEMA public OWNER TO owner;
         CREATE ROLE runner LOGIN PASSWORD 'r' IN ROLE owner; ALTER ROLE runner SET role = owner";
@@ -173,11 +172,8 @@ async fn the_statement_is_ended_of_a_login_that_takes_another_role() {
 
 #[tokio::test]
 async fn the_server_ends_the_statement_of_a_killed_runner_in_and_outside_a_transaction() {
-    if !Backend::Postgres.is_wanted() {
-        return;
-    }
     for outside in ["", "outside"] {
-        let db = Backend::Postgres.empty_database().await;
+        let Some(db) = only_on(Backend::Postgres).await else { return };
         if !has_setting(&*db, "client_connection_check_interval").await {
             return;
         }
@@ -279,10 +275,7 @@ async fn forward(listener: TcpListener, server: u16, mute: Arc<Notify>) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_statement_is_given_up_whose_answer_is_lost_though_new_connections_are_served() {
-    if !Backend::Postgres.is_wanted() {
-        return;
-    }
-    let server = PostgresServer::start().unwrap();
+    let Some(server) = server_with(&[]) else { return };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let proxy = format!(":{}/", listener.local_addr().unwrap().port());
     let mute = Arc::new(Notify::new());

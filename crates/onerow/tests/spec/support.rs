@@ -8,7 +8,7 @@ use std::{
 };
 
 use onerow::{Error, ErrorKind, prelude::*};
-use onerow_testing::{Backend, TestDatabase};
+use onerow_testing::{Backend, PostgresServer, TestDatabase};
 use sea_orm::DatabaseTransaction;
 use tokio::sync::oneshot;
 
@@ -111,6 +111,11 @@ pub fn assert_rolled_back(error: &Error, migration: i32, version: i32) {
 /// A new database of this backend, if the tests are to run on it.
 pub async fn only_on(backend: Backend) -> Option<TestDatabase> {
     if backend.is_wanted() { Some(backend.empty_database().await) } else { None }
+}
+
+/// A server of one's own with these settings, if the tests are to run on PostgreSQL.
+pub fn server_with(settings: &[(&str, &str)]) -> Option<PostgresServer> {
+    Backend::Postgres.is_wanted().then(|| PostgresServer::start_with(settings).unwrap())
 }
 
 /// A transaction on a connection of its own, in which this SQL has run.

@@ -2,10 +2,10 @@
 //! have put there.
 
 use onerow::{ErrorKind, prelude::*};
-use onerow_testing::{Backend, PostgresServer};
+use onerow_testing::PostgresServer;
 use sea_orm::ConnectOptions;
 
-use crate::support::{has_table, logged, number};
+use crate::support::{has_table, logged, number, server_with};
 
 /// A database in which everybody may create, as was usual up to PostgreSQL 14, with an intruder and
 /// the app's role.
@@ -19,10 +19,7 @@ const TABLE: &str = "CREATE TABLE schema_migration (onerow_id BOOL PRIMARY KEY D
 
 impl Shared {
     async fn start() -> Option<Self> {
-        if !Backend::Postgres.is_wanted() {
-            return None;
-        }
-        let server = PostgresServer::start().unwrap();
+        let server = server_with(&[])?;
         let admin = Database::connect(server.url("postgres")).await.unwrap();
         let shared = Self { server, admin };
         for role in ["intruder", "owner", "app"] {

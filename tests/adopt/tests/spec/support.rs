@@ -17,8 +17,7 @@ pub async fn migrated(backend: Backend, tool: Tool, count: usize) -> TestDatabas
 /// `measured` columns are shown as 0.
 pub async fn bookkeeping(db: &TestDatabase, tool: Tool, measured: &[&str]) -> String {
     let table = definition(db, tool.table()).await;
-    let columns: Vec<_> =
-        table.columns().iter().map(|column| column.name.replace(HIDDEN, KEY)).collect();
+    let columns: Vec<_> = table.columns().iter().map(|column| column.name.clone()).collect();
     let columns: Vec<_> = columns.iter().map(String::as_str).collect();
     let names = columns.join(", ");
     let (type_of, in_utc) = match db.get_database_backend() {
@@ -30,21 +29,12 @@ pub async fn bookkeeping(db: &TestDatabase, tool: Tool, measured: &[&str]) -> St
         db.rows(&format!("SELECT DISTINCT {} FROM {}", types.join(", "), tool.table())).await;
     let rows = db.rows(&format!("{in_utc}SELECT {names} FROM {} ORDER BY 1", tool.table())).await;
     let rows: Vec<_> = rows.iter().map(|row| without_measures(row, &columns, measured)).collect();
-    let table = table.to_string().replace(HIDDEN, KEY);
     format!("{table}\n\n{names}\n{}\n{}\n", types.join("\n"), rows.join("\n"))
 }
 
-/// A [`Schema`] recognises a table of onerow by this column, and does not show it.
-const KEY: &str = "onerow_id";
-const HIDDEN: &str = "one_row_id";
-
-/// It is read under other names, in a transaction that is rolled back.
+/// It is read under another name, in a transaction that is rolled back.
 async fn definition(db: &TestDatabase, name: &str) -> Table {
     let transaction = db.begin().await.unwrap();
-    if name == "schema_migration" {
-        let rename = format!("ALTER TABLE {name} RENAME COLUMN {KEY} TO {HIDDEN}");
-        transaction.execute_unprepared(&rename).await.unwrap();
-    }
     transaction
         .execute_unprepared(&format!("ALTER TABLE {name} RENAME TO bookkeeping"))
         .await

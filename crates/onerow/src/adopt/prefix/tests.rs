@@ -2,7 +2,7 @@ use async_trait::async_trait;
 use sea_orm::DbErr;
 
 use super::*;
-use crate::{Database, MigrationTrait};
+use crate::{database::Database, migration::MigrationTrait};
 
 /// A migration that stands for these.
 struct Replacing(&'static [&'static str]);
@@ -87,7 +87,7 @@ fn what_is_extra_is_named_as_the_old_tool_shows_it() {
     assert_problems(
         THREE,
         &applied(&["1", "7"]),
-        &["7 something is extra: it was applied, and no migration of the registry stands for it"],
+        &["7 something is extra: it was applied, but no migration of the registry stands for it"],
     );
 }
 
@@ -104,9 +104,8 @@ fn those_out_of_order_are_named_unless_that_is_accepted() {
     assert_problems(
         THREE,
         &history,
-        &[
-            "2_b.sql is out of order: it was applied after 3_c.up.sql, and comes before that in the registry",
-        ],
+        &["2_b.sql is out of order: it was applied after 3_c.up.sql, but comes before it in the \
+             registry"],
     );
     assert_eq!(version(&registry(THREE), &history, true), Ok(2));
 }
@@ -123,7 +122,7 @@ fn a_migration_without_a_name_has_none_behind_it_that_was_applied() {
     assert_problems(
         &[&["1"], &[], &["2"]],
         &applied(&["1", "2"]),
-        &["m0001 does not say what it replaces, and others behind it were applied"],
+        &["m0001 does not say what it replaces, but migrations after it were applied"],
     );
 }
 
@@ -133,7 +132,7 @@ fn a_name_that_is_none_or_twice_is_named() {
         &[&["1"], &["first"], &["01_again"]],
         &applied(&["1"]),
         &[
-            "m0001 replaces \"first\", which is no name of a migration of sqlx",
+            "m0001 replaces \"first\", which cannot be the name of a migration of sqlx",
             "01_again is replaced by both m0000 and m0002",
         ],
     );
@@ -147,7 +146,7 @@ fn one_of_another_description_under_the_same_number_is_another() {
     assert_problems(
         THREE,
         &history,
-        &["2 something was applied, and the registry has 2_b.sql under that number"],
+        &["2 something was applied, but the registry has 2_b.sql under that number"],
     );
     // A number alone says nothing of that.
     assert_eq!(version(&registry(&[&["1"], &["2"]]), &history, false), Ok(1));

@@ -7,10 +7,12 @@ use onerow_sql::quoted_name;
 use sea_orm::sqlx::{
     self, AssertSqlSafe, Connection, Executor, PgConnection, postgres::PgConnectOptions,
 };
-
 use tokio::time::timeout;
 
-use super::{Postgres, connecting::name, fault};
+use super::{
+    Postgres, fault,
+    reaching::{address, database},
+};
 use crate::{
     backend::{
         databases::{Databases, Location, Unanswered},
@@ -21,10 +23,11 @@ use crate::{
     error::{Error, ErrorKind},
 };
 
-/// A server that accepts a connection and says nothing is no server.
+/// How long a server may take to serve a connection. One that accepts it and says nothing is no
+/// server.
 const CONNECT: Duration = Duration::from_secs(10);
 
-/// What every server has, to be connected to while another database is created or dropped.
+/// Databases that every server has, to connect to while another is created or dropped.
 const MAINTENANCE: [&str; 2] = ["postgres", "template1"];
 
 #[async_trait]
@@ -37,7 +40,7 @@ impl Databases for Postgres {
             || host == "localhost"
             || host.parse().is_ok_and(|address: IpAddr| address.is_loopback());
         let database = database(&options).to_owned();
-        let server = name(&options);
+        let server = address(&options);
         let server = server.strip_suffix(&format!("/{database}")).unwrap_or(&server).to_owned();
         let user = Some(options.get_username().to_owned());
         Ok(Location { database, server: Some(server), user, is_local })
@@ -53,7 +56,7 @@ impl Databases for Postgres {
         let error = refused(&options, error);
         match (&*code, error.kind()) {
             (_, ErrorKind::NoSuchDatabase) => Ok(()),
-            // It starts up, or all its connections are taken.
+            // It is starting up, or all its connections are taken.
             ("57P03" | "53300", _) | (_, ErrorKind::ServerUnreachable) => {
                 Err(Unanswered::NotYet(error))
             }
@@ -73,7 +76,7 @@ impl Databases for Postgres {
 
     async fn create(&self, url: &str) -> Result<bool, Error> {
         let options = url::postgres(url)?;
-        // Whoever may use it need not have the right to create one.
+        // Users that may use it need not have the right to create one.
         if let Ok(Ok(connection)) = timeout(CONNECT, PgConnection::connect_with(&options)).await {
             close(connection, &options).await?;
             return Ok(false);
@@ -81,7 +84,7 @@ impl Databases for Postgres {
         let sql = format!("CREATE DATABASE {}", quoted_name(database(&options)));
         match maintain(&options, sql).await? {
             Ok(()) => Ok(true),
-            // It exists, or somebody else creates it at this moment.
+            // It exists, or somebody else is creating it.
             Err(error) if matches!(code(&error).as_deref(), Some("42P04" | "23505")) => Ok(false),
             Err(error) => Err(failed("create", &options, error)),
         }
@@ -89,7 +92,7 @@ impl Databases for Postgres {
 
     async fn drop(&self, url: &str) -> Result<bool, Error> {
         let options = url::postgres(url)?;
-        // Forced: whoever drops a database does not want to hunt for the sessions of an app that still runs.
+        // Forced, so that nobody has to hunt for the sessions of an app that still runs.
         let sql = format!("DROP DATABASE {} WITH (FORCE)", quoted_name(database(&options)));
         match maintain(&options, sql).await? {
             Ok(()) => Ok(true),
@@ -99,12 +102,7 @@ impl Databases for Postgres {
     }
 }
 
-fn database(options: &PgConnectOptions) -> &str {
-    // As the server does where none is named.
-    options.get_database().unwrap_or(options.get_username())
-}
-
-/// Runs SQL on a database that is not the one in question.
+/// Runs SQL on a maintenance database.
 async fn maintain(
     options: &PgConnectOptions,
     sql: String,
@@ -115,7 +113,7 @@ async fn maintain(
     Ok(done)
 }
 
-/// Connects to a database that is not the one in question: the first that lets us in.
+/// Connects to the first maintenance database that lets us in.
 async fn maintenance(options: &PgConnectOptions) -> Result<PgConnection, Error> {
     let mut refusals = Vec::new();
     for database in MAINTENANCE {
@@ -126,7 +124,7 @@ async fn maintenance(options: &PgConnectOptions) -> Result<PgConnection, Error> 
             Err(error) => refusals.push(refused(&options, error)),
         }
     }
-    // The first says most: the other is a template.
+    // The first refusal says most: the other database is a template.
     Err(refusals.swap_remove(0))
 }
 
@@ -137,7 +135,7 @@ async fn close(connection: PgConnection, options: &PgConnectOptions) -> Result<(
 fn refused(options: &PgConnectOptions, error: sqlx::Error) -> Error {
     let fault =
         if matches!(error, sqlx::Error::Io(_)) { Fault::Unreachable } else { fault(&error) };
-    connect_error(fault, &name(options), query_error(error))
+    connect_error(fault, &address(options), query_error(error))
 }
 
 fn failed(verb: &str, options: &PgConnectOptions, error: sqlx::Error) -> Error {

@@ -1,9 +1,12 @@
 //! PostgreSQL.
 
 mod connecting;
-pub(super) mod databases;
+mod databases;
+mod index;
 mod other_tables;
+mod reaching;
 mod session;
+mod trust;
 mod version_row;
 mod watching;
 
@@ -16,10 +19,11 @@ use sea_orm::{
 use super::fault::Fault;
 use crate::driver::{code, query_error};
 
-/// The database, as [`of`](super::of) finds it.
+/// PostgreSQL as a backend.
 pub(super) struct Postgres;
 
-/// <https://www.postgresql.org/docs/current/errcodes-appendix.html>
+/// The meaning of an error, by its code
+/// (<https://www.postgresql.org/docs/current/errcodes-appendix.html>).
 pub(super) fn fault(error: &sqlx::Error) -> Fault {
     match error {
         sqlx::Error::PoolTimedOut => Fault::Unreachable,
@@ -46,18 +50,19 @@ pub(super) fn fault(error: &sqlx::Error) -> Fault {
     }
 }
 
-/// The simple protocol: outside a transaction a proxy may give each message of the other to another
-/// session.
+/// Asks in the simple protocol. Outside a transaction, a proxy may send each message of the
+/// extended protocol to another session.
 async fn rows(pool: &DatabaseConnection, sql: &str) -> Result<Vec<PgRow>, DbErr> {
     let pool: &PgPool = pool.get_postgres_connection_pool();
     sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(pool).await.map_err(query_error)
 }
 
-/// The columns of a row as text, in which the simple protocol answers whatever the type.
+/// The columns of a row as text: the simple protocol gives every type as text.
 fn texts(row: &PgRow) -> Result<Vec<Option<String>>, sqlx::Error> {
     (0..row.len()).map(|column| row.try_get_unchecked(column)).collect()
 }
 
+/// The SQL that makes a setting, for the transaction alone if it is `local`.
 fn set_config(name: &str, value: &str, local: bool) -> String {
     format!("pg_catalog.set_config({}, {}, {local})", quoted_literal(name), quoted_literal(value))
 }

@@ -10,6 +10,34 @@ use crate::{
     table::TableName,
 };
 
+/// Why reading a table would run its owner's code.
+const DANGER: &str = "
+    SELECT CASE WHEN c.relkind <> ALL ('{r,p}') THEN 'it is not an ordinary table'
+        WHEN pg_catalog.row_security_active(c.oid)
+            THEN 'row-level security hides rows of it from this user'
+        WHEN EXISTS (SELECT FROM pg_catalog.pg_attribute a
+            JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
+            WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+                AND t.typnamespace <> 'pg_catalog'::pg_catalog.regnamespace)
+            THEN 'a column of it is of a type that is not PostgreSQL''s own' END
+    FROM pg_catalog.pg_class c WHERE c.oid = pg_catalog.to_regclass($1)";
+
+/// The primary keys whose default takes the next number of their own sequence. Such a sequence
+/// depends on its column by `a`; the sequence of an identity is a part of its column, by `i`.
+const SERIAL: &str = "
+    SELECT c.relname || '.' || a.attname
+    FROM pg_catalog.pg_class h
+    JOIN pg_catalog.pg_class c ON c.relnamespace = h.relnamespace
+    JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.atthasdef AND NOT a.attisdropped
+    JOIN pg_catalog.pg_depend d ON d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
+        AND d.refobjid = c.oid AND d.refobjsubid = a.attnum AND d.deptype = 'a'
+    JOIN pg_catalog.pg_class s ON s.oid = d.objid AND s.relkind = 'S'
+    JOIN pg_catalog.pg_index i ON i.indrelid = c.oid AND i.indisprimary
+        AND a.attnum = ANY (i.indkey)
+    WHERE h.oid = pg_catalog.to_regclass($1)
+        AND d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
+    ORDER BY c.relname, a.attnum";
+
 #[async_trait]
 impl OtherTables for PostgresSession {
     fn dialect(&self, sql: &str) -> String {
@@ -47,7 +75,8 @@ impl OtherTables for PostgresSession {
         let sql = format!(
             "SELECT coalesce((SELECT n.nspname FROM pg_catalog.pg_class c
              JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
-             WHERE c.oid OPERATOR(pg_catalog.=) pg_catalog.to_regclass({})), {schema})::pg_catalog.text",
+             WHERE c.oid OPERATOR(pg_catalog.=) pg_catalog.to_regclass({})),
+             {schema})::pg_catalog.text",
             quoted_literal(&table.sql())
         );
         let row = transaction
@@ -65,7 +94,7 @@ impl OtherTables for PostgresSession {
         transaction: &DatabaseTransaction,
         table: &TableName,
     ) -> Result<(), DbErr> {
-        // `SHARE` would let quart-db hold its row, as it does for as long as a migration runs.
+        // `SHARE` would let quart-db hold its row, which it does while a migration runs.
         let lock = format!("LOCK TABLE {} IN EXCLUSIVE MODE NOWAIT", table.sql());
         transaction.execute_unprepared(&lock).await.map(drop)
     }
@@ -91,29 +120,7 @@ impl OtherTables for PostgresSession {
     }
 }
 
+/// A question about a table, which is its `$1`.
 fn about(sql: &str, table: &TableName) -> Statement {
     Statement::from_sql_and_values(DatabaseBackend::Postgres, qualified(sql), [table.sql().into()])
 }
-
-const DANGER: &str = "
-    SELECT CASE WHEN c.relkind <> ALL ('{r,p}') THEN 'it is not an ordinary table'
-        WHEN pg_catalog.row_security_active(c.oid) THEN 'row-level security hides rows of it from this user'
-        WHEN EXISTS (SELECT FROM pg_catalog.pg_attribute a
-            JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
-            WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-                AND t.typnamespace <> 'pg_catalog'::pg_catalog.regnamespace)
-            THEN 'a column of it is of a type that is not PostgreSQL''s own' END
-    FROM pg_catalog.pg_class c WHERE c.oid = pg_catalog.to_regclass($1)";
-
-/// A sequence that is a column's own (`a`), whose default takes the next number of it; that of an identity is a part of it (`i`).
-const SERIAL: &str = "
-    SELECT c.relname || '.' || a.attname
-    FROM pg_catalog.pg_class h
-    JOIN pg_catalog.pg_class c ON c.relnamespace = h.relnamespace
-    JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.atthasdef AND NOT a.attisdropped
-    JOIN pg_catalog.pg_depend d ON d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
-        AND d.refobjid = c.oid AND d.refobjsubid = a.attnum AND d.deptype = 'a'
-    JOIN pg_catalog.pg_class s ON s.oid = d.objid AND s.relkind = 'S'
-    JOIN pg_catalog.pg_index i ON i.indrelid = c.oid AND i.indisprimary AND a.attnum = ANY (i.indkey)
-    WHERE h.oid = pg_catalog.to_regclass($1) AND d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
-    ORDER BY c.relname, a.attnum";

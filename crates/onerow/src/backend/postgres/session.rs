@@ -1,4 +1,4 @@
-//! A session of a run: what it is at its start, and what a migration's leaves behind.
+//! A session of a run: its state at the start, and how it gets back to that after a migration.
 
 use std::sync::atomic::{AtomicI32, Ordering};
 
@@ -10,13 +10,13 @@ use sea_orm::{
 };
 use tokio::time::timeout;
 
-use super::{Postgres, connecting::first_connection, set_config, texts, version_row::MARK};
+use super::{Postgres, reaching::first_connection, set_config, texts};
 use crate::{
     backend::{
         connecting::{Connect, SessionOptions},
         fault::Fault,
         grouping::Grouping,
-        session::{CLOSE, Session},
+        session::{CLOSE, Session, pool_of_one},
     },
     driver::query_error,
     error::Error,
@@ -30,25 +30,48 @@ pub(super) const CHECKS_CLIENT: u32 = 140_000;
 /// (<https://www.postgresql.org/docs/17/release-17.html>).
 pub(super) const LIMITS_TRANSACTIONS: u32 = 170_000;
 
+/// Keeps a transaction from waiting long.
+///
+/// Waiting a second for a lock of the table counts as "held by another runner". That goes for the
+/// catalog's locks too: a runner that makes the same table may be stopped in the middle of it.
+///
+/// What is read behind a lock has to be what is there by then. Besides, under a stricter isolation
+/// level a claim would keep its snapshot, and a `CREATE INDEX CONCURRENTLY` beside it would wait
+/// for that for ever.
+///
+/// The role's own `statement_timeout` is for the statements of migrations. It would cut off a
+/// claim.
+pub(super) const BRIEFLY: &str = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; \
+    SET LOCAL lock_timeout = 1000; SET LOCAL statement_timeout = 10000";
+
+/// A setting of the session that tells whether a commit took place.
+pub(super) const MARK: &str = "onerow.committed";
+
+/// Settings of a role or a database that end a session or a transaction, although it keeps nobody
+/// waiting: its migration is computing.
+const ENDS_SESSIONS: [&str; 3] =
+    ["idle_session_timeout", "idle_in_transaction_session_timeout", "transaction_timeout"];
+
 /// A session on the server.
 pub(super) struct PostgresSession {
     pub(super) pool: DatabaseConnection,
     /// `server_version_num`.
     pub(super) server_version: u32,
-    /// Its process, since it has connected last.
+    /// The server's process for the latest connection.
     pid: AtomicI32,
+    /// The state to return to after each migration.
     pub(super) start: Start,
 }
 
-/// What a session is when it has connected.
+/// The state of a session that has just connected.
 #[derive(Debug, Default)]
 pub(super) struct Start {
     pid: i32,
-    /// The first schema of the search path that exists, in which tables are made.
+    /// The first schema of the search path that exists. New tables go there.
     pub(super) schema: Option<String>,
     role: Option<String>,
     pub(super) statement_timeout: String,
-    /// What the pool has set since.
+    /// The settings that the pool has made.
     settings: Vec<(String, String)>,
 }
 
@@ -60,12 +83,10 @@ impl PostgresSession {
         let pool = pool.get_postgres_connection_pool();
         let connect = PgConnectOptions::clone(&pool.connect_options())
             .application_name(options.label)
-            // A transaction-pooling proxy hands the next statement to another session, which has not
-            // prepared it; and one that was prepared before a migration may "change result type".
+            // A transaction-pooling proxy may send the next statement to a session that has not
+            // prepared it. And the result type of a prepared statement may change in a migration.
             .statement_cache_capacity(0);
-        let pool = pool.options().clone();
-        let pool = pool.min_connections(0).max_connections(1).idle_timeout(None).max_lifetime(None);
-        let pool = pool.test_before_acquire(false).connect_lazy_with(connect);
+        let pool = pool_of_one(pool).connect_lazy_with(connect);
         let (server_version, start) = start(&pool).await?;
         let mut pool = DatabaseConnection::from(pool);
         if let Some(listener) = options.listener {
@@ -74,22 +95,26 @@ impl PostgresSession {
         Ok(Self { pool, server_version, pid: AtomicI32::new(start.pid), start })
     }
 
-    /// A migration may act for another role, and that ends with it: the version is moved by the one that locked the row.
+    /// The statements that return to the role of the claim. A migration may have taken another
+    /// role, and the role that locked the row is the one that moves the version.
     pub(super) fn own_role(&self) -> String {
         let role = self.start.role.as_ref().map(|role| format!("; SET ROLE {}", quoted_name(role)));
         format!("SET SESSION AUTHORIZATION DEFAULT; RESET ROLE{}", role.unwrap_or_default())
     }
 
-    /// What a migration leaves in its session does not reach the next: it is `DISCARD ALL` but for the plans, in the parts that may
-    /// stand in a message with other statements (<https://www.postgresql.org/docs/current/sql-discard.html>). What the pool has
-    /// set when it connected is set again.
+    /// The statements that keep a migration's leftovers in the session from the next migration.
+    ///
+    /// `DISCARD ALL` may not stand in a message with other statements, so these are its parts,
+    /// except the plans (<https://www.postgresql.org/docs/current/sql-discard.html>). Behind them
+    /// come the settings that the pool made when it connected.
     pub(super) fn reset(&self, mark: &str) -> String {
         let settings =
             self.start.settings.iter().map(|(name, value)| set_config(name, value, false));
         let settings: Vec<_> = settings.chain([set_config(MARK, mark, false)]).collect();
         format!(
-            "SET SESSION AUTHORIZATION DEFAULT; RESET ALL; {}; CLOSE ALL; UNLISTEN *; DEALLOCATE ALL; DISCARD SEQUENCES; \
-         DISCARD TEMP; SELECT pg_catalog.pg_advisory_unlock_all(), {}",
+            "SET SESSION AUTHORIZATION DEFAULT; RESET ALL; {}; CLOSE ALL; UNLISTEN *; \
+             DEALLOCATE ALL; DISCARD SEQUENCES; DISCARD TEMP; \
+             SELECT pg_catalog.pg_advisory_unlock_all(), {}",
             self.own_role(),
             settings.join(", ")
         )
@@ -112,8 +137,8 @@ impl Session for PostgresSession {
 
     async fn prepare_for_outside(&self) -> Result<(), DbErr> {
         if self.server_version >= CHECKS_CLIENT {
-            // Of the session, for lack of a transaction. A proxy may give it to another session, which
-            // it does not harm.
+            // Without a transaction it is a setting of the session. A proxy may hand that session
+            // to somebody else, whom the setting does not harm.
             let sql = "SET client_connection_check_interval = 1000";
             self.pool.execute_unprepared(sql).await?;
         }
@@ -131,7 +156,7 @@ impl Session for PostgresSession {
         if pool.size() == 0 {
             return;
         }
-        // It may be on its way back from a transaction that has just been given up.
+        // The connection may be on its way back from a transaction that was just given up.
         if let Ok(Ok(connection)) = timeout(CLOSE, pool.acquire()).await {
             let _ = connection.close().await;
         }
@@ -146,18 +171,7 @@ impl Session for PostgresSession {
 
 impl Grouping for PostgresSession {}
 
-/// Waiting a second for a lock of the table counts as "held by another runner". For the catalog too: who makes the same table may
-/// be stopped in the middle of it. What is read behind a lock is to be what is there then: under a stricter default a claim would
-/// keep its snapshot besides, and a `CREATE INDEX CONCURRENTLY` beside it would wait for that for ever. A timeout of the role's is
-/// for the migrations' statements: it would cut off a claim.
-pub(super) const BRIEFLY: &str = "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; \
-    SET LOCAL lock_timeout = 1000; SET LOCAL statement_timeout = 10000";
-
-/// What a role or a database may have set to end a session, or a transaction, that waits for nobody: a migration that computes.
-const ENDS_SESSIONS: [&str; 3] =
-    ["idle_session_timeout", "idle_in_transaction_session_timeout", "transaction_timeout"];
-
-/// Connects, and reads what the session is at its start.
+/// Connects, and reads the server's version and the state of the session.
 async fn start(pool: &PgPool) -> Result<(u32, Start), Error> {
     let mut connection = first_connection(pool).await?;
     let server_version = connection.server_version_num().unwrap_or(0);
@@ -167,9 +181,11 @@ async fn start(pool: &PgPool) -> Result<(u32, Start), Error> {
     Ok((server_version, start))
 }
 
-/// What a session is at its start, for [`PostgresSession::reset`] to come back to: `RESET` alone goes back to before the pool's `after_connect`.
+/// Reads the state of a session, for [`PostgresSession::reset`] to return to. `RESET` alone would
+/// undo the pool's `after_connect`.
 ///
-/// Behind a proxy the session may be another one next time; so nothing is set that the operator has not.
+/// It switches off [`ENDS_SESSIONS`] only if the operator has set them: behind a proxy, the next
+/// statement may meet another session.
 async fn start_of(connection: &mut sqlx::PgConnection) -> Result<Start, sqlx::Error> {
     let limits = ENDS_SESSIONS.map(|name| format!("'{name}'")).join(", ");
     let sql = format!(
@@ -194,7 +210,7 @@ async fn start_of(connection: &mut sqlx::PgConnection) -> Result<Start, sqlx::Er
                 start.statement_timeout = statement_timeout.clone().unwrap_or_default();
             }
             [Some(name), Some(value), _, _, _] => {
-                start.settings.push((name.clone(), value.clone()))
+                start.settings.push((name.clone(), value.clone()));
             }
             _ => (),
         }

@@ -1,10 +1,10 @@
-//! Pools, also of databases in memory, and sessions.
+//! Opening pools, also of databases in memory, and sessions.
 
 use std::{path::Path, sync::Arc};
 
 use async_trait::async_trait;
 use sea_orm::{
-    ConnectOptions, ConnectionTrait, DatabaseConnection, DbErr, SqlxSqliteConnector,
+    ConnectOptions, DatabaseConnection, DbErr, SqlxSqliteConnector,
     sqlx::{self, SqlitePool, sqlite::SqliteConnectOptions},
 };
 use tracing::{instrument::WithSubscriber, subscriber::NoSubscriber};
@@ -18,7 +18,6 @@ use crate::{
     backend::{
         connecting::{Connect, SessionOptions},
         fault::{Fault, connect_error},
-        index::Index,
         session::Session,
         url,
     },
@@ -34,14 +33,15 @@ impl Connect for Sqlite {
         let storage = Storage::of(options.get_url());
         match storage {
             Storage::File => (),
-            // The database is gone with its last connection.
+            // Such a database goes with its last connection.
             Storage::Memory | Storage::Unshared => {
                 options.idle_timeout(None).max_lifetime(None);
             }
             Storage::Private => return Err(private()),
         }
         let lazy = options.get_connect_lazy();
-        // Unheard, as its span holds the options, and with them the key of an encrypted file.
+        // Nobody hears SeaORM's span: it holds the options, and with them the key of an encrypted
+        // file.
         let connected =
             SqlxSqliteConnector::connect(options).with_subscriber(NoSubscriber::default()).await;
         let failed = |error| {
@@ -76,7 +76,8 @@ impl Connect for Sqlite {
             (1299, _) => Fault::NotNull,
             (_, 1) if message.starts_with("no such table") => Fault::NoTable,
             (_, 1) if message.starts_with("no such column") => Fault::NoColumn,
-            // Of its own statements, which it would wait for in vain.
+            // SQLITE_LOCKED: a statement of the same connection is in the way. Waiting does not
+            // help.
             (6, _) => Fault::Other,
             (_, 5 | 6) => Fault::Held,
             (_, 8) => Fault::ReadOnly,
@@ -85,21 +86,10 @@ impl Connect for Sqlite {
             _ => Fault::Other,
         }
     }
-
-    async fn create_index(
-        &self,
-        pool: &DatabaseConnection,
-        index: &Index<'_>,
-    ) -> Result<(), DbErr> {
-        let (name, table, definition) = (index.name, index.table, index.definition(false));
-        let create =
-            format!("CREATE {} IF NOT EXISTS {name} ON {table} {definition}", index.kind());
-        pool.execute_unprepared(&create).await.map(drop)
-    }
 }
 
-/// A pool like this one whose connections open the same database in memory: by its name, which only counts as one in a URI
-/// (<https://sqlite.org/inmemorydb.html>).
+/// A pool like this one whose connections open the same database in memory. They find it by its
+/// name, which SQLite shares only if it stands in a URI (<https://sqlite.org/inmemorydb.html>).
 async fn share(private: &SqlitePool, lazy: bool) -> Result<SqlitePool, sqlx::Error> {
     let options = SqliteConnectOptions::clone(&private.connect_options());
     let name = options.get_filename().to_string_lossy().replace('%', "%25").replace('?', "%3f");
@@ -109,7 +99,7 @@ async fn share(private: &SqlitePool, lazy: bool) -> Result<SqlitePool, sqlx::Err
     if lazy { Ok(pool.connect_lazy_with(options)) } else { pool.connect_with(options).await }
 }
 
-/// The error, or that there is no such folder.
+/// The error, or that the file's folder does not exist.
 fn in_folder(file: &Path, error: DbErr) -> DbErr {
     match file.parent() {
         Some(folder) if folder != Path::new("") && !folder.exists() => {

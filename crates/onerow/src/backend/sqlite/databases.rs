@@ -1,4 +1,4 @@
-//! Databases in files.
+//! Whole databases: a file each.
 
 use std::{
     fs, io,
@@ -24,16 +24,8 @@ use crate::{
     error::Error,
 };
 
-/// What SQLite keeps beside a file of this name.
+/// The endings of the files that SQLite keeps beside a database.
 const BESIDE: [&str; 3] = ["-wal", "-shm", "-journal"];
-
-/// The file; an error for a database in memory.
-fn file(url: &str) -> Result<PathBuf, Error> {
-    match Storage::of(url) {
-        Storage::File => Ok(url::sqlite(url)?.get_filename().to_owned()),
-        _ => Err(url::invalid("a database in memory is neither created nor dropped")),
-    }
-}
 
 #[async_trait]
 impl Databases for Sqlite {
@@ -68,7 +60,7 @@ impl Databases for Sqlite {
             SqliteConnection::connect_with(&url::sqlite(url)?.create_if_missing(true))
                 .await
                 .map_err(failed)?;
-        // A file without a page is made by the first write only.
+        // SQLite makes the file only when something is written.
         sqlx::raw_sql("BEGIN IMMEDIATE; PRAGMA user_version = 0; COMMIT")
             .execute(&mut connection)
             .await
@@ -82,7 +74,7 @@ impl Databases for Sqlite {
         if !file.exists() {
             return Ok(false);
         }
-        // A link leads to what is to be dropped.
+        // If the file is a link, drop the database that it leads to.
         let file = file
             .canonicalize()
             .map_err(|error| failed("drop", &file, DbErr::Custom(error.to_string())))?;
@@ -90,19 +82,29 @@ impl Databases for Sqlite {
             .await
             .map_err(|error| failed("drop", &file, query_error(error)))?;
         remove(&file).map_err(|error| failed("drop", &file, DbErr::Custom(error.to_string())))?;
-        // Its rollback finds nothing to do in a file that is gone.
+        // The file is gone, so its rollback has nothing to do.
         let _ = connection.close().await;
         Ok(true)
     }
 }
 
-/// Locks the file, in a transaction that may write. Who uses it meanwhile would go on in one that nobody else sees.
+/// The file of a database; an error if the database is in memory.
+fn file(url: &str) -> Result<PathBuf, Error> {
+    match Storage::of(url) {
+        Storage::File => Ok(url::sqlite(url)?.get_filename().to_owned()),
+        _ => Err(url::invalid("a database in memory is neither created nor dropped")),
+    }
+}
+
+/// Locks the file, in a transaction that may write. Otherwise other programs could go on in a file
+/// that nobody else sees any more.
 async fn alone(options: &SqliteConnectOptions) -> Result<SqliteConnection, sqlx::Error> {
     let mut connection = SqliteConnection::connect_with(options).await?;
-    // With a write-ahead log, readers do not mind a lock; to leave that mode takes being alone.
+    // With a write-ahead log, readers ignore a lock. But only a connection that is alone may leave
+    // that mode.
     sqlx::raw_sql("PRAGMA journal_mode = DELETE; BEGIN EXCLUSIVE").execute(&mut connection).await?;
     let version: i64 = sqlx::query_scalar("PRAGMA user_version").fetch_one(&mut connection).await?;
-    // Refused where the file or the URL says that it is for reading.
+    // SQLite refuses this if the file or the URL is read-only.
     sqlx::raw_sql(AssertSqlSafe(format!("PRAGMA user_version = {version}")))
         .execute(&mut connection)
         .await?;

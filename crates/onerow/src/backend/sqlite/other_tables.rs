@@ -1,11 +1,9 @@
-//! The tables of other tools on SQLite, where there are no schemas and a table runs no code.
+//! The tables of other tools on SQLite. There are no schemas, and reading a table runs no code.
 
 use async_trait::async_trait;
-use sea_orm::{
-    ConnectionTrait, DatabaseBackend, DatabaseTransaction, DbErr, Statement, TransactionTrait,
-};
+use sea_orm::{DatabaseTransaction, DbErr, TransactionTrait};
 
-use super::session::SqliteSession;
+use super::{rows, session::SqliteSession};
 use crate::{backend::other_tables::OtherTables, table::TableName};
 
 #[async_trait]
@@ -24,9 +22,7 @@ impl OtherTables for SqliteSession {
         table: &TableName,
     ) -> Result<Vec<String>, DbErr> {
         let sql = "SELECT name FROM pragma_table_info(?)";
-        let look =
-            Statement::from_sql_and_values(DatabaseBackend::Sqlite, sql, [table.name().into()]);
-        let rows = transaction.query_all_raw(look).await?;
+        let rows = rows(transaction, sql, table.name()).await?;
         rows.iter().map(|row| row.try_get_by_index(0)).collect()
     }
 

@@ -1,4 +1,4 @@
-//! A session of a run.
+//! A session of a run: a connection of its own to the file.
 
 use std::sync::{
     Arc,
@@ -21,7 +21,7 @@ use crate::{
         connecting::{Connect, SessionOptions},
         fault::Fault,
         grouping::Grouping,
-        session::Session,
+        session::{Session, pool_of_one},
         watching::Watch,
     },
     database::listener::Listener,
@@ -29,10 +29,10 @@ use crate::{
     error::{Error, ErrorKind},
 };
 
-const NO_JOURNAL: &str = "journal_mode is OFF for this connection, so SQLite could not roll back a migration \
-    that fails; nothing was changed";
+const NO_JOURNAL: &str = "journal_mode is OFF for this connection, so SQLite could not roll back a \
+    migration that fails; nothing was changed";
 
-/// After how many of its instructions SQLite looks whether it was interrupted; a `ROLLBACK` has fewer.
+/// After how many of its instructions SQLite looks for an interruption. A `ROLLBACK` has fewer.
 const INSTRUCTIONS: i32 = 10_000;
 
 /// A connection to the file.
@@ -40,7 +40,7 @@ pub(super) struct SqliteSession {
     pub(super) pool: DatabaseConnection,
     interrupt: Arc<AtomicBool>,
     listener: Option<Listener>,
-    /// What its migrations have changed.
+    /// The changes of its migrations.
     pub(super) ledger: Arc<Ledger>,
 }
 
@@ -49,13 +49,9 @@ impl SqliteSession {
         pool: &DatabaseConnection,
         options: &SessionOptions<'_>,
     ) -> Result<Self, Error> {
-        let failed = |error| Error::cannot_reach(query_error(error));
         let pool = pool.get_sqlite_connection_pool();
         let connect = SqliteConnectOptions::clone(&pool.connect_options());
-        let pool = pool.options().clone();
-        let pool = pool.min_connections(0).max_connections(1).idle_timeout(None).max_lifetime(None);
-        let pool = pool.test_before_acquire(false);
-        let pool = pool.connect_lazy_with(connect.statement_cache_capacity(0));
+        let pool = pool_of_one(pool).connect_lazy_with(connect.statement_cache_capacity(0));
         let (asked, ledger) = (Arc::clone(options.interrupt), Arc::<Ledger>::default());
         let heard = Arc::clone(&ledger);
         let mut connection = pool.acquire().await.map_err(failed)?;
@@ -84,9 +80,9 @@ impl Session for SqliteSession {
     }
 
     async fn admit(&self) -> Result<(), Error> {
-        let failed = |error| Error::cannot_reach(query_error(error));
         let pool = self.pool.get_sqlite_connection_pool();
-        let look = "SELECT journal_mode, file FROM pragma_journal_mode, pragma_database_list WHERE name = 'main'";
+        let look = "SELECT journal_mode, file FROM pragma_journal_mode, pragma_database_list \
+                    WHERE name = 'main'";
         let (journal, file): (String, Option<String>) =
             sqlx::query_as(look).fetch_one(pool).await.map_err(failed)?;
         if journal == "off" {
@@ -99,8 +95,8 @@ impl Session for SqliteSession {
     }
 
     async fn begin(&self) -> Result<DatabaseTransaction, DbErr> {
-        // IMMEDIATE takes the write lock now: a transaction that reads first, and writes after somebody else has
-        // written, can never go on.
+        // IMMEDIATE takes the write lock now. A transaction that reads first can never go on to
+        // write once somebody else has written.
         let immediate = Some(SqliteTransactionMode::Immediate);
         let options =
             TransactionOptions { sqlite_transaction_mode: immediate, ..Default::default() };
@@ -114,7 +110,7 @@ impl Session for SqliteSession {
         if !self.is_stale() {
             return Ok(None);
         }
-        // First, since it may hold the file for itself.
+        // Close this one first: it may hold the file for itself.
         self.close().await;
         let (interrupt, listener) = (&self.interrupt, self.listener.as_ref());
         let session = Self::open(pool, &SessionOptions { label: "", interrupt, listener }).await?;
@@ -131,7 +127,12 @@ impl Watch for SqliteSession {
     }
 }
 
-/// Whether another connection of the same options sees the same database: it sees a change that is not committed.
+fn failed(error: sqlx::Error) -> Error {
+    Error::cannot_reach(query_error(error))
+}
+
+/// Whether another connection with the same options sees the same database: whether it sees a
+/// change that is not committed.
 async fn is_shared(pool: &SqlitePool) -> Result<bool, sqlx::Error> {
     let options = SqliteConnectOptions::clone(&pool.connect_options());
     let mut other =

@@ -1,17 +1,18 @@
-//! Where a database is: in a file, or in memory.
+//! The place of a database: in a file, or in memory.
 
 use crate::{backend::url, error::Error};
 
-/// Behind the name of the database's file: what stands for the row of a registry.
+/// The ending of the file that a registry locks in place of its row. It follows the name of the
+/// database's file.
 pub(super) const LOCK_FILE: &str = "-onerow-lock";
 
-/// Where the database of a URL is.
+/// The place of a URL's database.
 pub(super) enum Storage {
     File,
     Memory,
-    /// In memory, under a name that each connection takes for another's.
+    /// In memory, under a name that connections share only if it stands in a URI.
     Unshared,
-    /// In each connection.
+    /// In memory, a separate one for each connection.
     Private,
 }
 
@@ -32,8 +33,7 @@ impl Storage {
     }
 }
 
-/// The error for a database that each connection has to itself.
+/// The error for a database that each connection would have to itself.
 pub(super) fn private() -> Error {
-    let reason = "each connection to it would get an empty database of its own";
-    url::invalid(reason)
+    url::invalid("each connection to it would get an empty database of its own")
 }

@@ -1,4 +1,4 @@
-//! The version row on SQLite, whose only lock is that of the whole file.
+//! The version row on SQLite. The only lock is that of the whole file.
 
 use std::{
     fs::{File, OpenOptions},
@@ -11,7 +11,7 @@ use sea_orm::{
     sqlx::{self, AssertSqlSafe, Row},
 };
 
-use super::{Sqlite, grouping::BEGIN, session::SqliteSession, storage::LOCK_FILE};
+use super::{Sqlite, session::SqliteSession, stage::BEGIN, storage::LOCK_FILE};
 use crate::{
     backend::{
         session::Session,
@@ -64,18 +64,20 @@ impl VersionRow for SqliteSession {
         version: i32,
         settings: &Settings,
     ) -> Result<Option<Claim>, DbErr> {
-        // Foreign keys before `BEGIN`, since SQLite ignores it inside a transaction; and off, since rebuilding a parent
-        // table deletes its children otherwise (https://sqlite.org/lang_altertable.html#otheralter).
+        // Foreign keys go off, because otherwise rebuilding a parent table deletes its children
+        // (https://sqlite.org/lang_altertable.html#otheralter). They go off before `BEGIN`, because
+        // SQLite ignores that inside a transaction.
         self.pool.execute_unprepared("PRAGMA foreign_keys = OFF; PRAGMA busy_timeout = 0").await?;
         let transaction = self.begin().await?;
-        // Not a SELECT: on a read-only database `BEGIN IMMEDIATE` succeeds, and only a write is refused.
+        // Write, do not just read: on a read-only database `BEGIN IMMEDIATE` succeeds, and only a
+        // write is refused.
         let touch =
             format!("UPDATE {} SET version = version WHERE version = {version}", table.sql());
         if transaction.execute_unprepared(&touch).await?.rows_affected() == 0 {
             transaction.rollback().await?;
             return Ok(None);
         }
-        // From here on it is the commit that may have to wait, for readers.
+        // From here on only the commit may have to wait: for readers.
         let milliseconds = match settings.lock_timeout_milliseconds() {
             0 => i32::MAX,
             milliseconds => milliseconds,
@@ -92,7 +94,7 @@ impl VersionRow for SqliteSession {
         _: &Move<'_>,
         _: Option<&Settings>,
     ) -> Result<Option<Claim>, Failure> {
-        // `BEGIN`, which locks nothing, for SeaORM to end.
+        // SeaORM ends the second transaction, which locks nothing.
         if let Err(error) = claim.transaction().execute_unprepared("COMMIT; BEGIN").await {
             claim.give_up().await;
             return Err(Failure::Commit(error));
@@ -104,13 +106,13 @@ impl VersionRow for SqliteSession {
         true
     }
 
-    /// The write lock is SQLite's only one, and the migration needs it, so a file beside the database is locked: the
-    /// system lets go of it when the process ends, however it ends.
+    /// The write lock is SQLite's only lock, and the migration needs it. So the lease is a lock of
+    /// a file beside the database. The system lets go of it when the process ends, however it ends.
     fn lock_file(&self, label: &str) -> io::Result<Option<File>> {
         let options = self.pool.get_sqlite_connection_pool().connect_options();
-        // By its real name, which is the same whatever link leads to it.
+        // Use the database's real name, which is the same for every link that leads to it.
         let Ok(path) = options.get_filename().canonicalize() else {
-            // In memory, where no other process comes.
+            // The database is in memory, which no other process can reach.
             return Ok(None);
         };
         let mut path = path.into_os_string();
@@ -119,8 +121,8 @@ impl VersionRow for SqliteSession {
             path.push("-");
             path.push(label);
         }
-        // Not the database's own file: closing it would drop SQLite's locks on it, all over the process
-        // (https://sqlite.org/howtocorrupt.html#_posix_advisory_locks_canceled_by_a_separate_thread_doing_close_).
+        // Do not open the database's own file: closing it would drop all of the process's locks on
+        // it (<https://sqlite.org/howtocorrupt.html>, section 2.2).
         OpenOptions::new().create(true).write(true).truncate(false).open(path).map(Some)
     }
 }

@@ -176,11 +176,11 @@ on_every_backend! {
         );
         assert_eq!(
             error.explain().to_string(),
-            "error: what sqlx has applied, by its table _sqlx_migrations, is not what the registry \
-             begins with; nothing was changed\n  caused by: 1_a.sql is missing: it was not \
+            "error: the registry does not begin with what sqlx has applied, according to its table \
+             _sqlx_migrations; nothing was changed\n  caused by: 1_a.sql is missing: it was not \
              applied, and m0000 stands for it"
         );
-        assert_eq!(next_step(&error), "apply what is missing with the old migrator, then adopt");
+        assert_eq!(next_step(&error), "apply what is missing with the other tool, then adopt");
         assert!(!has_table(&db, "schema_migration").await);
     }
 
@@ -460,7 +460,7 @@ async fn on_postgres_the_history_of_another_schema_is_not_this_ones() {
     let error = registry.adopt(&tenant).await.unwrap_err();
     let found = (error.kind(), error.table());
     assert_eq!(found, (ErrorKind::HistoryElsewhere, Some("public._sqlx_migrations")), "{error:?}");
-    assert!(error.to_string().contains("not in the schema tenant,"), "{error}");
+    assert!(error.to_string().contains("not in the schema tenant of"), "{error}");
     let told =
         registry.adopt(&tenant).from_table("public._sqlx_migrations").dry_run().await.unwrap();
     assert_eq!(told.version, 0);

@@ -2,11 +2,11 @@
 
 use serde::Serialize;
 
-use crate::output::{Format, to_stdout};
+use crate::streams::{Format, to_stdout};
 
 /// What was done, and what to do next. Paths below the current directory are relative to it.
 #[derive(Debug, Serialize)]
-pub(super) struct Report {
+pub(super) struct Summary {
     pub(super) package: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) migration: Option<String>,
@@ -30,7 +30,7 @@ impl Next {
     }
 }
 
-impl Report {
+impl Summary {
     pub(super) fn print(&self, format: Format) {
         let text = match format {
             Format::Json => serde_json::to_string_pretty(self).unwrap_or_default(),

@@ -1,0 +1,67 @@
+//! Whether the version table is to be trusted: reading or writing it must run nobody else's code.
+
+use onerow_sql::quoted_literal;
+use sea_orm::{
+    DatabaseConnection, DbErr,
+    sqlx::{self, postgres::PgRow},
+};
+
+use super::{rows, texts};
+use crate::{backend::version_row::Mistrust, driver::query_error, table::TableName};
+
+/// Finds the schema of the table, and why the table is not to be trusted, if it is not.
+pub(super) async fn examine(
+    pool: &DatabaseConnection,
+    table: &TableName,
+) -> Result<(Option<String>, Option<Mistrust>), DbErr> {
+    let found = rows(pool, &examination(table)).await?;
+    found.first().map_or(Ok((None, None)), |row| examined(row).map_err(query_error))
+}
+
+/// Asks for the table's schema and owner, and for anything that runs code when the table is read or
+/// written.
+fn examination(table: &TableName) -> String {
+    let database = "(SELECT datdba FROM pg_catalog.pg_database \
+        WHERE datname OPERATOR(pg_catalog.=) pg_catalog.current_database())";
+    let superuser = "(pg_catalog.current_setting('is_superuser') OPERATOR(pg_catalog.=) 'on')";
+    // A superuser is a member of every role.
+    format!(
+        "SELECT n.nspname, o.rolname, \
+         o.rolsuper OR o.rolname OPERATOR(pg_catalog.=) current_user \
+         OR o.oid OPERATOR(pg_catalog.=) {database} \
+         OR (NOT {superuser} AND pg_catalog.pg_has_role(o.oid, 'MEMBER')), \
+         {superuser} OR pg_catalog.pg_has_role({database}, 'MEMBER'), \
+         pg_catalog.row_security_active(c.oid), \
+         CASE WHEN c.relkind OPERATOR(pg_catalog.<>) 'r' THEN 'is not an ordinary table' \
+         WHEN c.relhasrules THEN 'has a rule' \
+         WHEN c.relhastriggers THEN \
+         (SELECT 'has the trigger ' OPERATOR(pg_catalog.||) tgname::pg_catalog.text \
+         FROM pg_catalog.pg_trigger \
+         WHERE tgrelid OPERATOR(pg_catalog.=) c.oid AND NOT tgisinternal LIMIT 1) END \
+         FROM pg_catalog.pg_class c \
+         JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace \
+         JOIN pg_catalog.pg_roles o ON o.oid OPERATOR(pg_catalog.=) c.relowner \
+         WHERE c.oid OPERATOR(pg_catalog.=) pg_catalog.to_regclass({})",
+        quoted_literal(&table.sql())
+    )
+}
+
+fn examined(row: &PgRow) -> Result<(Option<String>, Option<Mistrust>), sqlx::Error> {
+    let [schema, owner, trusted, privileged, row_security, code] = texts(row)?
+        .try_into()
+        .map_err(|_| sqlx::Error::Protocol("the examination of a table has six columns".into()))?;
+    let is = |text: Option<String>| text.as_deref() == Some("t");
+    let (trusted, privileged, row_security) = (is(trusted), is(privileged), is(row_security));
+    let mistrust = match code {
+        None if trusted => None,
+        None if row_security => Some(Mistrust::Hidden),
+        // A user with many rights must not even believe the version of an owner with few: that
+        // owner could pretend that there is nothing to do.
+        has => Some(Mistrust::Foreign {
+            owner: owner.unwrap_or_default(),
+            has,
+            even_to_read: !trusted && privileged,
+        }),
+    };
+    Ok((schema, mistrust))
+}
