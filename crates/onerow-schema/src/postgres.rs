@@ -12,9 +12,10 @@ const SEPARATOR: char = '\u{1f}';
 const HERE: &str = "pg_catalog.quote_ident(pg_catalog.current_schema())::pg_catalog.regnamespace";
 
 pub(super) async fn read(db: &impl ConnectionTrait) -> Result<Schema, DbErr> {
-    for row in rows(db, SESSION).await? {
-        check(optional(&row, 0)?.as_deref(), row.try_get_by_index(1)?, &text(&row, 2)?)?;
-    }
+    refuse_older(db).await?;
+    current_schema(db)
+        .await?
+        .ok_or_else(|| DbErr::Custom("the search path names no schema that exists".into()))?;
 
     let mut schema = Schema::default();
     for row in rows(db, query(RELATIONS)).await? {
@@ -33,6 +34,26 @@ pub(super) async fn read(db: &impl ConnectionTrait) -> Result<Schema, DbErr> {
     Ok(schema.sorted())
 }
 
+/// PostgreSQL 12 has no type `regcollation`.
+const OLDEST: i32 = 130_000;
+
+async fn refuse_older(db: &impl ConnectionTrait) -> Result<(), DbErr> {
+    let version = "SELECT pg_catalog.current_setting('server_version_num')::pg_catalog.int4,
+        pg_catalog.current_setting('server_version')";
+    rows(db, version)
+        .await?
+        .iter()
+        .try_for_each(|row| check(row.try_get_by_index(0)?, &text(row, 1)?))
+}
+
+fn check(version: i32, name: &str) -> Result<(), DbErr> {
+    if version >= OLDEST {
+        return Ok(());
+    }
+    let reason = "and a schema is read from PostgreSQL 13 on";
+    Err(DbErr::Custom(format!("the server is PostgreSQL {name}, {reason}")))
+}
+
 /// The schema that the search path begins with, if there is one.
 pub(super) async fn current_schema(db: &impl ConnectionTrait) -> Result<Option<String>, DbErr> {
     let found = rows(db, "SELECT pg_catalog.current_schema()::pg_catalog.text").await?;
@@ -42,26 +63,6 @@ pub(super) async fn current_schema(db: &impl ConnectionTrait) -> Result<Option<S
 /// The query with its schema filled in, and each operator in `pg_catalog`.
 fn query(sql: &str) -> String {
     qualified(&sql.replace("{here}", HERE))
-}
-
-const SESSION: &str = "
-    SELECT pg_catalog.current_schema()::pg_catalog.text,
-        pg_catalog.current_setting('server_version_num')::pg_catalog.int4,
-        pg_catalog.current_setting('server_version')";
-
-/// PostgreSQL 12 has no type `regcollation`.
-const OLDEST: i32 = 130_000;
-
-/// Whether there is a schema, on a server whose catalog is known.
-fn check(schema: Option<&str>, version: i32, name: &str) -> Result<(), DbErr> {
-    let reason = match schema {
-        _ if version < OLDEST => {
-            format!("the server is PostgreSQL {name}, and a schema is read from PostgreSQL 13 on")
-        }
-        None => "the search path names no schema that exists".into(),
-        Some(_) => return Ok(()),
-    };
-    Err(DbErr::Custom(reason))
 }
 
 /// Adds the parts that a query finds to their relation, which its first column names.
@@ -389,8 +390,8 @@ mod tests {
 
     #[test]
     fn an_older_server_is_refused_by_its_name() {
-        let error = check(Some("public"), 120_022, "12.22").unwrap_err().to_string();
+        let error = check(120_022, "12.22").unwrap_err().to_string();
         assert!(error.contains("PostgreSQL 12.22") && error.contains("13 on"), "{error}");
-        check(Some("public"), 130_000, "13.0").unwrap();
+        check(130_000, "13.0").unwrap();
     }
 }

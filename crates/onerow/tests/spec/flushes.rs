@@ -7,8 +7,7 @@ use crate::support::{Sql, assert_failed, logged, major, number, registry, server
 
 /// A server that counts its flushes. They are real, and the server makes none by itself.
 fn server() -> Option<PostgresServer> {
-    let settings = [("fsync", "on"), ("wal_writer_delay", "10s"), ("autovacuum", "off")];
-    server_with(&settings)
+    server_with(&[("fsync", "on"), ("wal_writer_delay", "10s"), ("autovacuum", "off")])
 }
 
 /// What counts the flushes of the log, if this server has it.
