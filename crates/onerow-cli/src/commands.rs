@@ -122,6 +122,16 @@ pub(super) struct Limits {
     #[arg(long, value_name = "TRIES", default_value_t = 10, env = "ONEROW_MAX_TRIES")]
     #[arg(value_parser = value_parser!(u32).range(1..))]
     pub(super) max_tries: u32,
+
+    #[command(flatten)]
+    pub(super) server: ServerArgs,
+}
+
+#[derive(Args)]
+pub(super) struct ServerArgs {
+    /// Do it even if the server is not PostgreSQL, though it speaks its protocol
+    #[arg(long)]
+    pub(super) on_unverified_engine: bool,
 }
 
 #[derive(Args)]
@@ -185,6 +195,9 @@ pub(super) struct TakingOver {
     /// How many seconds to wait for another runner
     #[arg(long, value_name = "SECONDS", default_value_t = 600, env = "ONEROW_WAIT_TIMEOUT")]
     pub(super) wait_timeout: u64,
+
+    #[command(flatten)]
+    pub(super) server: ServerArgs,
 }
 
 #[derive(Args)]

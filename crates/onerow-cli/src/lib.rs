@@ -244,6 +244,9 @@ async fn up(
         if let Some(version) = to {
             up = up.to(version);
         }
+        if limits.server.on_unverified_engine {
+            up = up.on_unverified_engine();
+        }
         up.await
     });
     Ok(done.await?)
@@ -255,7 +258,7 @@ async fn adopt(
     args: &AdoptArgs,
     output: &Output,
 ) -> Result<Adoption, Error> {
-    let TakingOver { dry_run, wait_timeout } = args.taking_over;
+    let TakingOver { dry_run, wait_timeout, ref server } = args.taking_over;
     let mut adopt = registry.adopt(db).wait_timeout(Duration::from_secs(wait_timeout));
     adopt = adopt.on_progress(|step| output.progress(step));
     if let Some(tool) = args.from {
@@ -270,6 +273,9 @@ async fn adopt(
     if args.out_of_order {
         adopt = adopt.out_of_order();
     }
+    if server.on_unverified_engine {
+        adopt = adopt.on_unverified_engine();
+    }
     if dry_run { adopt.dry_run().await } else { adopt.await }
 }
 
@@ -279,12 +285,15 @@ async fn baseline(
     args: &BaselineArgs,
     output: &Output,
 ) -> Result<Adoption, Error> {
-    let TakingOver { dry_run, wait_timeout } = args.taking_over;
+    let TakingOver { dry_run, wait_timeout, ref server } = args.taking_over;
     let mut baseline =
         registry.baseline(db, args.version).wait_timeout(Duration::from_secs(wait_timeout));
     baseline = baseline.on_progress(|step| output.progress(step));
     if args.beside_other_tools {
         baseline = baseline.beside_other_tools();
+    }
+    if server.on_unverified_engine {
+        baseline = baseline.on_unverified_engine();
     }
     if dry_run { baseline.dry_run().await } else { baseline.await }
 }

@@ -132,6 +132,13 @@ fn to_connect(kind: ErrorKind) -> Option<&'static str> {
         ErrorKind::NoJournal => {
             "remove journal_mode = OFF from the pool's options: WAL is fast and can roll back"
         }
+        ErrorKind::UnverifiedEngine => {
+            "use PostgreSQL; or, if you have tested that this engine rolls back what it changes in \
+             a schema, use --on-unverified-engine"
+        }
+        ErrorKind::ServerTooOld => {
+            "upgrade the server: https://www.postgresql.org/docs/current/upgrading.html"
+        }
         ErrorKind::ReadOnly => "connect to the primary, or open the file for writing",
         ErrorKind::PermissionDenied => {
             "grant the right, or run the migrations as the owner of the schema"

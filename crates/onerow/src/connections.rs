@@ -53,8 +53,8 @@ impl<'a> Connections<'a> {
         let session = SessionOptions { label: &label, interrupt: &interrupt, listener };
         let backend = backend::of(pool)?;
         let session = once_let_in(&options, pool, || backend.open(pool, &session)).await?;
+        session.admit(options.on_unverified_engine).await?;
         let table = version::examine(&*session, &called).await?;
-        session.admit().await?;
         let monitor = Monitor::new(pool, format!("onerow monitor {id}"), Arc::clone(&interrupt));
         Ok(Self { options, pool, called, table, session, monitor, interrupt, id })
     }

@@ -94,6 +94,11 @@ kinds! {
     RowHidden = "row_hidden",
     /// The version table belongs to another role, which could run its code with this user's rights.
     UntrustedTable = "untrusted_table",
+    /// The server is not PostgreSQL, though it speaks its protocol, and onerow is not tested there.
+    /// See [`on_unverified_engine`](crate::Up::on_unverified_engine).
+    UnverifiedEngine = "unverified_engine",
+    /// The server is a PostgreSQL before 13.
+    ServerTooOld = "server_too_old",
     /// The server is a standby, or the database was opened read-only.
     ReadOnly = "read_only",
     /// The user lacks a right.

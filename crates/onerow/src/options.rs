@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::{database::listener::Listener, progress::Progress};
 
 pub(crate) struct Options<'a> {
+    pub(crate) on_unverified_engine: bool,
     pub(crate) wait_timeout: Duration,
     pub(crate) lock_timeout: Duration,
     pub(crate) max_tries: u32,
@@ -22,6 +23,7 @@ impl Options<'_> {
 impl Default for Options<'_> {
     fn default() -> Self {
         Self {
+            on_unverified_engine: false,
             wait_timeout: Duration::from_mins(10),
             lock_timeout: Duration::from_secs(5),
             max_tries: 10,
@@ -43,6 +45,20 @@ macro_rules! shared_setters {
         /// [`TooManyConnections`]($crate::ErrorKind::TooManyConnections).
         pub fn wait_timeout(mut self, timeout: std::time::Duration) -> Self {
             self.options.wait_timeout = timeout;
+            self
+        }
+
+        /// Goes on even if the server is an engine that onerow is not tested on, such as CockroachDB.
+        ///
+        /// Such an engine may commit a part of a migration, or run one twice. Without this, a run
+        /// with work to do is refused there. A version of PostgreSQL that is too old is refused in
+        /// any case.
+        ///
+        /// # Errors
+        /// The engine may refuse what onerow asks of it. The error is then also an
+        /// [`UnverifiedEngine`]($crate::ErrorKind::UnverifiedEngine).
+        pub fn on_unverified_engine(mut self) -> Self {
+            self.options.on_unverified_engine = true;
             self
         }
 

@@ -30,10 +30,9 @@ pub(crate) trait Session: VersionRow + Grouping + Watch + OtherTables + Send + S
         0
     }
 
-    /// Fails if a run could not keep its promises in this session.
-    async fn admit(&self) -> Result<(), Error> {
-        Ok(())
-    }
+    /// Fails if a run could not keep its promises in this session. An engine that onerow is not
+    /// tested on passes if the caller says so.
+    async fn admit(&self, on_unverified_engine: bool) -> Result<(), Error>;
 
     /// Makes it ready for a migration outside a transaction.
     async fn prepare_for_outside(&self) -> Result<(), DbErr> {

@@ -22,7 +22,7 @@ const ROLL_BACK: Duration = Duration::from_secs(5);
 #[async_trait]
 pub(crate) trait ReadRow: Sync {
     /// Reads the version row, in one statement and, over a network, in one round trip. The outer
-    /// error is that of a connection that could not be opened.
+    /// error is that of a connection that could not be opened, or of a server that is none of ours.
     async fn read_row(
         &self,
         pool: &DatabaseConnection,

@@ -9,6 +9,7 @@ mod connection;
 mod create_index;
 mod crowds;
 mod embedded;
+mod engines;
 mod failed_statements;
 mod flushes;
 mod from_migrator;

@@ -2,6 +2,7 @@
 
 mod connecting;
 mod databases;
+mod engine;
 mod index;
 mod other_tables;
 mod reaching;

@@ -10,7 +10,12 @@ use sea_orm::{
 };
 use tokio::time::timeout;
 
-use super::{Postgres, reaching::first_connection, set_config, texts};
+use super::{
+    Postgres,
+    engine::{self, VERSION},
+    reaching::first_connection,
+    set_config, texts,
+};
 use crate::{
     backend::{
         connecting::{Connect, SessionOptions},
@@ -67,6 +72,8 @@ pub(super) struct PostgresSession {
 #[derive(Debug, Default)]
 pub(super) struct Start {
     pid: i32,
+    /// `version()`.
+    version: String,
     /// The first schema of the search path that exists. New tables go there.
     pub(super) schema: Option<String>,
     role: Option<String>,
@@ -135,6 +142,10 @@ impl Session for PostgresSession {
         self.pid.load(Ordering::Relaxed)
     }
 
+    async fn admit(&self, on_unverified_engine: bool) -> Result<(), Error> {
+        engine::admit(&self.start.version, on_unverified_engine)
+    }
+
     async fn prepare_for_outside(&self) -> Result<(), DbErr> {
         if self.server_version >= CHECKS_CLIENT {
             // Without a transaction it is a setting of the session. A proxy may hand that session
@@ -175,8 +186,13 @@ impl Grouping for PostgresSession {}
 async fn start(pool: &PgPool) -> Result<(u32, Start), Error> {
     let mut connection = first_connection(pool).await?;
     let server_version = connection.server_version_num().unwrap_or(0);
-    let start =
-        start_of(&mut connection).await.map_err(|error| Error::cannot_reach(query_error(error)))?;
+    let start = match start_of(&mut connection).await {
+        Ok(start) => start,
+        Err(refusal) => {
+            let refusal = engine::blamed(&mut *connection, query_error(refusal)).await?;
+            return Err(Error::cannot_reach(refusal));
+        }
+    };
     connection.return_to_pool().await;
     Ok((server_version, start))
 }
@@ -195,21 +211,22 @@ async fn start_of(connection: &mut sqlx::PgConnection) -> Result<Start, sqlx::Er
          SELECT NULL, pg_catalog.current_schema()::pg_catalog.text, \
          (CASE WHEN pg_catalog.current_setting('role') OPERATOR(pg_catalog.<>) 'none' \
          THEN pg_catalog.current_setting('role') END), \
-         pg_catalog.current_setting('statement_timeout'), pg_catalog.pg_backend_pid() \
-         UNION ALL SELECT name, setting, NULL, NULL, NULL FROM pg_catalog.pg_settings \
+         pg_catalog.current_setting('statement_timeout'), pg_catalog.pg_backend_pid(), {VERSION} \
+         UNION ALL SELECT name, setting, NULL, NULL, NULL, NULL FROM pg_catalog.pg_settings \
          WHERE source OPERATOR(pg_catalog.=) 'session'"
     );
     let mut start = Start::default();
     for row in sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(connection).await? {
         match texts(&row)?.as_slice() {
-            [None, schema, role, statement_timeout, pid] => {
+            [None, schema, role, statement_timeout, pid, version] => {
                 let pid = pid.as_deref().and_then(|pid| pid.parse().ok()).unwrap_or_default();
                 start.pid = pid;
+                start.version = version.clone().unwrap_or_default();
                 start.schema.clone_from(schema);
                 start.role.clone_from(role);
                 start.statement_timeout = statement_timeout.clone().unwrap_or_default();
             }
-            [Some(name), Some(value), _, _, _] => {
+            [Some(name), Some(value), ..] => {
                 start.settings.push((name.clone(), value.clone()));
             }
             _ => (),

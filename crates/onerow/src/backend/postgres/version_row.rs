@@ -8,7 +8,7 @@ use sea_orm::{
 };
 
 use super::{
-    Postgres, fault,
+    Postgres, engine, fault,
     reaching::ask,
     rows,
     session::{BRIEFLY, CHECKS_CLIENT, LIMITS_TRANSACTIONS, MARK, PostgresSession},
@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     backend::{
+        connecting::Connect,
         fault::Fault,
         session::Session,
         version_row::{Claim, Mistrust, Move, NONE, ReadRow, Rows, Settings, VersionRow},
@@ -40,6 +41,30 @@ impl ReadRow for Postgres {
         pool: &DatabaseConnection,
         table: &TableName,
     ) -> Result<Result<Rows, DbErr>, Error> {
+        match self.try_to_read(pool, table).await? {
+            Err(error) if self.fault(&error) == Fault::Other => {
+                engine::blamed(pool.get_postgres_connection_pool(), error).await.map(Err)
+            }
+            read => Ok(read),
+        }
+    }
+
+    async fn hides_rows(&self, pool: &DatabaseConnection, table: &TableName) -> bool {
+        let sql = format!(
+            "SELECT pg_catalog.row_security_active(pg_catalog.to_regclass({}))",
+            quoted_literal(&table.sql())
+        );
+        let found = rows(pool, &sql).await.unwrap_or_default();
+        found.first().is_some_and(|row| is_true(row, 0))
+    }
+}
+
+impl Postgres {
+    async fn try_to_read(
+        &self,
+        pool: &DatabaseConnection,
+        table: &TableName,
+    ) -> Result<Result<Rows, DbErr>, Error> {
         let rows = match ask(pool.get_postgres_connection_pool(), &read_row(table, true)).await? {
             Ok(rows) if !rows.is_empty() && rows.iter().all(is_plain) => {
                 return Ok(Ok(Rows { versions: versions(&rows), mistrust: None }));
@@ -56,15 +81,6 @@ impl ReadRow for Postgres {
             Err(error) => return Ok(Err(query_error(error))),
         };
         Ok(read_closely(pool, table, rows).await)
-    }
-
-    async fn hides_rows(&self, pool: &DatabaseConnection, table: &TableName) -> bool {
-        let sql = format!(
-            "SELECT pg_catalog.row_security_active(pg_catalog.to_regclass({}))",
-            quoted_literal(&table.sql())
-        );
-        let found = rows(pool, &sql).await.unwrap_or_default();
-        found.first().is_some_and(|row| is_true(row, 0))
     }
 }
 

@@ -79,7 +79,7 @@ impl Session for SqliteSession {
         Sqlite.fault(error)
     }
 
-    async fn admit(&self) -> Result<(), Error> {
+    async fn admit(&self, _: bool) -> Result<(), Error> {
         let pool = self.pool.get_sqlite_connection_pool();
         let look = "SELECT journal_mode, file FROM pragma_journal_mode, pragma_database_list \
                     WHERE name = 'main'";
