@@ -50,7 +50,7 @@ impl Settings {
 
     /// The pool's size and timeouts.
     pub fn connect_options(&self) -> ConnectOptions {
-        let mut options = ConnectOptions::new(&self.database.database_url);
+        let mut options = self.database.connect_options();
         options
             .acquire_timeout(Duration::from_secs(self.acquire_timeout))
             .idle_timeout(Duration::from_secs(self.idle_timeout));

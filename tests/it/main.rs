@@ -7,4 +7,5 @@ mod guides;
 mod harness;
 mod init;
 mod migration_cli;
+mod sea_orm_cli;
 mod stopping;

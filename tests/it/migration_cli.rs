@@ -454,7 +454,7 @@ fn an_env_file_that_is_not_there_is_an_error() {
 
 #[test]
 fn a_command_that_does_not_exist_is_a_usage_error() {
-    for args in [&["down"][..], &["up", "--to", "first"], &["--colour"], &[]] {
+    for args in [&["downward"][..], &["up", "--to", "first"], &["--colour"], &[]] {
         let outcome = MigrationCli::new().run(args);
         assert_eq!(outcome.code, Some(2), "{args:?}: {outcome:?}");
     }

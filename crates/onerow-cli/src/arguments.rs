@@ -6,6 +6,8 @@ use std::{
 };
 
 use clap::{Arg, ArgMatches, Args, Command, Parser, builder::Resettable, error::ErrorKind};
+use onerow_sql::quoted_name;
+use sea_orm::ConnectOptions;
 use tracing::Subscriber;
 use tracing_subscriber::{
     EnvFilter, Layer, layer::SubscriberExt, registry::LookupSpan, util::SubscriberInitExt,
@@ -22,6 +24,7 @@ pub struct DatabaseArgs {
     // A global argument cannot be a required one. An empty URL is none, and `parse` refuses it.
     #[arg(
         long,
+        short = 'u',
         global = true,
         value_name = "URL",
         env = URL_VARIABLE,
@@ -31,15 +34,35 @@ pub struct DatabaseArgs {
     )]
     pub database_url: String,
 
+    /// The schema of PostgreSQL to work in, or several with commas, instead of the search path
+    #[arg(long, short = 's', global = true, value_name = "SCHEMA", env = "DATABASE_SCHEMA")]
+    pub database_schema: Option<String>,
+
     /// A file of VARIABLE=value lines, for variables that the environment does not have
     #[arg(long, global = true, value_name = "FILE", env = "ONEROW_ENV_FILE")]
     pub env_file: Option<PathBuf>,
 }
 
+impl DatabaseArgs {
+    /// The options of a pool on this database and in this schema.
+    #[must_use]
+    pub fn connect_options(&self) -> ConnectOptions {
+        let mut options = ConnectOptions::new(&self.database_url);
+        if let Some(schemas) = &self.database_schema {
+            let quoted: Vec<_> = schemas.split(',').map(str::trim).map(quoted_name).collect();
+            options.set_schema_search_path(quoted.join(","));
+        }
+        options
+    }
+}
+
 impl fmt::Debug for DatabaseArgs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The URL may hold a password.
-        f.debug_struct("DatabaseArgs").field("env_file", &self.env_file).finish_non_exhaustive()
+        f.debug_struct("DatabaseArgs")
+            .field("database_schema", &self.database_schema)
+            .field("env_file", &self.env_file)
+            .finish_non_exhaustive()
     }
 }
 

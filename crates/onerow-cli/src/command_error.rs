@@ -48,6 +48,9 @@ pub(super) enum CommandError {
     NoTerminal { location: String },
     #[error("that is not its name; nothing was changed")]
     NotConfirmed,
+    /// A command of sea-orm-cli that would take migrations back.
+    #[error("migrations only go forward, so there is no {command}; nothing was changed")]
+    OnlyForward { command: &'static str },
     /// A second signal came.
     #[error("ended at once{}; {}", while_running(*.running), told_as_applied(*.applied))]
     EndedAtOnce { running: Option<i32>, applied: Option<(i32, i32)>, exit_code: u8 },
@@ -65,7 +68,7 @@ pub(super) enum LastTry {
 impl CommandError {
     pub(super) fn exit_code(&self) -> u8 {
         match self {
-            Self::NoTerminal { .. } => 2,
+            Self::NoTerminal { .. } | Self::OnlyForward { .. } => 2,
             Self::NotCurrent(status) if status.is_ahead() => 4,
             Self::NotCurrent(_) => 3,
             Self::Unreachable(_) => 5,
@@ -89,6 +92,7 @@ impl CommandError {
             Self::NotLocal { .. } => "not_local",
             Self::NoTerminal { .. } => "no_terminal",
             Self::NotConfirmed => "not_confirmed",
+            Self::OnlyForward { .. } => "only_forward",
             Self::EndedAtOnce { .. } => "ended_at_once",
             Self::Files { .. } => "files",
         }
@@ -110,6 +114,10 @@ impl CommandError {
             Self::NotLocal { .. } => "if it is meant: --force",
             Self::NoTerminal { .. } => "to drop it without being asked: --yes",
             Self::NotConfirmed => "try again, and type the name as it is shown",
+            Self::OnlyForward { .. } => {
+                "mend a mistake with a new migration: {program} new; \
+                 to begin a development database anew: {program} reset"
+            }
             Self::EndedAtOnce { .. } => "to see where the database is: {program} status",
             Self::Files { .. } => "fix what the cause says, or name another place",
         };

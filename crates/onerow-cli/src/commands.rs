@@ -71,9 +71,15 @@ pub(super) enum Command {
     /// Drop the database and all its data
     Drop(DropArgs),
     /// Drop the database, create it, and apply all migrations
+    #[command(visible_alias = "fresh")]
     Reset(ResetArgs),
     /// Begin the next migration: a file with its test, and its place in the registry
+    #[command(alias = "generate")]
     New(NewArgs),
+    #[command(hide = true)]
+    Down(Ignored),
+    #[command(hide = true)]
+    Refresh(Ignored),
     /// Print the script by which a shell completes this command line
     Completions(CompletionsArgs),
     /// Write the manual pages
@@ -82,7 +88,10 @@ pub(super) enum Command {
 
 impl Command {
     pub(super) fn is_on_a_database(&self) -> bool {
-        !matches!(self, Self::New(_) | Self::Completions(_) | Self::Man(_))
+        !matches!(
+            self,
+            Self::New(_) | Self::Completions(_) | Self::Man(_) | Self::Down(_) | Self::Refresh(_)
+        )
     }
 
     /// Whether a signal asks it to stop. `reset` listens later, when its migrations begin. A signal
@@ -94,9 +103,8 @@ impl Command {
 
 #[derive(Args)]
 pub(super) struct UpArgs {
-    /// Stop at this version instead of the last
-    #[arg(long, value_name = "VERSION", allow_negative_numbers = true, env = "ONEROW_TO")]
-    pub(super) to: Option<i32>,
+    #[command(flatten)]
+    pub(super) target: Target,
 
     /// First wait until the server answers, at most so many seconds
     #[arg(long, value_name = "SECONDS", env = "ONEROW_WAIT_FOR_SERVER")]
@@ -105,6 +113,18 @@ pub(super) struct UpArgs {
 
     #[command(flatten)]
     pub(super) limits: Limits,
+}
+
+#[derive(Args, Default)]
+pub(super) struct Target {
+    /// Stop at this version instead of the last
+    #[arg(long, value_name = "VERSION", allow_negative_numbers = true, env = "ONEROW_TO")]
+    pub(super) to: Option<i32>,
+
+    /// Apply at most so many migrations
+    #[arg(long, short = 'n', alias = "num", value_name = "NUMBER", env = "ONEROW_AT_MOST")]
+    #[arg(value_parser = value_parser!(u32).range(1..))]
+    pub(super) at_most: Option<u32>,
 }
 
 #[derive(Args)]
@@ -225,6 +245,13 @@ pub(super) struct ResetArgs {
 
     #[command(flatten)]
     pub(super) limits: Limits,
+}
+
+/// The options of a command that is refused, whatever they say.
+#[derive(Args)]
+pub(super) struct Ignored {
+    #[arg(hide = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    _options: Vec<String>,
 }
 
 #[derive(Args)]

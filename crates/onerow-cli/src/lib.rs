@@ -57,7 +57,7 @@ pub use output::print_error;
 pub use project::tool;
 
 use command_error::CommandError;
-use commands::{AdoptArgs, BaselineArgs, Cli, Command, Limits, TakingOver};
+use commands::{AdoptArgs, BaselineArgs, Cli, Command, Limits, TakingOver, Target, UpArgs};
 use onerow::{Adoption, Database, Error, ErrorKind, Registry, Report, databases};
 use output::Output;
 use signal::Signals;
@@ -124,7 +124,8 @@ async fn command(
     output: &Arc<Output>,
     signals: &mut Option<Signals>,
 ) -> Result<(), CommandError> {
-    let url = cli.database.database_url.as_str();
+    let database = &cli.database;
+    let url = database.database_url.as_str();
     if cli.command.is_on_a_database() {
         output.on(&databases::locate(url)?);
     }
@@ -136,21 +137,21 @@ async fn command(
             if let Some(seconds) = args.wait_for_server {
                 wait(url, seconds, output, signals.as_ref()).await?;
             }
-            output
-                .report(&up(registry, url, &args.limits, args.to, output, signals.as_ref()).await?);
+            let UpArgs { target, limits, .. } = args;
+            output.report(&up(registry, database, target, limits, output, signals.as_ref()).await?);
         }
         Command::Status(args) => {
-            let status = on(url, async |db| registry.status(db).await).await?;
+            let status = on(database, async |db| registry.status(db).await).await?;
             output.status(&status, args.all);
         }
         Command::Version => {
-            output.version(on(url, async |db| registry.status(db).await).await?.version);
+            output.version(on(database, async |db| registry.status(db).await).await?.version);
         }
-        Command::Check => check(registry, url, output).await?,
+        Command::Check => check(registry, database, output).await?,
         Command::Adopt(args) => {
             let adoption = until(
                 signals.as_ref(),
-                on(url, async |db| adopt(registry, db, args, output).await),
+                on(database, async |db| adopt(registry, db, args, output).await),
             )
             .await?;
             output.adopted(&adoption, registry.latest(), args.taking_over.dry_run);
@@ -158,7 +159,7 @@ async fn command(
         Command::Baseline(args) => {
             let adoption = until(
                 signals.as_ref(),
-                on(url, async |db| baseline(registry, db, args, output).await),
+                on(database, async |db| baseline(registry, db, args, output).await),
             )
             .await?;
             output.adopted(&adoption, registry.latest(), args.taking_over.dry_run);
@@ -179,8 +180,11 @@ async fn command(
             manage::reset(url, &args.drop).await?;
             *signals = Signals::listen(output).ok();
             let signals = signals.as_ref();
-            output.report(&up(registry, url, &args.limits, None, output, signals).await?);
+            let (target, limits) = (Target::default(), &args.limits);
+            output.report(&up(registry, database, &target, limits, output, signals).await?);
         }
+        Command::Down(_) => return Err(CommandError::OnlyForward { command: "down" }),
+        Command::Refresh(_) => return Err(CommandError::OnlyForward { command: "refresh" }),
         // It needs files only, and was done before the runtime was started.
         Command::New(_) => (),
         Command::Completions(args) => shell::completions(args.shell),
@@ -226,13 +230,13 @@ async fn wait(
 
 async fn up(
     registry: &Registry,
-    url: &str,
+    database: &DatabaseArgs,
+    target: &Target,
     limits: &Limits,
-    to: Option<i32>,
     output: &Output,
     signals: Option<&Signals>,
 ) -> Result<Report, CommandError> {
-    let db = until(signals, Database::connect(url)).await?;
+    let db = until(signals, Database::connect(database.connect_options())).await?;
     let done = using(&db, async |db| {
         let mut up = registry
             .up(db)
@@ -241,8 +245,11 @@ async fn up(
             .max_tries(limits.max_tries)
             .on_progress(|step| output.progress(step))
             .cancel_on(signal(signals));
-        if let Some(version) = to {
+        if let Some(version) = target.to {
             up = up.to(version);
+        }
+        if let Some(migrations) = target.at_most {
+            up = up.at_most(migrations);
         }
         if limits.server.on_unverified_engine {
             up = up.on_unverified_engine();
@@ -298,8 +305,12 @@ async fn baseline(
     if dry_run { baseline.dry_run().await } else { baseline.await }
 }
 
-async fn check(registry: &Registry, url: &str, output: &Output) -> Result<(), CommandError> {
-    let status = match on(url, async |db| registry.status(db).await).await {
+async fn check(
+    registry: &Registry,
+    database: &DatabaseArgs,
+    output: &Output,
+) -> Result<(), CommandError> {
+    let status = match on(database, async |db| registry.status(db).await).await {
         Ok(status) => status,
         Err(error) if matches!(error.kind(), ErrorKind::ServerUnreachable | ErrorKind::Connect) => {
             return Err(CommandError::Unreachable(error));
@@ -315,10 +326,10 @@ async fn check(registry: &Registry, url: &str, output: &Output) -> Result<(), Co
 
 /// Does something with a pool that it opens and closes.
 async fn on<T>(
-    url: &str,
+    database: &DatabaseArgs,
     task: impl AsyncFnOnce(&Database) -> Result<T, Error>,
 ) -> Result<T, Error> {
-    using(&Database::connect(url).await?, task).await
+    using(&Database::connect(database.connect_options()).await?, task).await
 }
 
 async fn using<T>(

@@ -53,6 +53,7 @@ struct Run<'a> {
     registry: &'a Registry,
     connections: Connections<'a>,
     target: i32,
+    at_most: Option<u32>,
     /// The version that the database holds.
     version: i32,
     /// The claim for the next migration, if the last commit made one.
@@ -82,11 +83,17 @@ struct FailedTry {
 }
 
 impl<'a> Run<'a> {
-    fn new(registry: &'a Registry, connections: Connections<'a>, target: i32) -> Self {
+    fn new(
+        registry: &'a Registry,
+        connections: Connections<'a>,
+        target: i32,
+        at_most: Option<u32>,
+    ) -> Self {
         Self {
             registry,
             connections,
             target,
+            at_most,
             version: NONE,
             claim: None,
             worker: None,
@@ -121,6 +128,9 @@ impl<'a> Run<'a> {
 
     async fn go(&mut self, found: Found) -> Result<Report, Error> {
         let initial = self.begin(found).await?;
+        if let Some(migrations) = self.at_most {
+            self.target = self.target.min(initial.saturating_add_unsigned(migrations));
+        }
         let mut tries = 1;
         let mut rests = pauses(RETRY);
         while self.version < self.target {

@@ -47,6 +47,7 @@ pub struct Up<'a> {
     db: &'a Database,
     options: Options<'a>,
     target: Option<i32>,
+    at_most: Option<u32>,
     cancel: Option<BoxFuture<'a, ()>>,
 }
 
@@ -62,7 +63,14 @@ impl Registry {
 
 impl<'a> Up<'a> {
     fn new(registry: &'a Registry, db: &'a Database) -> Self {
-        Self { registry, db, options: Options::default(), target: None, cancel: None }
+        Self {
+            registry,
+            db,
+            options: Options::default(),
+            target: None,
+            at_most: None,
+            cancel: None,
+        }
     }
 
     /// Stops at this version instead of the last.
@@ -73,6 +81,12 @@ impl<'a> Up<'a> {
     /// if the database is beyond it. Neither changes anything.
     pub fn to(mut self, version: i32) -> Self {
         self.target = Some(version);
+        self
+    }
+
+    /// Applies at most so many migrations, counted from the version that the run finds.
+    pub fn at_most(mut self, migrations: u32) -> Self {
+        self.at_most = Some(migrations);
         self
     }
 
@@ -156,7 +170,10 @@ impl<'a> Up<'a> {
             _ => (),
         }
         let connections = Connections::open(pool, table, self.options).await?;
-        Ok(Begun::Pending(Box::new(Run::new(self.registry, connections, target)), found))
+        Ok(Begun::Pending(
+            Box::new(Run::new(self.registry, connections, target, self.at_most)),
+            found,
+        ))
     }
 }
 

@@ -48,10 +48,18 @@ async fn refuses(db: &Database, error: &Error, kind: ErrorKind) -> String {
 #[tokio::test]
 async fn a_run_with_work_to_do_is_refused_and_names_the_engine_and_the_promise() {
     for (version, name, promise) in [
-        (COCKROACHDB, "the server is CockroachDB, ", "would not be rolled back"),
-        (YUGABYTEDB, "the server is YugabyteDB, ", "would not be rolled back"),
-        (AURORA_DSQL, "the server is PostgreSQL 16, ", "nobody has tested"),
-        ("Database 1.0", "the server is Database 1.0, ", "nobody has tested"),
+        (COCKROACHDB, "the server is CockroachDB, ", "may stay half done"),
+        (YUGABYTEDB, "the server is YugabyteDB, ", "holds the version row"),
+        (
+            AURORA_DSQL,
+            "the server is not quite PostgreSQL (it calls itself \"PostgreSQL 16\"), ",
+            "nobody has tested",
+        ),
+        (
+            "Database 1.0",
+            "the server is not quite PostgreSQL (it calls itself \"Database 1.0\"), ",
+            "nobody has tested",
+        ),
     ] {
         let Some((_test, db)) = stand_in(version).await else { return };
         let registry = logged(1);

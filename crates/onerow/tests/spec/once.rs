@@ -21,6 +21,15 @@ on_every_backend! {
         assert!(report.applied.iter().all(|applied| applied.elapsed > Duration::ZERO));
     }
 
+    async fn at_most_so_many_migrations_are_applied_from_where_the_run_begins(db: TestDatabase) {
+        for (at_most, initial, version) in [(0, -1, -1), (2, -1, 1), (1, 1, 2), (9, 2, 3), (1, 3, 3)] {
+            let report = logged(4).up(&db).at_most(at_most).await.unwrap();
+            assert_eq!((report.initial, report.version), (initial, version));
+        }
+        let report = logged(9).up(&db).to(5).at_most(3).await.unwrap();
+        assert_eq!(report.version, 5);
+    }
+
     async fn a_second_run_finds_nothing_to_do(db: TestDatabase) {
         logged(3).up(&db).await.unwrap();
         let report = logged(3).up(&db).await.unwrap();

@@ -11,24 +11,36 @@ use crate::error::{Error, ErrorKind};
 /// The oldest version that onerow is tested on.
 const OLDEST: u32 = 13;
 
-/// Engines by what is in their `version()`, and why a migration and its version would not be
-/// committed together there. The sources are in `docs/servers.md`.
-const OTHERS: [(&str, &str, &str); 2] = [
+/// Engines by a word of their `version()`, and what keeps a promise of onerow's from holding there.
+/// `docs/servers.md` names the sources.
+const OTHERS: [(&str, &str, &str); 10] = [
     (
         "CockroachDB",
         "CockroachDB",
-        "it commits before each statement that changes the schema, so a migration that fails would \
-         not be rolled back",
+        "it does not change the schema together with the version, so a migration that fails may \
+         stay half done",
     ),
     (
         "-YB-",
         "YugabyteDB",
-        "unless it is set otherwise, it changes the schema outside the transaction, so a migration \
-         that fails would not be rolled back",
+        "it lacks the column xmax, by which a run makes sure that it holds the version row",
     ),
+    (
+        "RisingWave",
+        "RisingWave",
+        "it has no transactions, so a migration that fails stays half done",
+    ),
+    ("CrateDB", "CrateDB", "it has no transactions, so a migration that fails stays half done"),
+    // These say besides what PostgreSQL says.
+    ("Cloudberry", "Cloudberry", UNTESTED),
+    ("Greenplum", "Greenplum", UNTESTED),
+    ("QuestDB", "QuestDB", UNTESTED),
+    ("Redshift", "Redshift", UNTESTED),
+    ("GaussDB", "GaussDB", UNTESTED),
+    ("openGauss", "openGauss", UNTESTED),
 ];
 
-const UNKNOWN: &str = "nobody has tested whether it commits a migration together with its version";
+const UNTESTED: &str = "nobody has tested whether it commits a migration together with its version";
 
 /// The SQL of the server's answer to what it is.
 pub(super) const VERSION: &str = "pg_catalog.version()";
@@ -43,7 +55,7 @@ pub(super) fn admit(version: &str, on_unverified_engine: bool) -> Result<(), Err
             );
             Err(Error::new(ErrorKind::ServerTooOld, message))
         }
-        Engine::Other { name, breaks } if !on_unverified_engine => Err(unverified(name, breaks)),
+        Engine::Other { name, breaks } if !on_unverified_engine => Err(unverified(&name, breaks)),
         Engine::Postgres { .. } | Engine::Other { .. } => Ok(()),
     }
 }
@@ -53,7 +65,7 @@ pub(super) async fn blamed(server: impl PgExecutor<'_>, refusal: DbErr) -> Resul
     let asked = sqlx::raw_sql(AssertSqlSafe(format!("SELECT {VERSION}"))).fetch_one(server).await;
     let version = asked.and_then(|row| row.try_get_unchecked::<String, _>(0));
     match version.as_deref().map(Engine::of) {
-        Ok(Engine::Other { name, breaks }) => Err(unverified(name, breaks).because(refusal)),
+        Ok(Engine::Other { name, breaks }) => Err(unverified(&name, breaks).because(refusal)),
         _ => Ok(refusal),
     }
 }
@@ -67,25 +79,27 @@ fn unverified(name: &str, breaks: &str) -> Error {
 
 /// What a server is.
 #[derive(Debug, PartialEq, Eq)]
-enum Engine<'a> {
+enum Engine {
     Postgres { major: u32 },
-    Other { name: &'a str, breaks: &'static str },
+    Other { name: String, breaks: &'static str },
 }
 
-impl<'a> Engine<'a> {
+impl Engine {
     /// Reads `version()`.
     ///
-    /// PostgreSQL and its forks say `PostgreSQL 16.4 (Debian 16.4-1) on x86_64-pc-linux-gnu,
-    /// compiled by gcc …`, because its build system writes that. An engine that imitates it says
-    /// less, such as `PostgreSQL 16`.
-    fn of(version: &'a str) -> Self {
-        let is_named = |(mark, ..): &&(&str, &str, &str)| version.contains(mark);
-        if let Some((_, name, breaks)) = OTHERS.iter().find(is_named) {
-            return Self::Other { name, breaks };
+    /// PostgreSQL's build system writes `PostgreSQL 16.4 (Debian 16.4-1) on x86_64-pc-linux-gnu,
+    /// compiled by gcc …`; the words in brackets are the packager's, and Windows has no `on …`. An
+    /// engine that imitates it says less, such as `PostgreSQL 16`, or has a name of its own there.
+    fn of(version: &str) -> Self {
+        if let Some((_, name, breaks)) = OTHERS.iter().find(|(word, ..)| version.contains(word)) {
+            return Self::Other { name: (*name).to_owned(), breaks };
         }
         match major(version) {
             Some(major) if version.contains(", compiled by ") => Self::Postgres { major },
-            _ => Self::Other { name: version, breaks: UNKNOWN },
+            _ => Self::Other {
+                name: format!("not quite PostgreSQL (it calls itself \"{version}\")"),
+                breaks: UNTESTED,
+            },
         }
     }
 }
@@ -93,4 +107,80 @@ impl<'a> Engine<'a> {
 fn major(version: &str) -> Option<u32> {
     let number = version.strip_prefix("PostgreSQL ")?;
     number.split(|character: char| !character.is_ascii_digit()).next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn postgres_is_known_whoever_has_built_it() {
+        for (version, major) in [
+            (
+                "PostgreSQL 15.18 (Debian 15.18-0+deb12u1) on x86_64-pc-linux-gnu, compiled by gcc \
+                 (Debian 12.2.0-14+deb12u1) 12.2.0, 64-bit",
+                15,
+            ),
+            ("PostgreSQL 16.8, compiled by Visual C++ build 1942, 64-bit", 16),
+            ("PostgreSQL 18.3 on x86_64-windows, compiled by msvc-19.44.35223, 64-bit", 18),
+            ("PostgreSQL 19beta1 on x86_64-pc-linux-gnu, compiled by gcc 15.2.0, 64-bit", 19),
+            // Amazon RDS and Aurora.
+            (
+                "PostgreSQL 15.6 on aarch64-unknown-linux-gnu, compiled by \
+                 aarch64-unknown-linux-gnu-gcc (GCC) 9.5.0, 64-bit",
+                15,
+            ),
+            // Cloud SQL and AlloyDB.
+            ("PostgreSQL 17.9 on x86_64-pc-linux-gnu, compiled by Debian clang version 12.0.1", 17),
+            // Neon.
+            (
+                "PostgreSQL 17.8 (a48d9ca) on aarch64-unknown-linux-gnu, compiled by gcc (Debian \
+                 12.2.0-14+deb12u1) 12.2.0, 64-bit",
+                17,
+            ),
+            (
+                "PostgreSQL 18.6 (PGlite 0.5.16) on wasm32-unknown-emscripten, compiled by emcc \
+                 6.0.13, 32-bit",
+                18,
+            ),
+            (
+                "PostgreSQL 18.4 - Percona Server for PostgreSQL 18.4.1 on x86_64-pc-linux-gnu, \
+                 compiled by gcc 12.2.0, 64-bit",
+                18,
+            ),
+            (
+                "PostgreSQL 17.4 (EnterpriseDB Advanced Server 17.4.0) on x86_64-pc-linux-gnu, \
+                 compiled by gcc 11.5.0, 64-bit",
+                17,
+            ),
+        ] {
+            assert_eq!(Engine::of(version), Engine::Postgres { major }, "{version}");
+        }
+    }
+
+    #[test]
+    fn no_other_engine_is_taken_for_postgres() {
+        for version in [
+            "CockroachDB CCL v26.2.5 (x86_64-pc-linux-gnu, built 2026/07/28 18:56:00, go1.25.5)",
+            "PostgreSQL 15.12-YB-2026.1.0.1-b0 on x86_64-pc-linux-gnu, compiled by clang 21.1.1",
+            // Aurora DSQL, and Spanner by its PGAdapter.
+            "PostgreSQL 16",
+            "PostgreSQL 14.1",
+            "PostgreSQL 8.0.2 on i686-pc-linux-gnu, compiled by GCC gcc 3.4.2, Redshift 1.0.48805",
+            "PostgreSQL 9.5 on x86_64-unknown-linux-gnu (Materialize 26.36.0)",
+            "PostgreSQL 13.14.0-RisingWave-3.0.2 (391c3a16)",
+            "PostgreSQL 12.3, compiled by Visual C++ build 1914, 64-bit, QuestDB",
+            "PostgreSQL 16.3 compatible CedarDB v2025-08-20",
+            "CrateDB 5.2.3 (built 5f22d8f/NA, Linux 5.15, OpenJDK 64-Bit Server VM 19.0.2)",
+            "PostgreSQL 14.4 (Apache Cloudberry 2.0.0-incubating build 1) on \
+             aarch64-unknown-linux-gnu, compiled by gcc (GCC) 11.4.1, 64-bit",
+            "PostgreSQL 12.12 (Greenplum Database 7.4.0 build commit:27de6) on \
+             x86_64-pc-linux-gnu, compiled by gcc (GCC) 8.5.0, 64-bit compiled on Dec  4 2024",
+            "PostgreSQL 9.2.4 (openGauss 1.1.0 build 392c0438) compiled at 2020-12-31 on \
+             x86_64-unknown-linux-gnu, compiled by g++ (GCC) 7.3.0, 64-bit",
+            "",
+        ] {
+            assert!(matches!(Engine::of(version), Engine::Other { .. }), "{version}");
+        }
+    }
 }
