@@ -10,7 +10,7 @@ use onerow::ErrorKind;
 use onerow_testing::{Backend, PostgresServer};
 use tempfile::TempDir;
 
-use crate::harness::{Reader, built, turn};
+use crate::harness::{MigrationCli, Reader, built, turn};
 
 const REPOSITORY: &str = env!("CARGO_MANIFEST_DIR");
 
@@ -120,6 +120,38 @@ fn the_guide_to_testing_can_be_followed() {
         assert!(code == 0 && printed.contains("test result: ok. 8 passed"), "{printed}");
     }
     assert!(dir.path().join("migration/schema.sqlite.txt").exists());
+}
+
+/// The calls of `migration` in an example, as commands of a shell.
+fn calls(example: &str) -> Vec<String> {
+    let call = |line: &str| {
+        let between = |begin: &str, end: &str| line.trim().strip_prefix(begin)?.strip_suffix(end);
+        let script = || between("command: [sh, -c, \"", "\"]").map(str::to_owned);
+        let words = || between("command: [", "]").map(|words| words.replace(", ", " "));
+        let of_cargo = || {
+            between("cargo run --locked -p migration --", "").map(|rest| format!("migration{rest}"))
+        };
+        script().or_else(words).or_else(of_cargo)
+    };
+    example.lines().filter_map(call).collect()
+}
+
+#[test]
+fn the_examples_for_deploying_run() {
+    let cli = MigrationCli::new();
+    let mut called = 0;
+    for name in [
+        "deploying/github-actions.yml",
+        "deploying/kubernetes.yaml",
+        "deploying/kubernetes-job.yaml",
+        "deploying.md",
+    ] {
+        for call in calls(&page(&format!("docs/{name}"))) {
+            cli.shell(&call).done();
+            called += 1;
+        }
+    }
+    assert_eq!(called, 7);
 }
 
 #[test]
