@@ -2,8 +2,9 @@
 //! what they show.
 
 use std::{
+    env,
     fs::{self, File},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use onerow::ErrorKind;
@@ -18,10 +19,16 @@ fn page(name: &str) -> String {
     fs::read_to_string(Path::new(REPOSITORY).join(name)).unwrap()
 }
 
+/// The directory of a program `onerow` that was installed from its package, if `bin/packages` runs
+/// this test.
+fn installed() -> Option<PathBuf> {
+    env::var_os("ONEROW_INSTALLED").map(PathBuf::from)
+}
+
 /// A reader who has cargo, and the program that `cargo install` installs.
 fn reader(dir: &Path) -> Reader {
-    let programs = built("onerow").parent().unwrap();
-    let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap());
+    let programs = installed().unwrap_or_else(|| built("onerow").parent().unwrap().to_owned());
+    let path = format!("{}:{}", programs.display(), env::var("PATH").unwrap());
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("target");
     Reader::new(
         dir,
@@ -60,16 +67,21 @@ fn the_readme_leads_from_nothing_to_a_migrated_database_with_a_tested_migration(
     let shop = shop();
     let readme = page("README.md");
     // A reader runs this in a checkout. Here the program is built already.
-    assert!(readme.contains("$ cargo install --path crates/onerow-cli\n"));
+    let install = "cargo install --locked --path crates/onerow-cli";
+    assert!(readme.contains(&format!("$ {install}\n")));
     let url = server.url("shop");
     let address = format!("127.0.0.1:{}", server.port());
     let mut reader = reader(shop.dir.path())
-        .meaning("cargo install --path crates/onerow-cli", "true")
+        .meaning(install, "true")
         .meaning("cargo new shop", "true")
         .meaning("postgres://postgres:secret@localhost:5432/shop", &url)
         .meaning("localhost:5432", &address);
 
     reader.follow(&readme);
+
+    let manifest = fs::read_to_string(shop.dir.path().join("shop/migration/Cargo.toml")).unwrap();
+    let source = if installed().is_some() { "onerow = { version" } else { "onerow = { path" };
+    assert!(manifest.contains(source), "{manifest}");
 }
 
 #[test]
