@@ -1,4 +1,4 @@
-//! The signals to stop.
+//! The signals to stop, on Unix.
 
 use std::io;
 

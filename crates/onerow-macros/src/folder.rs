@@ -310,5 +310,6 @@ fn same_version(name: &str) -> &'static str {
     }
 }
 
-#[cfg(test)]
+// They make names and links that only Unix has.
+#[cfg(all(test, unix))]
 mod tests;

@@ -63,6 +63,9 @@
     allow(dead_code, unused_mut, irrefutable_let_patterns)
 )]
 
+#[cfg(not(unix))]
+compile_error!("onerow-testing starts servers as only Unix can");
+
 #[cfg(not(any(feature = "postgres", feature = "sqlite")))]
 compile_error!("onerow-testing needs the feature \"postgres\" or \"sqlite\", or both");
 

@@ -114,7 +114,8 @@ fn beside(path: &Path) -> PathBuf {
     path.with_file_name(format!(".{name}.{}", process::id()))
 }
 
-#[cfg(test)]
+// They make links and rights that only Unix has.
+#[cfg(all(test, unix))]
 mod tests {
     use std::os::unix::fs::{PermissionsExt, symlink};
 
