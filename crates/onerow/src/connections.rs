@@ -253,16 +253,19 @@ impl<'a> Connections<'a> {
             session.release().await;
             session.close().await;
         }));
-        tokio::pin!(rest);
-        loop {
-            let cancel = async {
-                let monitor = self.monitor.session().await.ok()?;
-                monitor.cancel(&self.id).await.ok()
-            };
-            let _ = timeout(POLL.1, cancel).await;
-            if timeout(POLL.1, &mut rest).await.is_ok() {
-                break;
+        // Opening the monitor's connection takes more than a second on a slow line, so nothing cuts
+        // it short.
+        let cancel = async {
+            loop {
+                if let Ok(monitor) = self.monitor.session().await {
+                    let _ = monitor.cancel(&self.id).await;
+                }
+                sleep(POLL.1).await;
             }
+        };
+        tokio::select! {
+            _ = rest => (),
+            () = cancel => (),
         }
     }
 

@@ -13,7 +13,7 @@ use nix::{
 use onerow::{ErrorKind, Progress, prelude::*};
 use onerow_testing::{Backend, TestDatabase, on_every_backend};
 use tokio::{
-    io::copy_bidirectional,
+    io::{AsyncReadExt, AsyncWriteExt, copy, copy_bidirectional},
     net::{TcpListener, TcpStream},
     sync::Notify,
 };
@@ -270,6 +270,48 @@ async fn forward(listener: TcpListener, server: u16, mute: Arc<Notify>) {
             }
         });
     }
+}
+
+/// Forwards connections. Each answer takes this long, so that a new connection takes more than a
+/// second.
+async fn forward_slowly(listener: TcpListener, server: u16, answer: Duration) {
+    while let Ok((client, _)) = listener.accept().await {
+        let upstream = TcpStream::connect(("127.0.0.1", server)).await.unwrap();
+        let ((mut asks, mut hears), (mut answers, mut gets)) =
+            (client.into_split(), upstream.into_split());
+        tokio::spawn(async move { copy(&mut asks, &mut gets).await });
+        tokio::spawn(async move {
+            let mut buffer = [0; 8192];
+            while let Ok(length @ 1..) = answers.read(&mut buffer).await {
+                tokio::time::sleep(answer).await;
+                hears.write_all(&buffer[..length]).await?;
+            }
+            hears.shutdown().await
+        });
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_is_told_to_stop_over_a_slow_line_has_ended_its_statement() {
+    let Some(server) = server_with(&[]) else { return };
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let line = server.url("postgres").replace(
+        &format!(":{}/", server.port()),
+        &format!(":{}/", listener.local_addr().unwrap().port()),
+    );
+    tokio::spawn(forward_slowly(listener, server.port(), Duration::from_millis(400)));
+    let direct = Database::connect(server.url("postgres")).await.unwrap();
+    let db = Database::connect(line).await.unwrap();
+    let run = registry([Sql::new(["SELECT pg_sleep(60)"])]);
+    let asleep = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'";
+    let begun = async {
+        while number(&direct, asleep).await == 0 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let error = run.up(&db).cancel_on(begun).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Cancelled, "{error:?}");
+    assert_eq!(number(&direct, asleep).await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
