@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
-use onerow::prelude::{ConnectionTrait, TransactionTrait};
+use onerow::prelude::{ConnectionTrait, Database, TransactionTrait};
 use onerow_testing::{Backend, PostgresServer, TestDatabase, on_every_backend};
 use serde_json::{Value, json};
 
@@ -101,7 +101,7 @@ on_every_backend! {
         let applied = json!({
             "version": 0, "name": "m0000", "description": "members and todos", "seconds": null
         });
-        assert_eq!(up, json!({ "initial": -1, "version": 0, "applied": [applied] }));
+        assert_eq!(up, json!({ "initial": -1, "version": 0, "latest": 2, "applied": [applied] }));
 
         assert_eq!(json(&cli, &["version"]), json!({ "version": 0 }));
         let status = json(&cli, &["status"]);
@@ -317,6 +317,26 @@ fn a_server_that_comes_up_is_waited_for() {
     assert_eq!(cli.run(&["version"]).done(), "2\n");
 }
 
+#[tokio::test]
+async fn reset_drops_nothing_if_the_server_would_refuse_to_migrate() {
+    if !Backend::Postgres.is_wanted() {
+        return;
+    }
+    let server = PostgresServer::start().unwrap();
+    let cli = MigrationCli::on(&server.url("shop"));
+    cli.run(&["create"]).done();
+    cli.run(&["up"]).done();
+    let maintenance = Database::connect(server.url("postgres")).await.unwrap();
+    let pretend = "CREATE OR REPLACE FUNCTION pg_catalog.version() RETURNS text LANGUAGE sql \
+        AS $$ SELECT 'CockroachDB CCL v26.2.5'::text $$";
+    maintenance.execute_unprepared(pretend).await.unwrap();
+
+    let refused = cli.run(&["reset", "--yes"]).failed(1);
+    assert!(refused.contains("the server is CockroachDB"), "{refused}");
+    assert_eq!(cli.run(&["version"]).done(), "2\n");
+    cli.run(&["reset", "--yes", "--on-unverified-engine"]).done();
+}
+
 #[test]
 fn each_shell_gets_its_completions_and_man_its_pages() {
     let cli = MigrationCli::new();
@@ -334,7 +354,8 @@ fn each_shell_gets_its_completions_and_man_its_pages() {
 }
 
 /// Somebody who knows which database it is for types these each time.
-const OVERRIDES: [&str; 4] = ["--yes", "--force", "--out-of-order", "--beside-other-tools"];
+const OVERRIDES: [&str; 5] =
+    ["--yes", "--force", "--out-of-order", "--beside-other-tools", "--on-unverified-engine"];
 
 #[test]
 fn every_option_has_a_variable_unless_it_overrides_a_safety_check() {
@@ -350,13 +371,14 @@ fn every_option_has_a_variable_unless_it_overrides_a_safety_check() {
             .filter(|text| text.trim_start().starts_with('-') && !text.contains("--help"));
         for option in options {
             let rest = &help[help.find(option).unwrap()..];
-            let until = rest[2..].find("\n      --").map_or(rest.len(), |at| at + 2);
+            let next = ["\n      --", "\n  -"].map(|next| rest[2..].find(next));
+            let until = next.into_iter().flatten().min().map_or(rest.len(), |at| at + 2);
             let is_override = OVERRIDES.contains(&option.split_whitespace().next().unwrap());
             assert_eq!(rest[..until].contains("[env:"), !is_override, "{command}: {option}");
             overrides += usize::from(is_override);
         }
     }
-    assert_eq!(overrides, 6);
+    assert_eq!(overrides, 10);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use onerow::ErrorKind;
+use onerow::{Database, ErrorKind, prelude::ConnectionTrait};
 use onerow_testing::{Backend, PostgresServer};
 use tempfile::TempDir;
 
@@ -152,18 +152,32 @@ fn calls(example: &str) -> Vec<String> {
 fn the_examples_for_deploying_run() {
     let cli = MigrationCli::new();
     let mut called = 0;
-    for name in [
-        "deploying/github-actions.yml",
-        "deploying/kubernetes.yaml",
-        "deploying/kubernetes-job.yaml",
-        "deploying.md",
-    ] {
-        for call in calls(&page(&format!("docs/{name}"))) {
+    for name in ["github-actions.yml", "kubernetes.yaml", "kubernetes-job.yaml"] {
+        for call in calls(&page(&format!("docs/deploying/{name}"))) {
             cli.shell(&call).done();
             called += 1;
         }
     }
-    assert_eq!(called, 7);
+    assert_eq!(called, 5);
+}
+
+#[tokio::test]
+async fn an_init_container_lets_the_app_start_as_the_page_on_deploying_says() {
+    // On a database that is behind this build, at its version, and ahead of it.
+    let expected = [[Some(1), Some(0), Some(0)], [Some(0), Some(0), Some(0)]];
+    let scripts = calls(&page("docs/deploying.md"));
+    assert_eq!(scripts.len(), expected.len());
+    for (script, expected) in scripts.iter().zip(expected) {
+        let cli = MigrationCli::new();
+        let behind = cli.shell(script).code;
+        cli.run(&["up"]).done();
+        let current = cli.shell(script).code;
+        let url = format!("sqlite://{}", cli.dir().join("database.sqlite").display());
+        let db = Database::connect(url).await.unwrap();
+        db.execute_unprepared("UPDATE schema_migration SET version = 9").await.unwrap();
+        assert_eq!([behind, current, cli.shell(script).code], expected, "{script}");
+        assert_eq!(cli.run(&["check"]).code, Some(4));
+    }
 }
 
 #[test]

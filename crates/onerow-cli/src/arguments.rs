@@ -5,8 +5,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use clap::{Arg, ArgMatches, Args, Command, Parser, builder::Resettable, error::ErrorKind};
-use onerow_sql::quoted_name;
+use clap::{
+    Arg, ArgMatches, Args, Command, Parser,
+    builder::Resettable,
+    error::{ContextKind, ContextValue, ErrorKind},
+};
+use onerow::databases;
 use sea_orm::ConnectOptions;
 use tracing::Subscriber;
 use tracing_subscriber::{
@@ -15,9 +19,13 @@ use tracing_subscriber::{
 
 const URL: &str = "database_url";
 const URL_VARIABLE: &str = "DATABASE_URL";
+const SCHEMA: &str = "database_schema";
+const SCHEMA_VARIABLE: &str = "DATABASE_SCHEMA";
 
-/// Which database: `#[command(flatten)]` it into a program's arguments, and read those with
-/// [`parse`].
+/// Which database: `#[command(flatten)]` it into a program's arguments, read those with [`parse`],
+/// and connect with [`connect_options`](Self::connect_options).
+///
+/// It takes the short options `-u` and `-s`, as sea-orm-cli does.
 #[derive(Clone, Args)]
 pub struct DatabaseArgs {
     /// The database's URL: postgres://user:password@host:5432/name or sqlite://file.sqlite?mode=rwc
@@ -35,7 +43,9 @@ pub struct DatabaseArgs {
     pub database_url: String,
 
     /// The schema of PostgreSQL to work in, or several with commas, instead of the search path
-    #[arg(long, short = 's', global = true, value_name = "SCHEMA", env = "DATABASE_SCHEMA")]
+    #[arg(long, short = 's', global = true, value_name = "SCHEMA", env = SCHEMA_VARIABLE)]
+    // Somebody may have put the URL there.
+    #[arg(hide_env_values = true)]
     pub database_schema: Option<String>,
 
     /// A file of VARIABLE=value lines, for variables that the environment does not have
@@ -49,8 +59,8 @@ impl DatabaseArgs {
     pub fn connect_options(&self) -> ConnectOptions {
         let mut options = ConnectOptions::new(&self.database_url);
         if let Some(schemas) = &self.database_schema {
-            let quoted: Vec<_> = schemas.split(',').map(str::trim).map(quoted_name).collect();
-            options.set_schema_search_path(quoted.join(","));
+            // A URL that does not parse is the error of whoever connects.
+            let _ = databases::set_search_path(&mut options, schemas);
         }
         options
     }
@@ -59,10 +69,7 @@ impl DatabaseArgs {
 impl fmt::Debug for DatabaseArgs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The URL may hold a password.
-        f.debug_struct("DatabaseArgs")
-            .field("database_schema", &self.database_schema)
-            .field("env_file", &self.env_file)
-            .finish_non_exhaustive()
+        f.debug_struct("DatabaseArgs").field("env_file", &self.env_file).finish_non_exhaustive()
     }
 }
 
@@ -90,6 +97,7 @@ fn parse_on_a_database<P: Parser>(default: Option<&'static str>) -> P {
     // Not every program takes one.
     if let Ok(Some(url)) = matches.try_get_one::<String>(URL) {
         refuse_empty(url);
+        refuse_no_schema(matches.try_get_one::<String>(SCHEMA).ok().flatten());
     }
     program
 }
@@ -98,9 +106,25 @@ fn parse_on_a_database<P: Parser>(default: Option<&'static str>) -> P {
 pub(super) fn read<P: Parser>(default: Option<&'static str>) -> (P, ArgMatches) {
     load_files::<P>();
     let command = || with_default(without_empty_variables(P::command()), default);
-    let matches = command().get_matches();
+    let matches = command().try_get_matches().unwrap_or_else(|error| refuse(&error));
     let program = P::from_arg_matches(&matches);
     (program.unwrap_or_else(|error| error.format(&mut command()).exit()), matches)
+}
+
+/// Ends the process with clap's error. For a command of sea-orm-cli that takes migrations back, it
+/// says what to do instead.
+fn refuse(error: &clap::Error) -> ! {
+    if error.kind() == ErrorKind::InvalidSubcommand
+        && let Some(ContextValue::String(command)) = error.get(ContextKind::InvalidSubcommand)
+        && ["down", "refresh"].contains(&command.as_str())
+    {
+        wrong_call(&format!(
+            "migrations only go forward, so there is no {command}; nothing was changed\n  mend a \
+             mistake with a new migration, by the command new; or begin a development database \
+             anew, by the command reset"
+        ));
+    }
+    error.exit()
 }
 
 /// Ends the process if no database is named.
@@ -117,6 +141,18 @@ pub(super) fn refuse_empty(url: &str) {
         "{what}; nothing was changed\n  set it, here or in a file .env, or give --database-url: \
          postgres://user:password@host:5432/name or sqlite://file.sqlite?mode=rwc"
     ));
+}
+
+/// Ends the process if a schema has no name, or is something else by mistake, which is not repeated:
+/// it may hold a password.
+pub(super) fn refuse_no_schema(schemas: Option<&String>) {
+    let Some(schemas) = schemas else { return };
+    if schemas.contains("://") || schemas.split(',').any(|schema| schema.trim().is_empty()) {
+        wrong_call(&format!(
+            "--database-schema or {SCHEMA_VARIABLE} is not the name of a schema, nor several with \
+             commas between them; nothing was changed"
+        ));
+    }
 }
 
 fn wrong_call(message: &str) -> ! {

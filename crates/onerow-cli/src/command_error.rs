@@ -27,6 +27,9 @@ pub(super) enum CommandError {
     /// `reset` came half way.
     #[error("{location} was dropped, and could not be created again")]
     Gone { location: String, source: Box<Error> },
+    /// `reset` came further than that, and no migration was tried.
+    #[error("{location} was dropped and created anew, and could not be migrated")]
+    Emptied { location: String, source: Box<Error> },
     /// `wait` or `up --wait-for-server` gave up.
     #[error("waited {} s for {location}", .waited.as_secs())]
     NoAnswer { location: String, waited: Duration, last: LastTry },
@@ -48,9 +51,11 @@ pub(super) enum CommandError {
     NoTerminal { location: String },
     #[error("that is not its name; nothing was changed")]
     NotConfirmed,
-    /// A command of sea-orm-cli that would take migrations back.
-    #[error("migrations only go forward, so there is no {command}; nothing was changed")]
-    OnlyForward { command: &'static str },
+    #[error(
+        "{location} would be dropped with all its schemas, and DATABASE_SCHEMA or \
+         --database-schema names one; nothing was changed"
+    )]
+    OneSchema { location: String },
     /// A second signal came.
     #[error("ended at once{}; {}", while_running(*.running), told_as_applied(*.applied))]
     EndedAtOnce { running: Option<i32>, applied: Option<(i32, i32)>, exit_code: u8 },
@@ -66,9 +71,19 @@ pub(super) enum LastTry {
 }
 
 impl CommandError {
+    /// The error of the `up` in a `reset`. If it knows no version, it says "nothing was changed".
+    pub(super) fn after_reset(self, location: String) -> Self {
+        match self {
+            Self::Error(source) if source.version().is_none() => {
+                Self::Emptied { location, source: source.into() }
+            }
+            other => other,
+        }
+    }
+
     pub(super) fn exit_code(&self) -> u8 {
         match self {
-            Self::NoTerminal { .. } | Self::OnlyForward { .. } => 2,
+            Self::NoTerminal { .. } | Self::OneSchema { .. } => 2,
             Self::NotCurrent(status) if status.is_ahead() => 4,
             Self::NotCurrent(_) => 3,
             Self::Unreachable(_) => 5,
@@ -92,7 +107,8 @@ impl CommandError {
             Self::NotLocal { .. } => "not_local",
             Self::NoTerminal { .. } => "no_terminal",
             Self::NotConfirmed => "not_confirmed",
-            Self::OnlyForward { .. } => "only_forward",
+            Self::OneSchema { .. } => "one_schema",
+            Self::Emptied { .. } => "not_migrated",
             Self::EndedAtOnce { .. } => "ended_at_once",
             Self::Files { .. } => "files",
         }
@@ -114,10 +130,11 @@ impl CommandError {
             Self::NotLocal { .. } => "if it is meant: --force",
             Self::NoTerminal { .. } => "to drop it without being asked: --yes",
             Self::NotConfirmed => "try again, and type the name as it is shown",
-            Self::OnlyForward { .. } => {
-                "mend a mistake with a new migration: {program} new; \
-                 to begin a development database anew: {program} reset"
+            Self::OneSchema { .. } => {
+                "if it is meant, leave the schema out (DATABASE_SCHEMA= as a variable); \
+                 if not: DROP SCHEMA … CASCADE, then {program} up"
             }
+            Self::Emptied { source, .. } => return next_step(source),
             Self::EndedAtOnce { .. } => "to see where the database is: {program} status",
             Self::Files { .. } => "fix what the cause says, or name another place",
         };
@@ -128,7 +145,7 @@ impl CommandError {
     pub(super) fn causes(&self) -> Vec<String> {
         match self {
             Self::Error(error) | Self::Unreachable(error) | Self::Managing(error) => error.causes(),
-            Self::Gone { source, .. } => with_causes(source),
+            Self::Gone { source, .. } | Self::Emptied { source, .. } => with_causes(source),
             Self::NoAnswer { last: LastTry::Refused(error), .. } => with_causes(error),
             Self::NoAnswer { location, last: LastTry::Silent { seconds }, .. } => vec![
                 format!("no server answers at {location}"),

@@ -74,12 +74,7 @@ pub(super) enum Command {
     #[command(visible_alias = "fresh")]
     Reset(ResetArgs),
     /// Begin the next migration: a file with its test, and its place in the registry
-    #[command(alias = "generate")]
     New(NewArgs),
-    #[command(hide = true)]
-    Down(Ignored),
-    #[command(hide = true)]
-    Refresh(Ignored),
     /// Print the script by which a shell completes this command line
     Completions(CompletionsArgs),
     /// Write the manual pages
@@ -88,10 +83,7 @@ pub(super) enum Command {
 
 impl Command {
     pub(super) fn is_on_a_database(&self) -> bool {
-        !matches!(
-            self,
-            Self::New(_) | Self::Completions(_) | Self::Man(_) | Self::Down(_) | Self::Refresh(_)
-        )
+        !matches!(self, Self::New(_) | Self::Completions(_) | Self::Man(_))
     }
 
     /// Whether a signal asks it to stop. `reset` listens later, when its migrations begin. A signal
@@ -245,13 +237,6 @@ pub(super) struct ResetArgs {
 
     #[command(flatten)]
     pub(super) limits: Limits,
-}
-
-/// The options of a command that is refused, whatever they say.
-#[derive(Args)]
-pub(super) struct Ignored {
-    #[arg(hide = true, trailing_var_arg = true, allow_hyphen_values = true)]
-    _options: Vec<String>,
 }
 
 #[derive(Args)]

@@ -12,6 +12,7 @@ use onerow::{Adoption, Report, Status, module_name};
 pub(super) struct Run<'a> {
     initial: i32,
     version: i32,
+    latest: i32,
     applied: Vec<Applied<'a>>,
 }
 
@@ -23,15 +24,16 @@ struct Applied<'a> {
     seconds: f64,
 }
 
-impl<'a> From<&'a Report> for Run<'a> {
-    fn from(report: &'a Report) -> Self {
+impl<'a> Run<'a> {
+    pub(super) fn of(report: &'a Report, latest: i32) -> Self {
         let applied = report.applied.iter().map(|applied| Applied {
             version: applied.version,
             name: applied.name(),
             description: &applied.description,
             seconds: seconds(applied.elapsed),
         });
-        Self { initial: report.initial, version: report.version, applied: applied.collect() }
+        let Report { initial, version, .. } = *report;
+        Self { initial, version, latest, applied: applied.collect() }
     }
 }
 

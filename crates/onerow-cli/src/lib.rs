@@ -60,6 +60,7 @@ use command_error::CommandError;
 use commands::{AdoptArgs, BaselineArgs, Cli, Command, Limits, TakingOver, Target, UpArgs};
 use onerow::{Adoption, Database, Error, ErrorKind, Registry, Report, databases};
 use output::Output;
+use sea_orm::ConnectOptions;
 use signal::Signals;
 
 /// Reads the arguments, does what they say, and gives the exit code.
@@ -91,6 +92,7 @@ fn run_program(registry: &Registry, default: Option<&'static str>) -> ExitCode {
     }
     if cli.command.is_on_a_database() {
         arguments::refuse_empty(&cli.database.database_url);
+        arguments::refuse_no_schema(cli.database.database_schema.as_ref());
     }
     next_step::this_is_the_program();
     let output = Arc::new(Output::new(&cli.printing));
@@ -128,6 +130,11 @@ async fn command(
     let url = database.database_url.as_str();
     if cli.command.is_on_a_database() {
         output.on(&databases::locate(url)?);
+        if let Some(schemas) = &database.database_schema
+            && !databases::set_search_path(&mut ConnectOptions::new(url), schemas)?
+        {
+            output.news(&"this database has no schemas, so --database-schema is ignored");
+        }
     }
     if cli.command.stops_in_good_order() {
         *signals = Signals::listen(output).ok();
@@ -138,7 +145,8 @@ async fn command(
                 wait(url, seconds, output, signals.as_ref()).await?;
             }
             let UpArgs { target, limits, .. } = args;
-            output.report(&up(registry, database, target, limits, output, signals.as_ref()).await?);
+            let report = up(registry, database, target, limits, output, signals.as_ref()).await?;
+            output.report(&report, registry.latest());
         }
         Command::Status(args) => {
             let status = on(database, async |db| registry.status(db).await).await?;
@@ -173,18 +181,16 @@ async fn command(
             output.created(&databases::locate(url)?, created);
         }
         Command::Drop(args) => {
-            let (location, dropped) = manage::drop(url, args).await?;
+            let (location, dropped) = manage::drop(database, args).await?;
             output.dropped(&location, dropped);
         }
         Command::Reset(args) => {
-            manage::reset(url, &args.drop).await?;
+            let location = manage::reset(database, args).await?;
             *signals = Signals::listen(output).ok();
-            let signals = signals.as_ref();
             let (target, limits) = (Target::default(), &args.limits);
-            output.report(&up(registry, database, &target, limits, output, signals).await?);
+            let report = up(registry, database, &target, limits, output, signals.as_ref()).await;
+            output.report(&report.map_err(|error| error.after_reset(location))?, registry.latest());
         }
-        Command::Down(_) => return Err(CommandError::OnlyForward { command: "down" }),
-        Command::Refresh(_) => return Err(CommandError::OnlyForward { command: "refresh" }),
         // It needs files only, and was done before the runtime was started.
         Command::New(_) => (),
         Command::Completions(args) => shell::completions(args.shell),

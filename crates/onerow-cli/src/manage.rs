@@ -8,8 +8,9 @@ use std::{
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{
+    arguments::DatabaseArgs,
     command_error::{CommandError, LastTry},
-    commands::DropArgs,
+    commands::{DropArgs, ResetArgs},
     output::Output,
 };
 use onerow::databases::{self, Location, Unanswered};
@@ -47,26 +48,42 @@ pub(super) async fn wait(
 }
 
 /// Drops the database after it has made sure that this one is meant.
-pub(super) async fn drop(url: &str, args: &DropArgs) -> Result<(Location, bool), CommandError> {
-    let location = make_sure(url, args)?;
-    let dropped = databases::drop(url).await.map_err(CommandError::Managing)?;
+pub(super) async fn drop(
+    database: &DatabaseArgs,
+    args: &DropArgs,
+) -> Result<(Location, bool), CommandError> {
+    let location = make_sure(database, args)?;
+    let dropped = databases::drop(&database.database_url).await.map_err(CommandError::Managing)?;
     Ok((location, dropped))
 }
 
-/// Drops the database and creates it, if the user has the right to create one.
-pub(super) async fn reset(url: &str, args: &DropArgs) -> Result<(), CommandError> {
-    let location = make_sure(url, args)?.to_string();
+/// Drops the database and creates it, if the user has the right to create one and a run would not
+/// be refused.
+pub(super) async fn reset(
+    database: &DatabaseArgs,
+    args: &ResetArgs,
+) -> Result<String, CommandError> {
+    let url = database.database_url.as_str();
+    let location = make_sure(database, &args.drop)?.to_string();
+    let on_unverified_engine = args.limits.server.on_unverified_engine;
+    databases::admit(url, on_unverified_engine).await.map_err(CommandError::Managing)?;
     if !databases::may_create(url).await.map_err(CommandError::Managing)? {
         return Err(CommandError::MayNotCreate { location });
     }
     databases::drop(url).await.map_err(CommandError::Managing)?;
     let created = databases::create(url).await;
-    created.map(|_| ()).map_err(|source| CommandError::Gone { location, source: source.into() })
+    match created {
+        Ok(_) => Ok(location),
+        Err(source) => Err(CommandError::Gone { location, source: source.into() }),
+    }
 }
 
 /// Makes sure that the database is on this machine, and that somebody has typed its name.
-fn make_sure(url: &str, args: &DropArgs) -> Result<Location, CommandError> {
-    let location = databases::locate(url)?;
+fn make_sure(database: &DatabaseArgs, args: &DropArgs) -> Result<Location, CommandError> {
+    let location = databases::locate(&database.database_url)?;
+    if database.database_schema.is_some() {
+        return Err(CommandError::OneSchema { location: location.to_string() });
+    }
     if !location.is_local && !args.force {
         return Err(CommandError::NotLocal { location: location.to_string() });
     }

@@ -30,6 +30,10 @@ pub fn next_step(error: &Error) -> String {
         _ if error.kind() == ErrorKind::NoSuchDatabase && !error.to_string().contains(':') => {
             ("check the path, or create it: {program} create", None)
         }
+        // It is not the run that is refused, but a statement.
+        _ if error.kind() == ErrorKind::UnverifiedEngine && !error.causes().is_empty() => {
+            ("use PostgreSQL", None)
+        }
         _ => (after(error.kind()), error.table()),
     };
     with_program(step).replace("{table}", table.unwrap_or_default())
@@ -170,7 +174,7 @@ fn at_the_table(kind: ErrorKind) -> Option<&'static str> {
         }
         ErrorKind::NoSchema => {
             "let onerow create the schema, by Registry::in_schema; or run CREATE SCHEMA first; or \
-             set another search_path in the URL or for the role"
+             set another search_path: by --database-schema, in the URL or for the role"
         }
         ErrorKind::InvalidTable => "give it a name of its own, by Registry::with_table",
         _ => return None,

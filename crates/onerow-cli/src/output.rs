@@ -175,12 +175,17 @@ impl Output {
         self.bar.get().inspect(|bar| bar.finish_and_clear());
     }
 
-    pub(super) fn report(&self, report: &Report) {
-        self.json(&document::Run::from(report));
-        if report.applied.is_empty() {
-            self.text(&format!("nothing to do: the database is at version {}", report.version));
+    pub(super) fn report(&self, report: &Report, latest: i32) {
+        self.json(&document::Run::of(report, latest));
+        let Report { initial, version, applied, .. } = report;
+        let done = if applied.is_empty() {
+            format!("nothing to do: the database is at version {version}")
         } else {
-            self.text(&format!("from version {} to version {}", report.initial, report.version));
+            format!("from version {initial} to version {version}")
+        };
+        match latest - version {
+            0 => self.text(&done),
+            _ => self.text(&format!("{done}; {}", pending(*version, latest))),
         }
     }
 
@@ -321,9 +326,13 @@ fn taken_over(adoption: &Adoption, latest: i32, dry_run: bool) -> String {
         if dry_run { ("would be taken over", "would be") } else { ("taken over", "is") };
     let pending = match latest - version {
         0 => "nothing pending".to_owned(),
-        pending => format!("{pending} pending, the next is {}", module_name(version + 1)),
+        _ => pending(*version, latest),
     };
     format!("{done}{from}: the database {is} at version {version}; {pending}")
+}
+
+fn pending(version: i32, latest: i32) -> String {
+    format!("{} pending, the next is {}", latest - version, module_name(version + 1))
 }
 
 fn row(found: &MigrationStatus) -> [String; 3] {
@@ -345,11 +354,7 @@ fn summary(status: &Status) -> String {
              {latest}"
         )
     } else if status.is_pending() {
-        let next = module_name(version + 1);
-        format!(
-            "the database is at version {version}; {} pending, the next is {next}",
-            latest - version
-        )
+        format!("the database is at version {version}; {}", pending(*version, *latest))
     } else {
         format!("the database is at version {version}, up to date")
     }

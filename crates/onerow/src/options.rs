@@ -55,8 +55,8 @@ macro_rules! shared_setters {
         /// any case.
         ///
         /// # Errors
-        /// The engine may refuse what onerow asks of it. The error is then also an
-        /// [`UnverifiedEngine`]($crate::ErrorKind::UnverifiedEngine).
+        /// The engine may refuse what onerow asks of it. If it does so when the version is read, the
+        /// error is also an [`UnverifiedEngine`]($crate::ErrorKind::UnverifiedEngine).
         pub fn on_unverified_engine(mut self) -> Self {
             self.options.on_unverified_engine = true;
             self

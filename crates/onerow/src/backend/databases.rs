@@ -3,6 +3,7 @@
 use std::{fmt, path::Path};
 
 use async_trait::async_trait;
+use sea_orm::ConnectOptions;
 
 use crate::error::Error;
 
@@ -15,6 +16,14 @@ pub(crate) trait Databases: Sync {
     fn locate(&self, url: &str) -> Result<Location, Error>;
 
     async fn answers(&self, url: &str) -> Result<(), Unanswered>;
+
+    fn set_search_path(&self, _: &mut ConnectOptions, _: &str) -> bool {
+        false
+    }
+
+    async fn admit(&self, _url: &str, _on_unverified_engine: bool) -> Result<(), Error> {
+        Ok(())
+    }
 
     async fn may_create(&self, url: &str) -> Result<bool, Error>;
 

@@ -128,9 +128,7 @@ impl<'a> Run<'a> {
 
     async fn go(&mut self, found: Found) -> Result<Report, Error> {
         let initial = self.begin(found).await?;
-        if let Some(migrations) = self.at_most {
-            self.target = self.target.min(initial.saturating_add_unsigned(migrations));
-        }
+        self.target = up::up_to(self.target, initial, self.at_most);
         let mut tries = 1;
         let mut rests = pauses(RETRY);
         while self.version < self.target {

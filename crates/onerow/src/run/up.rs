@@ -84,7 +84,8 @@ impl<'a> Up<'a> {
         self
     }
 
-    /// Applies at most so many migrations, counted from the version that the run finds.
+    /// Applies at most so many migrations, counted from the version that the run finds. With
+    /// [`to`](Self::to) as well, the nearer of the two ends counts.
     pub fn at_most(mut self, migrations: u32) -> Self {
         self.at_most = Some(migrations);
         self
@@ -169,12 +170,28 @@ impl<'a> Up<'a> {
             }
             _ => (),
         }
+        let target = match found.version() {
+            Some(version) => up_to(target, version, self.at_most),
+            None => target,
+        };
+        if self.at_most.is_some() && found.version() == Some(target) {
+            return Ok(Begun::Done(Report {
+                initial: target,
+                version: target,
+                applied: Vec::new(),
+            }));
+        }
         let connections = Connections::open(pool, table, self.options).await?;
         Ok(Begun::Pending(
             Box::new(Run::new(self.registry, connections, target, self.at_most)),
             found,
         ))
     }
+}
+
+/// The target, or the version that is so many migrations further if that comes before it.
+pub(super) fn up_to(target: i32, version: i32, at_most: Option<u32>) -> i32 {
+    at_most.map_or(target, |migrations| target.min(version.saturating_add_unsigned(migrations)))
 }
 
 /// The version that the database holds, if it answers soon.

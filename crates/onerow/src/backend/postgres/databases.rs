@@ -4,13 +4,16 @@ use std::{net::IpAddr, time::Duration};
 
 use async_trait::async_trait;
 use onerow_sql::quoted_name;
-use sea_orm::sqlx::{
-    self, AssertSqlSafe, Connection, Executor, PgConnection, postgres::PgConnectOptions,
+use sea_orm::{
+    ConnectOptions,
+    sqlx::{self, AssertSqlSafe, Connection, Executor, PgConnection, postgres::PgConnectOptions},
 };
 use tokio::time::timeout;
 
 use super::{
-    Postgres, fault,
+    Postgres,
+    engine::{self, ASK},
+    fault,
     reaching::{address, database},
 };
 use crate::{
@@ -62,6 +65,28 @@ impl Databases for Postgres {
             }
             _ => Err(Unanswered::Never(error)),
         }
+    }
+
+    fn set_search_path(&self, options: &mut ConnectOptions, schemas: &str) -> bool {
+        let path = if schemas.starts_with('"') {
+            schemas.to_owned()
+        } else {
+            let names: Vec<_> = schemas.split(',').map(str::trim).map(quoted_name).collect();
+            names.join(",")
+        };
+        // From the start of the session: a `SET` would stay with the session of a pooler, and reach
+        // the next client that gets it.
+        options.map_sqlx_postgres_opts(move |options| options.options([("search_path", &path)]));
+        true
+    }
+
+    async fn admit(&self, url: &str, on_unverified_engine: bool) -> Result<(), Error> {
+        let options = url::postgres(url)?;
+        let mut connection = maintenance(&options).await?;
+        let asked = sqlx::query_scalar(ASK).fetch_one(&mut connection).await;
+        close(connection, &options).await?;
+        let version: String = asked.map_err(|error| Error::cannot_reach(query_error(error)))?;
+        engine::admit(&version, on_unverified_engine)
     }
 
     async fn may_create(&self, url: &str) -> Result<bool, Error> {

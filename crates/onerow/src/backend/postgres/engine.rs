@@ -3,7 +3,7 @@
 
 use sea_orm::{
     DbErr,
-    sqlx::{self, AssertSqlSafe, PgExecutor, Row},
+    sqlx::{self, PgExecutor, Row},
 };
 
 use crate::error::{Error, ErrorKind};
@@ -31,7 +31,7 @@ const OTHERS: [(&str, &str, &str); 10] = [
         "it has no transactions, so a migration that fails stays half done",
     ),
     ("CrateDB", "CrateDB", "it has no transactions, so a migration that fails stays half done"),
-    // These say besides what PostgreSQL says.
+    // The `version()` of these also holds PostgreSQL's words.
     ("Cloudberry", "Cloudberry", UNTESTED),
     ("Greenplum", "Greenplum", UNTESTED),
     ("QuestDB", "QuestDB", UNTESTED),
@@ -40,10 +40,13 @@ const OTHERS: [(&str, &str, &str); 10] = [
     ("openGauss", "openGauss", UNTESTED),
 ];
 
-const UNTESTED: &str = "nobody has tested whether it commits a migration together with its version";
+const UNTESTED: &str = "it may not commit a migration together with its version";
 
-/// The SQL of the server's answer to what it is.
+/// What the server is, in SQL.
 pub(super) const VERSION: &str = "pg_catalog.version()";
+
+/// Asks for that alone.
+pub(super) const ASK: &str = "SELECT pg_catalog.version()";
 
 /// Fails if a run on this server could not keep its promises, as far as `version()` tells.
 pub(super) fn admit(version: &str, on_unverified_engine: bool) -> Result<(), Error> {
@@ -60,12 +63,15 @@ pub(super) fn admit(version: &str, on_unverified_engine: bool) -> Result<(), Err
     }
 }
 
-/// The error if another engine than PostgreSQL has refused a statement of onerow's.
+/// The error if another engine than PostgreSQL has refused a statement that PostgreSQL executes.
 pub(super) async fn blamed(server: impl PgExecutor<'_>, refusal: DbErr) -> Result<DbErr, Error> {
-    let asked = sqlx::raw_sql(AssertSqlSafe(format!("SELECT {VERSION}"))).fetch_one(server).await;
+    let asked = sqlx::raw_sql(ASK).fetch_one(server).await;
     let version = asked.and_then(|row| row.try_get_unchecked::<String, _>(0));
     match version.as_deref().map(Engine::of) {
-        Ok(Engine::Other { name, breaks }) => Err(unverified(&name, breaks).because(refusal)),
+        Ok(Engine::Other { name, .. }) => {
+            let message = format!("the server is {name}, and refuses a statement of onerow's");
+            Err(Error::new(ErrorKind::UnverifiedEngine, message).because(refusal))
+        }
         _ => Ok(refusal),
     }
 }
@@ -97,7 +103,10 @@ impl Engine {
         match major(version) {
             Some(major) if version.contains(", compiled by ") => Self::Postgres { major },
             _ => Self::Other {
-                name: format!("not quite PostgreSQL (it calls itself \"{version}\")"),
+                name: format!(
+                    "not quite PostgreSQL (it calls itself {:.80})",
+                    format!("{version:?}")
+                ),
                 breaks: UNTESTED,
             },
         }
