@@ -135,7 +135,9 @@ impl<'a> Connections<'a> {
                     }
                 }
             }
-            found = version::read(self.session.pool(), &self.called).await?.found();
+            found = version::read(self.session.pool(), &self.called).await?.believed()?;
+            // Somebody else has made the table since the run looked at it.
+            version::examine(&*self.session, &self.called).await?;
         }
     }
 
@@ -145,7 +147,10 @@ impl<'a> Connections<'a> {
         match self.session.fault(&error) {
             Fault::CreateRace | Fault::Held => Ok(()),
             Fault::NoSchema => Err(self.no_schema(error).await),
-            _ => Err(self.cannot("create the version row", None, error)),
+            _ => {
+                version::examine(&*self.session, &self.called).await?;
+                Err(self.cannot("create the version row", None, error))
+            }
         }
     }
 

@@ -171,12 +171,14 @@ pub(crate) async fn create_and_hold(
 }
 
 fn creation(session: &dyn Session, table: &TableName, found: Found) -> String {
+    let (refuse, row) = (session.refuse_untrusted(table), insert_row(table));
     match found {
         Found::NoTable => {
-            let (schema, row) = (session.create_schema(table), insert_row(table));
-            format!("{schema}{}; {row}", create_table(table))
+            // `IF NOT EXISTS` may have found a table that another role has just made.
+            let schema = session.create_schema(table);
+            format!("{schema}{}; {refuse}{row}", create_table(table))
         }
-        _ => insert_row(table),
+        _ => refuse + &row,
     }
 }
 

@@ -72,6 +72,8 @@ impl TakeOver<'_> {
         let mut wait = Wait::new(&self.connections.options, None);
         loop {
             let found = self.connections.read().await?;
+            // Somebody else may have made the table since the first look at it.
+            version::examine(&*self.connections.session, &self.connections.called).await?;
             let version = found.version().unwrap_or(NONE);
             match self.try_once(found, version).await {
                 Ok(Some(plan)) => return Ok((version, plan)),

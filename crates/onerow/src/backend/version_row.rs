@@ -44,6 +44,12 @@ pub(crate) trait VersionRow: Send + Sync {
         Ok((None, None))
     }
 
+    /// The statements, each with a semicolon, that keep others from changing the table until the
+    /// transaction ends, and fail unless it is to be trusted.
+    fn refuse_untrusted(&self, _: &TableName) -> String {
+        String::new()
+    }
+
     /// The search path, for a message; empty if there are no schemas.
     async fn search_path(&self) -> String {
         String::new()

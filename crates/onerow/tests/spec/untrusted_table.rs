@@ -205,3 +205,30 @@ async fn an_app_that_may_only_read_finds_that_there_is_nothing_to_do() {
     shared.as_admin("GRANT SELECT ON schema_migration TO app").await;
     assert_eq!(logged(1).up(&shared.connect("app").await).await.unwrap().applied.len(), 0);
 }
+
+const TRAP: &str = "CREATE FUNCTION steal() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN INSERT INTO loot VALUES (current_user); RETURN NEW; END $$;
+    CREATE TRIGGER steal BEFORE INSERT OR UPDATE ON schema_migration \
+    FOR EACH ROW EXECUTE FUNCTION steal()";
+
+#[tokio::test]
+async fn a_table_that_another_role_makes_at_the_same_moment_is_not_written_to() {
+    let Some(shared) = Shared::start().await else { return };
+    let intruder = shared.connect("intruder").await;
+    let transaction = intruder.begin().await.unwrap();
+    let row = "INSERT INTO schema_migration (version) VALUES (-1); \
+        GRANT ALL ON schema_migration TO PUBLIC";
+    transaction.execute_unprepared(&format!("{TABLE}; {row}; {TRAP}")).await.unwrap();
+    // The run has looked, found no table, and waits to make it.
+    let commit = async {
+        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+        transaction.commit().await.unwrap();
+    };
+    let registry = logged(1);
+    let (run, ()) = tokio::join!(registry.up(&shared.admin).into_future(), commit);
+    let error = run.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::UntrustedTable, "{error:?}");
+    assert_eq!(number(&shared.admin, "SELECT count(*) FROM loot").await, 0);
+    let error = logged(1).baseline(&shared.admin, 0).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::UntrustedTable, "{error:?}");
+}

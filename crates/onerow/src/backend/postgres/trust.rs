@@ -21,16 +21,9 @@ pub(super) async fn examine(
 /// Asks for the table's schema and owner, and for anything that runs code when the table is read or
 /// written.
 fn examination(table: &TableName) -> String {
-    let database = "(SELECT datdba FROM pg_catalog.pg_database \
-        WHERE datname OPERATOR(pg_catalog.=) pg_catalog.current_database())";
-    let superuser = "(pg_catalog.current_setting('is_superuser') OPERATOR(pg_catalog.=) 'on')";
-    // A superuser is a member of every role.
     format!(
-        "SELECT n.nspname, o.rolname, \
-         o.rolsuper OR o.rolname OPERATOR(pg_catalog.=) current_user \
-         OR o.oid OPERATOR(pg_catalog.=) {database} \
-         OR (NOT {superuser} AND pg_catalog.pg_has_role(o.oid, 'MEMBER')), \
-         {superuser} OR pg_catalog.pg_has_role({database}, 'MEMBER'), \
+        "SELECT n.nspname, o.rolname, {TRUSTED}, \
+         {SUPERUSER} OR pg_catalog.pg_has_role({DATABASE_OWNER}, 'MEMBER'), \
          pg_catalog.row_security_active(c.oid), \
          CASE WHEN c.relkind OPERATOR(pg_catalog.<>) 'r' THEN 'is not an ordinary table' \
          WHEN c.relhasrules THEN 'has a rule' \
@@ -45,6 +38,36 @@ fn examination(table: &TableName) -> String {
         quoted_literal(&table.sql())
     )
 }
+
+/// The statements, each with a semicolon, that keep triggers and rules off a table until the
+/// transaction ends, and fail unless it is a plain table of a role that is trusted.
+pub(super) fn refuse_untrusted(table: &TableName) -> String {
+    format!(
+        "LOCK TABLE ONLY {} IN ROW EXCLUSIVE MODE; SELECT coalesce((SELECT CASE WHEN {PLAIN} AND {TRUSTED} THEN '1' END \
+         FROM pg_catalog.pg_class c \
+         JOIN pg_catalog.pg_roles o ON o.oid OPERATOR(pg_catalog.=) c.relowner \
+         WHERE c.oid OPERATOR(pg_catalog.=) {}::pg_catalog.regclass), \
+         'onerow: the table is not to be trusted')::pg_catalog.int4; ",
+        table.sql(),
+        quoted_literal(&table.sql())
+    )
+}
+
+const PLAIN: &str = "(c.relkind OPERATOR(pg_catalog.=) 'r' AND NOT c.relhasrules \
+    AND (NOT c.relhastriggers OR NOT EXISTS (SELECT FROM pg_catalog.pg_trigger \
+    WHERE tgrelid OPERATOR(pg_catalog.=) c.oid AND NOT tgisinternal)))";
+
+/// Whether the owner is trusted. (A superuser is a member of every role.)
+const TRUSTED: &str = "(o.rolsuper OR o.rolname OPERATOR(pg_catalog.=) current_user \
+    OR o.oid OPERATOR(pg_catalog.=) (SELECT datdba FROM pg_catalog.pg_database \
+    WHERE datname OPERATOR(pg_catalog.=) pg_catalog.current_database()) \
+    OR (pg_catalog.current_setting('is_superuser') OPERATOR(pg_catalog.<>) 'on' \
+    AND pg_catalog.pg_has_role(o.oid, 'MEMBER')))";
+
+const DATABASE_OWNER: &str = "(SELECT datdba FROM pg_catalog.pg_database \
+    WHERE datname OPERATOR(pg_catalog.=) pg_catalog.current_database())";
+
+const SUPERUSER: &str = "(pg_catalog.current_setting('is_superuser') OPERATOR(pg_catalog.=) 'on')";
 
 fn examined(row: &PgRow) -> Result<(Option<String>, Option<Mistrust>), sqlx::Error> {
     let [schema, owner, trusted, privileged, row_security, code] = texts(row)?

@@ -13,7 +13,7 @@ use super::{
     rows,
     session::{BRIEFLY, CHECKS_CLIENT, LIMITS_TRANSACTIONS, MARK, PostgresSession},
     set_config,
-    trust::examine,
+    trust::{self, examine},
 };
 use crate::{
     backend::{
@@ -147,6 +147,10 @@ impl VersionRow for PostgresSession {
         examine(&self.pool, table).await
     }
 
+    fn refuse_untrusted(&self, table: &TableName) -> String {
+        trust::refuse_untrusted(table)
+    }
+
     async fn search_path(&self) -> String {
         let shown = rows(&self.pool, "SHOW search_path").await.unwrap_or_default();
         shown.first().and_then(|row| row.try_get_unchecked(0).ok()).unwrap_or_default()
@@ -179,8 +183,8 @@ impl VersionRow for PostgresSession {
         let transaction = self.pool.begin().await?;
         let lock = next.map(|settings| self.lock_row(table, NONE, settings)).unwrap_or_default();
         let message = format!("{BRIEFLY}; {statements}; COMMIT; BEGIN; {lock}");
-        // One row is inserted, and one is locked.
-        held_if(transaction, &message, 2).await
+        // The table is trusted, the row is inserted, and it is locked.
+        held_if(transaction, &message, 3).await
     }
 
     async fn create_and_hold(&self, table: &TableName, statements: &str) -> Result<Claim, DbErr> {
