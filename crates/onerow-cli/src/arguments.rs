@@ -143,7 +143,7 @@ pub(super) fn refuse_empty(url: &str) {
     ));
 }
 
-/// Ends the process if a schema has no name, or is something else by mistake, which is not repeated:
+/// Ends the process if a schema has no name, or is something else by mistake. That is not repeated:
 /// it may hold a password.
 pub(super) fn refuse_no_schema(schemas: Option<&String>) {
     let Some(schemas) = schemas else { return };

@@ -48,15 +48,16 @@ macro_rules! shared_setters {
             self
         }
 
-        /// Goes on even if the server is an engine that onerow is not tested on, such as CockroachDB.
+        /// Goes on even if the server is an engine that onerow is not tested on, such as
+        /// CockroachDB.
         ///
         /// Such an engine may commit a part of a migration, or run one twice. Without this, a run
         /// with work to do is refused there. A version of PostgreSQL that is too old is refused in
         /// any case.
         ///
         /// # Errors
-        /// The engine may refuse what onerow asks of it. If it does so when the version is read, the
-        /// error is also an [`UnverifiedEngine`]($crate::ErrorKind::UnverifiedEngine).
+        /// The engine may refuse what onerow asks of it. If it does so when the version is read,
+        /// the error is also an [`UnverifiedEngine`]($crate::ErrorKind::UnverifiedEngine).
         pub fn on_unverified_engine(mut self) -> Self {
             self.options.on_unverified_engine = true;
             self

@@ -7,7 +7,8 @@ use onerow_testing::{Backend, TestDatabase};
 
 use crate::support::{has_table, logged, only_on};
 
-const COCKROACHDB: &str = "CockroachDB CCL v25.2.1 (x86_64-pc-linux-gnu, built 2025/06/02 16:38:27, go1.23.7 X:nocoverageredesign)";
+const COCKROACHDB: &str =
+    "CockroachDB CCL v26.2.5 (x86_64-pc-linux-gnu, built 2026/07/28 18:56:00, go1.25.5)";
 const YUGABYTEDB: &str = "PostgreSQL 15.12-YB-2025.1.0.0-b0 on x86_64-pc-linux-gnu, compiled by \
     clang version 17.0.6, 64-bit";
 const AURORA_DSQL: &str = "PostgreSQL 16";

@@ -43,7 +43,8 @@ fn examination(table: &TableName) -> String {
 /// transaction ends, and fail unless it is a plain table of a role that is trusted.
 pub(super) fn refuse_untrusted(table: &TableName) -> String {
     format!(
-        "LOCK TABLE ONLY {} IN ROW EXCLUSIVE MODE; SELECT coalesce((SELECT CASE WHEN {PLAIN} AND {TRUSTED} THEN '1' END \
+        "LOCK TABLE ONLY {} IN ROW EXCLUSIVE MODE; \
+         SELECT coalesce((SELECT CASE WHEN {PLAIN} AND {TRUSTED} THEN '1' END \
          FROM pg_catalog.pg_class c \
          JOIN pg_catalog.pg_roles o ON o.oid OPERATOR(pg_catalog.=) c.relowner \
          WHERE c.oid OPERATOR(pg_catalog.=) {}::pg_catalog.regclass), \
@@ -53,11 +54,12 @@ pub(super) fn refuse_untrusted(table: &TableName) -> String {
     )
 }
 
+/// Whether writing to the table `c` runs no code.
 const PLAIN: &str = "(c.relkind OPERATOR(pg_catalog.=) 'r' AND NOT c.relhasrules \
     AND (NOT c.relhastriggers OR NOT EXISTS (SELECT FROM pg_catalog.pg_trigger \
     WHERE tgrelid OPERATOR(pg_catalog.=) c.oid AND NOT tgisinternal)))";
 
-/// Whether the owner is trusted. (A superuser is a member of every role.)
+/// Whether the owner `o` is trusted. (A superuser is a member of every role.)
 const TRUSTED: &str = "(o.rolsuper OR o.rolname OPERATOR(pg_catalog.=) current_user \
     OR o.oid OPERATOR(pg_catalog.=) (SELECT datdba FROM pg_catalog.pg_database \
     WHERE datname OPERATOR(pg_catalog.=) pg_catalog.current_database()) \
