@@ -5,7 +5,7 @@ use onerow::{ErrorKind, prelude::*};
 use onerow_testing::PostgresServer;
 use sea_orm::ConnectOptions;
 
-use crate::support::{has_table, logged, number, server_with};
+use crate::support::{Sql, has_table, logged, number, registry, server_with};
 
 /// A database in which everybody may create, as was usual up to PostgreSQL 14, with an intruder and
 /// the app's role.
@@ -230,5 +230,34 @@ async fn a_table_that_another_role_makes_at_the_same_moment_is_not_written_to() 
     assert_eq!(error.kind(), ErrorKind::UntrustedTable, "{error:?}");
     assert_eq!(number(&shared.admin, "SELECT count(*) FROM loot").await, 0);
     let error = logged(1).baseline(&shared.admin, 0).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::UntrustedTable, "{error:?}");
+}
+
+/// `GRANT ALL` gives the right to put a trigger on the table.
+#[tokio::test]
+async fn a_trigger_that_another_role_puts_on_the_table_during_a_migration_does_not_run() {
+    let Some(shared) = Shared::start().await else { return };
+    logged(1).up(&shared.admin).await.unwrap();
+    shared.as_admin("GRANT ALL ON schema_migration TO intruder").await;
+    let intruder = shared.connect("intruder").await;
+    let slow = registry([Sql::default(), Sql::new(["SELECT pg_sleep(1)"])]);
+    let set = async {
+        let asleep = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'";
+        while number(&shared.admin, asleep).await == 0 {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+        // Committed only when the run waits for its lock.
+        let transaction = intruder.begin().await.unwrap();
+        transaction.execute_unprepared(TRAP).await.unwrap();
+        tokio::time::sleep(std::time::Duration::from_millis(1500)).await;
+        transaction.commit().await.unwrap();
+    };
+    let (run, ()) = tokio::join!(slow.up(&shared.admin).into_future(), set);
+    let error = run.unwrap_err();
+    assert_eq!((error.kind(), error.version()), (ErrorKind::MigrationFailed, Some(0)), "{error:?}");
+    let text = error.explain().to_string();
+    assert!(text.contains("has a trigger of a role that is not trusted"), "{text}");
+    assert_eq!(number(&shared.admin, "SELECT count(*) FROM loot").await, 0);
+    let error = slow.up(&shared.admin).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::UntrustedTable, "{error:?}");
 }

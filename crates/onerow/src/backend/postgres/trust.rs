@@ -54,6 +54,24 @@ pub(super) fn refuse_untrusted(table: &TableName) -> String {
     )
 }
 
+/// The statements, each with a semicolon, that keep triggers off a table until the transaction ends,
+/// and fail if one is there whose code is of a role that is not trusted. Such a role may have got
+/// the right to make it by a `GRANT ALL`, and may have done so since the run looked.
+pub(super) fn refuse_foreign_triggers(table: &TableName) -> String {
+    format!(
+        "LOCK TABLE ONLY {} IN ROW EXCLUSIVE MODE; \
+         SELECT (CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_trigger t \
+         JOIN pg_catalog.pg_proc p ON p.oid OPERATOR(pg_catalog.=) t.tgfoid \
+         JOIN pg_catalog.pg_roles o ON o.oid OPERATOR(pg_catalog.=) p.proowner \
+         WHERE t.tgrelid OPERATOR(pg_catalog.=) {}::pg_catalog.regclass \
+         AND NOT t.tgisinternal AND NOT {TRUSTED}) \
+         THEN 'onerow: the version table has a trigger of a role that is not trusted' \
+         ELSE '1' END)::pg_catalog.int4; ",
+        table.sql(),
+        quoted_literal(&table.sql())
+    )
+}
+
 /// Whether writing to the table `c` runs no code.
 const PLAIN: &str = "(c.relkind OPERATOR(pg_catalog.=) 'r' AND NOT c.relhasrules \
     AND (NOT c.relhastriggers OR NOT EXISTS (SELECT FROM pg_catalog.pg_trigger \

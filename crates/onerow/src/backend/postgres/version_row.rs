@@ -216,15 +216,16 @@ impl VersionRow for PostgresSession {
         let lock = next.map(|settings| self.lock_row(moved.table, moved.to, settings));
         let durably = if moved.durable { "SET LOCAL synchronous_commit TO DEFAULT; " } else { "" };
         let message = format!(
-            "{durably}{}; {}; COMMIT; BEGIN; {}; COMMIT; BEGIN; {}",
+            "{durably}{}; {}{}; COMMIT; BEGIN; {}; COMMIT; BEGIN; {}",
             self.own_role(),
+            trust::refuse_foreign_triggers(moved.table),
             move_row(moved, &mark),
             self.reset(&mark),
             lock.unwrap_or_default()
         );
         match claim.transaction().execute_unprepared(&message).await {
-            // The move, the reset and the lock give one row each.
-            Ok(done) if done.rows_affected() == 3 => Ok(Some(claim)),
+            // The look at the triggers, the move, the reset and the lock give one row each.
+            Ok(done) if done.rows_affected() == 4 => Ok(Some(claim)),
             // Dropping the claim rolls back on the connection's way to the pool. That takes no
             // round trip of its own.
             Ok(_) => Ok(None),
