@@ -170,10 +170,7 @@ impl<'a> Up<'a> {
             }
             _ => (),
         }
-        let target = match found.version() {
-            Some(version) => up_to(target, version, self.at_most),
-            None => target,
-        };
+        let target = found.version().map_or(target, |version| up_to(target, version, self.at_most));
         if self.at_most.is_some() && found.version() == Some(target) {
             return Ok(Begun::Done(Report {
                 initial: target,

@@ -153,6 +153,17 @@ async fn a_schema_search_path_of_the_pool_holds_for_the_migrations() {
     app.disconnect().await.unwrap();
 }
 
+/// A `SET` would stay with a pooler's session, and lead its next client astray.
+#[tokio::test]
+async fn a_search_path_is_a_startup_parameter() {
+    let Some(db) = only_on(Backend::Postgres).await else { return };
+    let mut options = ConnectOptions::new(db.url());
+    assert!(onerow::databases::set_search_path(&mut options, "app, b\"c").unwrap());
+    let app = Database::connect(options).await.unwrap();
+    let setting = "SELECT setting || ' of ' || source FROM pg_settings WHERE name = 'search_path'";
+    assert_eq!(text(&app, setting).await, "\"app\",\"b\"\"c\" of client");
+}
+
 /// Every schema that pg_dump wrote does so.
 #[tokio::test]
 async fn a_migration_may_set_the_search_path() {

@@ -22,7 +22,7 @@ pub(super) async fn examine(
 /// written.
 fn examination(table: &TableName) -> String {
     format!(
-        "SELECT n.nspname, o.rolname, {TRUSTED}, \
+        "SELECT n.nspname, o.rolname, {}, \
          {SUPERUSER} OR pg_catalog.pg_has_role({DATABASE_OWNER}, 'MEMBER'), \
          pg_catalog.row_security_active(c.oid), \
          CASE WHEN c.relkind OPERATOR(pg_catalog.<>) 'r' THEN 'is not an ordinary table' \
@@ -35,6 +35,7 @@ fn examination(table: &TableName) -> String {
          JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace \
          JOIN pg_catalog.pg_roles o ON o.oid OPERATOR(pg_catalog.=) c.relowner \
          WHERE c.oid OPERATOR(pg_catalog.=) pg_catalog.to_regclass({})",
+        trusted(),
         quoted_literal(&table.sql())
     )
 }
@@ -43,13 +44,13 @@ fn examination(table: &TableName) -> String {
 /// transaction ends, and fail unless it is a plain table of a role that is trusted.
 pub(super) fn refuse_untrusted(table: &TableName) -> String {
     format!(
-        "LOCK TABLE ONLY {} IN ROW EXCLUSIVE MODE; \
-         SELECT coalesce((SELECT CASE WHEN {PLAIN} AND {TRUSTED} THEN '1' END \
+        "{}; SELECT coalesce((SELECT CASE WHEN {PLAIN} AND {} THEN '1' END \
          FROM pg_catalog.pg_class c \
          JOIN pg_catalog.pg_roles o ON o.oid OPERATOR(pg_catalog.=) c.relowner \
          WHERE c.oid OPERATOR(pg_catalog.=) {}::pg_catalog.regclass), \
          'onerow: the table is not to be trusted')::pg_catalog.int4; ",
-        table.sql(),
+        lock(table),
+        trusted(),
         quoted_literal(&table.sql())
     )
 }
@@ -59,16 +60,16 @@ pub(super) fn refuse_untrusted(table: &TableName) -> String {
 /// the right to make it by a `GRANT ALL`, and may have done so since the run looked.
 pub(super) fn refuse_foreign_triggers(table: &TableName) -> String {
     format!(
-        "LOCK TABLE ONLY {} IN ROW EXCLUSIVE MODE; \
-         SELECT (CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_trigger t \
+        "{}; SELECT (CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_trigger t \
          JOIN pg_catalog.pg_proc p ON p.oid OPERATOR(pg_catalog.=) t.tgfoid \
          JOIN pg_catalog.pg_roles o ON o.oid OPERATOR(pg_catalog.=) p.proowner \
          WHERE t.tgrelid OPERATOR(pg_catalog.=) {}::pg_catalog.regclass \
-         AND NOT t.tgisinternal AND NOT {TRUSTED}) \
+         AND NOT t.tgisinternal AND NOT {}) \
          THEN 'onerow: the version table has a trigger of a role that is not trusted' \
          ELSE '1' END)::pg_catalog.int4; ",
-        table.sql(),
-        quoted_literal(&table.sql())
+        lock(table),
+        quoted_literal(&table.sql()),
+        trusted()
     )
 }
 
@@ -77,12 +78,19 @@ const PLAIN: &str = "(c.relkind OPERATOR(pg_catalog.=) 'r' AND NOT c.relhasrules
     AND (NOT c.relhastriggers OR NOT EXISTS (SELECT FROM pg_catalog.pg_trigger \
     WHERE tgrelid OPERATOR(pg_catalog.=) c.oid AND NOT tgisinternal)))";
 
-/// Whether the owner `o` is trusted. (A superuser is a member of every role.)
-const TRUSTED: &str = "(o.rolsuper OR o.rolname OPERATOR(pg_catalog.=) current_user \
-    OR o.oid OPERATOR(pg_catalog.=) (SELECT datdba FROM pg_catalog.pg_database \
-    WHERE datname OPERATOR(pg_catalog.=) pg_catalog.current_database()) \
-    OR (pg_catalog.current_setting('is_superuser') OPERATOR(pg_catalog.<>) 'on' \
-    AND pg_catalog.pg_has_role(o.oid, 'MEMBER')))";
+/// Whether the role `o` is trusted. (A superuser is a member of every role.)
+fn trusted() -> String {
+    format!(
+        "(o.rolsuper OR o.rolname OPERATOR(pg_catalog.=) current_user \
+         OR o.oid OPERATOR(pg_catalog.=) {DATABASE_OWNER} \
+         OR (NOT {SUPERUSER} AND pg_catalog.pg_has_role(o.oid, 'MEMBER')))"
+    )
+}
+
+/// Locks a table as a write does, so that nobody can put a trigger or a rule on it.
+fn lock(table: &TableName) -> String {
+    format!("LOCK TABLE ONLY {} IN ROW EXCLUSIVE MODE", table.sql())
+}
 
 const DATABASE_OWNER: &str = "(SELECT datdba FROM pg_catalog.pg_database \
     WHERE datname OPERATOR(pg_catalog.=) pg_catalog.current_database())";
